@@ -1,0 +1,342 @@
+"""The images: scikit-learn's digits, CIFAR-10, CIFAR-100, or a folder of images. Imports NumPy only when it loads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import tarfile
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class DataError(Exception):
+    """The data cannot be used; the message is one line that says why and what is expected."""
+
+
+@dataclass(frozen=True)
+class DatasetShape:
+    """Images of `(image_size, image_size, channels)` in `classes` classes."""
+
+    image_size: int
+    channels: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images as uint8 `(n, image_size, image_size, channels)`, labels as int64 `(n,)`."""
+
+    shape: DatasetShape
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every pixel and label in their order. The order matters: it decides the validation split."""
+        digest = hashlib.sha256()
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+SHAPES = {"digits": DatasetShape(8, 1, 10), "cifar10": DatasetShape(32, 3, 10), "cifar100": DatasetShape(32, 3, 100)}
+NAMES = (*SHAPES, "folder")
+DIGITS_TEST_IMAGES = 360
+LARGEST_FILE_BYTES = 256 * 2**20
+LARGEST_IMAGE_SIDE = 1024
+
+
+def shape(name: str, data_dir: str | None) -> DatasetShape:
+    """Image size, channels and classes of a dataset, without reading its images. Raises `DataError`."""
+    if name != "folder":
+        if name in CIFAR and data_dir is not None:
+            _cifar_files(name, Path(data_dir))
+        return SHAPES[name]
+    root = _folder_root(data_dir)
+    classes = _class_names(root / "train")
+    pixels = _pixels(_image_files(root / "train" / classes[0])[0])
+    return DatasetShape(pixels.shape[1], pixels.shape[2], len(classes))
+
+
+def load(name: str, data_dir: str | None) -> Dataset:
+    """Reads a dataset of `NAMES`. CIFAR without a `data_dir` is what `keras.datasets` has, or downloads.
+
+    Raises `DataError` for a folder that is missing, incomplete, damaged or holds anything but the images.
+    """
+    if name == "digits":
+        return _digits()
+    if name == "folder":
+        return _folder(_folder_root(data_dir))
+    if data_dir is None:
+        return _from_keras(name)
+    return CIFAR[name](_cifar_files(name, Path(data_dir)))
+
+
+def training_images(images: int, validation_split: float) -> int:
+    """How many of the training set's first images are trained on; the rest, the last ones, validate.
+
+    Raises `DataError` where either part would be empty.
+    """
+    validation = int(images * validation_split)
+    if not 0 < validation < images:
+        raise DataError(f"validation_split {validation_split} of {images} images leaves a part with none")
+    return images - validation
+
+
+def _digits() -> Dataset:
+    """1,797 real scans of 8 x 8 pixels (UCI optdigits); 360 of them, alike for each class, are the test set."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    train_images, test_images, train_labels, test_labels = train_test_split(
+        images, digits.target.astype(np.int64), test_size=DIGITS_TEST_IMAGES, random_state=0, stratify=digits.target
+    )
+    return Dataset(SHAPES["digits"], train_images, train_labels, test_images, test_labels)
+
+
+def _from_keras(name: str) -> Dataset:
+    os.environ.setdefault("KERAS_BACKEND", "numpy")  # outside a worker: downloading needs no TensorFlow, nor its words
+    import keras
+
+    try:
+        (train_images, train_labels), (test_images, test_labels) = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # whatever the download ran into: Keras raises bare Exception
+        reason = " ".join(str(error).split())
+        raise DataError(f"could not download {name} ({reason}): give its folder with --data-dir DIR") from None
+    return Dataset(
+        SHAPES[name],
+        train_images,
+        train_labels.reshape(-1).astype("int64"),
+        test_images,
+        test_labels.reshape(-1).astype("int64"),
+    )
+
+
+class _PickledArray:
+    """Stands in for a NumPy array while a pickle is read, so that no NumPy code runs on what a stranger wrote."""
+
+    shape: tuple[int, ...] = ()
+    raw: bytes = b""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, self.shape, dtype, column_major, self.raw = state
+        if not isinstance(dtype, _PickledDtype) or dtype.name not in ("u1", "uint8") or column_major:
+            raise pickle.UnpicklingError("an array that is not of uint8 in C order")
+
+
+class _PickledDtype:
+    def __init__(self, name: object = "", *_: object) -> None:
+        self.name = name.decode() if isinstance(name, bytes) else name
+
+    def __setstate__(self, state: object) -> None:
+        """The byte order, which uint8 does not have."""
+
+
+def _array_from_buffer(buffer: bytes, dtype: Any, array_shape: tuple[int, ...], order: str) -> _PickledArray:
+    if not isinstance(buffer, bytes | bytearray):
+        raise pickle.UnpicklingError("an array whose values are not bytes")
+    array = _PickledArray()
+    array.__setstate__((1, array_shape, dtype, order != "C", bytes(buffer)))
+    return array
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes encoded as {encoding!r}")
+    return text.encode("latin1")
+
+
+class _ArraysOnly(pickle._Unpickler):
+    """Admits NumPy arrays of uint8, bytes, str, int, list and dict, and calls nothing that a pickle names.
+
+    In Python, not in C: the C one sizes its memo by a number in the file, and nine bytes would take a gigabyte.
+    """
+
+    ADMITTED: ClassVar[dict[tuple[str, str], Any]] = {
+        ("numpy", "ndarray"): _PickledArray,
+        ("numpy", "dtype"): _PickledDtype,
+        ("_codecs", "encode"): _latin1,
+        ("__builtin__", "bytes"): lambda: b"",  # how protocol 2 writes no bytes
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): lambda *_: _PickledArray() for core in ("core", "_core")},
+        **{(f"numpy.{core}.numeric", "_frombuffer"): _array_from_buffer for core in ("core", "_core")},
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only arrays and plain values are admitted")
+        return self.ADMITTED[module, name]
+
+
+Opener = Callable[[str], IO[bytes]]
+"""Opens a file of a dataset by its bare name; raises `DataError` where it is missing or too large."""
+
+
+def _cifar_files(name: str, path: Path) -> Opener:
+    """Opens files out of `path`, which is the standard folder, contains it, or is or contains its archive."""
+    folder = {"cifar100": "cifar-100-python", "cifar10": "cifar-10-batches-py"}[name]
+    archive = {"cifar100": "cifar-100-python.tar.gz", "cifar10": "cifar-10-python.tar.gz"}[name]
+    marker = {"cifar100": "train", "cifar10": "data_batch_1"}[name]
+    if not path.exists():
+        raise DataError(
+            f"data folder {path} does not exist; expected a folder that is or contains {folder}, or {archive}"
+        )
+    for candidate in (path, path / folder):
+        if candidate.is_dir() and (candidate / marker).is_file():
+            return lambda file: _open_file(candidate / file)
+    for candidate in (path, path / archive):
+        if candidate.is_file():
+            return lambda file: _open_member(candidate, f"{folder}/{file}")
+    raise DataError(f"no {name} in {path}; expected a folder that is or contains {folder}, or {archive}")
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    if not path.is_file():
+        raise DataError(f"{path} is missing")
+    if path.stat().st_size > LARGEST_FILE_BYTES:
+        raise DataError(f"{path} has {path.stat().st_size:,} bytes; at most {LARGEST_FILE_BYTES:,} are read")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _open_member(archive: Path, member: str) -> IO[bytes]:
+    """One file of a tar archive, read in memory: nothing is ever unpacked to disk."""
+    try:
+        tar = tarfile.open(archive, "r:gz")  # noqa: SIM115, the caller reads from the member
+        info = tar.getmember(member)
+        file = tar.extractfile(info) if info.isreg() and info.size <= LARGEST_FILE_BYTES else None
+    except (tarfile.TarError, OSError, EOFError, KeyError, zlib.error) as error:
+        raise DataError(f"{archive} holds no readable {member}: {' '.join(str(error).split())}") from None
+    if file is None:
+        raise DataError(f"{archive}: {member} is not a plain file of at most {LARGEST_FILE_BYTES:,} bytes")
+    return file
+
+
+def _cifar_batch(file: IO[bytes], name: str, labels_key: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images `(n, 32, 32, 3)` and labels `(n,)` of one pickled batch."""
+    import numpy as np
+
+    try:
+        with file:
+            batch = _ArraysOnly(file, encoding="bytes").load()
+        batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
+        data, labels = batch["data"], batch[labels_key]
+        pixels = np.frombuffer(data.raw, np.uint8).reshape(data.shape)
+        images = np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    except KeyError as error:
+        raise DataError(f"{name} is no CIFAR batch: it has no {error}") from None
+    except Exception as error:  # a damaged pickle can raise anything
+        raise DataError(f"{name} is damaged or no CIFAR batch: {' '.join(str(error).split())}") from None
+    if not isinstance(labels, list) or not all(type(label) is int and 0 <= label < classes for label in labels):
+        raise DataError(f"{name}: {labels_key} is not a list of whole numbers from 0 to {classes - 1}")
+    if len(labels) != len(images) or not labels:
+        raise DataError(f"{name} has {len(images)} images and {len(labels)} labels")
+    return images, np.asarray(labels, np.int64)
+
+
+def _cifar100(open_file: Opener) -> Dataset:
+    train = _cifar_batch(open_file("train"), "train", "fine_labels", 100)
+    test = _cifar_batch(open_file("test"), "test", "fine_labels", 100)
+    return Dataset(SHAPES["cifar100"], *train, *test)
+
+
+def _cifar10(open_file: Opener) -> Dataset:
+    import numpy as np
+
+    names = [f"data_batch_{number}" for number in range(1, 6)]
+    batches = [_cifar_batch(open_file(name), name, "labels", 10) for name in names]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    test = _cifar_batch(open_file("test_batch"), "test_batch", "labels", 10)
+    return Dataset(SHAPES["cifar10"], images, labels, *test)
+
+
+CIFAR: dict[str, Callable[[Opener], Dataset]] = {"cifar10": _cifar10, "cifar100": _cifar100}
+
+
+def _folder_root(data_dir: str | None) -> Path:
+    expected = "expected DIR/train/CLASS/*.png and DIR/test/CLASS/*.png"
+    if data_dir is None:
+        raise DataError(f"the dataset 'folder' needs --data-dir DIR; {expected}")
+    root = Path(data_dir)
+    for part in ("train", "test"):
+        if not (root / part).is_dir():
+            raise DataError(f"{root / part} does not exist; {expected}")
+    return root
+
+
+def _class_names(folder: Path) -> list[str]:
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if len(names) < 2:
+        raise DataError(f"{folder} has {len(names)} class folders; at least 2 are needed")
+    return names
+
+
+def _image_files(folder: Path) -> list[Path]:
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+    )
+    if not files:
+        raise DataError(f"{folder} has no images (.png, .jpg, .jpeg, .webp, .bmp)")
+    return files
+
+
+def _folder(root: Path) -> Dataset:
+    """DIR/train/CLASS/* and DIR/test/CLASS/*, all of one square size; within a part the images come shuffled by a fixed
+    seed, so that the validation split holds every class."""
+    import numpy as np
+
+    expected = shape("folder", str(root))
+    classes = _class_names(root / "train")
+    if (test_classes := _class_names(root / "test")) != classes:
+        raise DataError(f"{root / 'test'} has the classes {', '.join(test_classes)}; train has {', '.join(classes)}")
+    parts: list[np.ndarray] = []
+    for part in ("train", "test"):
+        files = [(path, label) for label, name in enumerate(classes) for path in _image_files(root / part / name)]
+        order = np.random.default_rng(0).permutation(len(files))
+        parts.append(np.stack([_image(files[index][0], expected) for index in order]))
+        parts.append(np.asarray([files[index][1] for index in order], np.int64))
+    return Dataset(expected, *parts)
+
+
+def _image(path: Path, expected: DatasetShape) -> np.ndarray:
+    pixels = _pixels(path)
+    height, width, channels = pixels.shape
+    if (height, width, channels) != (expected.image_size, expected.image_size, expected.channels):
+        raise DataError(
+            f"{path} is {width} x {height} with {channels} channels; all images have to be square and like the first, "
+            f"{expected.image_size} x {expected.image_size} with {expected.channels}"
+        )
+    return pixels
+
+
+def _pixels(path: Path) -> np.ndarray:
+    """One image as uint8 `(height, width, channels)`. Its size is looked at before a pixel of it is read."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG", "WEBP", "BMP")) as image:
+                if image.mode not in ("L", "RGB"):
+                    raise DataError(f"{path} has the mode {image.mode}; grey (L) and RGB images of 8 bits are read")
+                if max(image.size) > LARGEST_IMAGE_SIDE:
+                    raise DataError(f"{path} is {image.width} x {image.height}; at most {LARGEST_IMAGE_SIDE} are read")
+                pixels = np.asarray(image)
+    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path} is not a readable image: {' '.join(str(error).split())}") from None
+    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -1,0 +1,140 @@
+"""Where a trial runs: the variables a worker starts under, the resolved jit setting, and what goes into its record."""
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from results.records import Environment
+
+MODULES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the command that started a trial knows about itself, and a worker cannot see."""
+
+    command: str
+    commit: str | None
+    dirty: bool | None
+
+
+def worker_variables(backend: str, threads: int) -> dict[str, str]:
+    """Environment of a worker: backend, pinned threads, quiet libraries. To be set before Keras is imported.
+
+    OpenBLAS gets one thread because its pool would exist before the fork; the backends' own pools start after it.
+    """
+    return {
+        "KERAS_BACKEND": backend,
+        "OMP_NUM_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "TF_NUM_INTEROP_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def available_threads() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _on_accelerator() -> bool:
+    import keras
+
+    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
+def jit_setting() -> bool | str:
+    """Keras's `jit_compile`: "auto" on JAX and on an accelerator with TensorFlow, off elsewhere.
+
+    On a CPU, TensorFlow's own kernels train as fast as XLA's and start
+    two to three times sooner (docs/measurements.md).
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    return "auto" if backend == "jax" or (backend == "tensorflow" and _on_accelerator()) else False
+
+
+def synchroniser() -> Callable[[Any], object]:
+    """A function that waits until the device has finished computing the result it is given.
+
+    The one thing here that Keras does not offer without a copy to the host, hence a branch a backend.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.block_until_ready
+    if backend == "torch":
+        import torch
+
+        return lambda _: torch.cuda.synchronize() if torch.cuda.is_available() else None
+    import tensorflow as tf
+
+    return lambda _: tf.test.experimental.sync_devices()
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size this process has had."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage's figure survives fork and exec on Linux, and would be the parent's
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environment:
+    """The environment of this worker, for its record; `jit` is the setting as Keras resolved it."""
+    import keras
+
+    backend = keras.backend.backend()
+    return Environment(
+        commit=origin.commit,
+        dirty=origin.dirty,
+        command=origin.command,
+        started=started,
+        python=platform.python_version(),
+        versions={name: version(name) for name in ("keras", MODULES[backend], "numpy")},
+        backend=backend,
+        jit=jit,
+        precision=precision,
+        device=", ".join(_device_names(backend)),
+        cpu=_cpu_model(),
+        threads=available_threads(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    )
+
+
+def _device_names(backend: str) -> list[str]:
+    """Device kinds as the backend names them."""
+    if backend == "jax":
+        import jax
+
+        return sorted({device.device_kind for device in jax.devices()})
+    if backend == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name()] if torch.cuda.is_available() else ["cpu"]
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return sorted({tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus}) or ["cpu"]
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

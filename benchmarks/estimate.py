@@ -1,0 +1,49 @@
+"""How long a trial will take, from its closed-form cost. Rough: it is for the order of magnitude before a run.
+
+The constants were measured on 2 cores of an AMD EPYC with TensorFlow 2.21 (docs/measurements.md); while a run goes on,
+its progress scales the estimate by what the trials so far really took.
+"""
+
+import math
+
+from benchmarks import stopwatch
+from benchmarks.trials import CoreStepTrial, ModelStepTrial, TrainTrial, Trial
+from models import cost
+
+MULTIPLY_ADDS_PER_SECOND = 3.5e10
+TRAIN_PER_FORWARD = 3
+SECONDS_PER_BLOCK_AND_STEP = 0.006
+START_SECONDS = {"train": 8.0, "core": 0.5, "model": 2.0}
+TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
+
+
+def seconds(trial: Trial) -> float:
+    """Estimated seconds of the trial on 2 CPU cores."""
+    if isinstance(trial, TrainTrial):
+        images = TRAIN_IMAGES.get(trial.dataset, 10_000)
+        steps = trial.training.epochs * math.ceil(images / trial.training.batch_size)
+        work = cost.multiply_adds(cost.model(trial.model)) * trial.training.batch_size * TRAIN_PER_FORWARD
+        step = work / MULTIPLY_ADDS_PER_SECOND + trial.model.blocks * SECONDS_PER_BLOCK_AND_STEP
+        return START_SECONDS["train"] + 1.1 * steps * step
+    return START_SECONDS[trial.scope] + _step_time_seconds(trial)
+
+
+def _step_time_seconds(trial: CoreStepTrial | ModelStepTrial) -> float:
+    if isinstance(trial, CoreStepTrial):
+        parts, blocks = cost.attention(trial.attention, trial.dim, trial.patches), 1
+    else:
+        parts, blocks = cost.model(trial.model), trial.model.blocks
+    passes = TRAIN_PER_FORWARD if trial.phase == "train" else 1
+    step = cost.multiply_adds(parts) * trial.batch * passes / MULTIPLY_ADDS_PER_SECOND + 0.001 * blocks
+    return (stopwatch.WARMUP_STEPS + 1) * step + max(trial.seconds, trial.steps * step)
+
+
+def words(total_seconds: float) -> str:
+    """A duration as people say it: "40 s", "6 min", "2.5 h", "3 days"."""
+    if total_seconds < 90:
+        return f"{total_seconds:.0f} s"
+    if total_seconds < 90 * 60:
+        return f"{total_seconds / 60:.0f} min"
+    if total_seconds < 48 * 3600:
+        return f"{total_seconds / 3600:.1f} h"
+    return f"{total_seconds / 86400:.1f} days"

@@ -1,0 +1,311 @@
+"""Suites and a profile -> the trials of a run, in order. Reads TOML, validates, imports no Keras."""
+
+import difflib
+import math
+import random
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from benchmarks.datasets import DatasetShape
+from benchmarks.trials import (
+    Backend,
+    CoreStepTrial,
+    ModelStepTrial,
+    Precision,
+    StepTimeTrial,
+    TrainConfig,
+    TrainTrial,
+    Trial,
+)
+from models.config import PRESETS, Count, ExternalAttentionConfig, ModelConfig, SelfAttentionConfig, Settings
+
+HERE = Path(__file__).parent
+T = TypeVar("T")
+ATTENTION_SETTINGS = (ExternalAttentionConfig, SelfAttentionConfig)
+FROM_THE_DATA = {"image_size", "channels", "classes"}
+
+
+class InputError(Exception):
+    """Wrong usage or input; the message is one line that says what is wrong and what is allowed."""
+
+
+class Profile(Settings):
+    """The data, seeds and settings that the suites of a run share."""
+
+    summary: str
+    dataset: str
+    seeds: Count
+    settings: dict[str, Any]
+
+
+class Sizes(Settings):
+    """The cases of one scope of step time, in one profile."""
+
+    patches: Annotated[tuple[Count, ...], Field(min_length=1)]
+    batch: Count
+    processes: Count
+    steps: Count
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class Scopes(Settings):
+    """The sizes of both scopes, in one profile."""
+
+    core: Sizes
+    model: Sizes
+
+
+class _Suite(Settings):
+    question: str
+    variants: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class TrainSuite(_Suite):
+    """A question that is answered by training every variant with every seed."""
+
+    kind: Literal["train"]
+
+
+class StepTimeSuite(_Suite):
+    """A question that is answered by timing steps."""
+
+    kind: Literal["steptime"]
+    phases: tuple[Literal["train", "infer"], ...]
+    quick: Scopes
+    tutorial: Scopes
+    full: Scopes
+
+
+Suite = TrainSuite | StepTimeSuite
+_SUITE: TypeAdapter[Suite] = TypeAdapter(Annotated[Suite, Field(discriminator="kind")])
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line changes of a profile. `settings` holds `--set` pairs as they were typed."""
+
+    dataset: str | None = None
+    data_dir: str | None = None
+    epochs: int | None = None
+    seeds: int | None = None
+    variants: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    backend: Backend = "tensorflow"
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a run, suite by suite."""
+
+    profile: str
+    questions: dict[str, str]
+    trials: tuple[Trial, ...]
+
+    def of(self, suite: str) -> list[Trial]:
+        """The suite's trials, in order."""
+        return [trial for trial in self.trials if trial.suite == suite]
+
+
+def explain(error: ValidationError) -> str:
+    """The first complaint of a validation as one line: setting, value, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if first["type"] == "value_error":
+        return message
+    return f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {message}"
+
+
+def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
+    """`name`, if it is allowed; else raises `InputError` with what is, and the nearest one."""
+    names = list(allowed)
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise InputError(f"unknown {what} {name!r}{hint}; allowed: {', '.join(names)}")
+
+
+def profiles() -> dict[str, Profile]:
+    """Every profile of `profiles.toml`, in the file's order."""
+    path = HERE / "profiles.toml"
+    return {name: _validated(Profile.model_validate, table, path) for name, table in _toml(path).items()}
+
+
+def suites() -> dict[str, Suite]:
+    """Every suite of `suites/*.toml`, by file name."""
+    return {
+        path.stem: _validated(_SUITE.validate_python, _toml(path), path)
+        for path in sorted((HERE / "suites").glob("*.toml"))
+    }
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _validated(validate: Callable[[Any], T], table: Any, path: Path) -> T:
+    try:
+        return validate(table)
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error)}") from None
+
+
+def settings_allowed() -> list[str]:
+    """Every name that a profile's settings and `--set` may give."""
+    names = {*TrainConfig.model_fields, *ModelConfig.model_fields} - FROM_THE_DATA - {"attention"}
+    for attention in ATTENTION_SETTINGS:
+        names |= attention.model_fields.keys() - {"kind"}
+    return sorted(names)
+
+
+def build_plan(
+    names: Iterable[str], profile_name: str, shape: Callable[[str], DatasetShape], overrides: Overrides
+) -> Plan:
+    """The trials of the named suites under a profile.
+
+    `shape` tells a dataset's image size, channels and classes. Raises `InputError` for anything unknown or out
+    of range.
+    """
+    known_profiles, known_suites = profiles(), suites()
+    profile = known_profiles[one_of("profile", profile_name, known_profiles)]
+    chosen = {name: known_suites[one_of("suite", name, known_suites)] for name in names}
+    for variant in overrides.variants:
+        one_of("variant", variant, PRESETS)
+    dataset = overrides.dataset or profile.dataset
+    for name in profile.settings:
+        one_of("setting", name, settings_allowed())
+    settings = profile.settings | _given(overrides, chosen.values(), dataset)
+
+    trials: list[Trial] = []
+    for name, suite in chosen.items():
+        variants = [v for v in suite.variants if not overrides.variants or v in overrides.variants]
+        if not variants:
+            raise InputError(
+                f"suite {name!r} has none of the variants {', '.join(overrides.variants)}; "
+                f"it has: {', '.join(suite.variants)}"
+            )
+        try:
+            models = {variant: _model(variant, shape(dataset), settings) for variant in variants}
+            _all_used(overrides.settings, models)
+            training = TrainConfig.model_validate({k: v for k, v in settings.items() if k in TrainConfig.model_fields})
+            if isinstance(suite, TrainSuite):
+                trials += _train_trials(name, models, training, dataset, overrides.seeds or profile.seeds, overrides)
+            else:
+                trials += _step_time_trials(name, suite, getattr(suite, profile_name), models, overrides)
+        except ValidationError as error:
+            raise InputError(explain(error)) from None
+    return Plan(profile_name, {name: suite.question for name, suite in chosen.items()}, tuple(trials))
+
+
+def _model(variant: str, shape: DatasetShape, settings: Mapping[str, Any]) -> ModelConfig:
+    """The variant's preset under the shared settings: what two variants do not share is their attention alone."""
+    preset = PRESETS[variant].attention
+    kind = type(preset)
+    attention = kind.model_validate(preset.model_dump() | {k: v for k, v in settings.items() if k in kind.model_fields})
+    shared = {k: v for k, v in settings.items() if k in ModelConfig.model_fields}
+    return ModelConfig.model_validate(
+        {"image_size": shape.image_size, "channels": shape.channels, "classes": shape.classes, "attention": attention}
+        | shared
+    )
+
+
+def _given(overrides: Overrides, chosen: Iterable[Suite], dataset: str) -> dict[str, Any]:
+    """The settings that the command line changes. What would change nothing there is an error, not a silent no-op."""
+    given: dict[str, Any] = dict(overrides.settings)
+    for name in given:
+        if name in FROM_THE_DATA:
+            raise InputError(f"{name} comes with the dataset {dataset!r} and cannot be set")
+        one_of("setting", name, settings_allowed())
+    if overrides.epochs is not None:
+        if "epochs" in given:
+            raise InputError("epochs are given twice: with --epochs and with --set")
+        given["epochs"] = overrides.epochs
+    if not any(isinstance(suite, TrainSuite) for suite in chosen):
+        seeds = {} if overrides.seeds is None else {"seeds": overrides.seeds}
+        for name in (given | seeds).keys() & {*TrainConfig.model_fields, "seeds"}:
+            raise InputError(f"{name} changes nothing: none of the chosen suites trains")
+    return given
+
+
+def _all_used(given: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> None:
+    """A setting of an attention that none of the chosen variants has would be a silent no-op: an error instead."""
+    used = {*TrainConfig.model_fields, *ModelConfig.model_fields}
+    for model in models.values():
+        used |= type(model.attention).model_fields.keys()
+    for name in given:
+        if name not in used:
+            raise InputError(f"setting {name!r} changes none of the chosen variants ({', '.join(models)})")
+
+
+def _train_trials(
+    suite: str, models: Mapping[str, ModelConfig], training: TrainConfig, dataset: str, seeds: int, overrides: Overrides
+) -> list[Trial]:
+    """Seed by seed, the variants of one seed next to each other, so that a stopped run has whole pairs."""
+    return [
+        TrainTrial(
+            suite=suite,
+            variant=variant,
+            backend=overrides.backend,
+            precision=overrides.precision,
+            seed=seed,
+            dataset=dataset,
+            data_dir=overrides.data_dir,
+            model=model,
+            training=training,
+        )
+        for seed in range(seeds)
+        for variant, model in models.items()
+    ]
+
+
+def _step_time_trials(
+    suite_name: str, suite: StepTimeSuite, scopes: Scopes, models: Mapping[str, ModelConfig], overrides: Overrides
+) -> list[Trial]:
+    """One pass over all cases a process, each pass in another seeded random order, so that drift hits all alike."""
+    trials: list[Trial] = []
+    for process in range(max(scopes.core.processes, scopes.model.processes)):
+        cases: list[StepTimeTrial] = []
+        for variant, model in models.items():
+            for phase in suite.phases:
+                shared = {
+                    "suite": suite_name,
+                    "variant": variant,
+                    "backend": overrides.backend,
+                    "precision": overrides.precision,
+                    "phase": phase,
+                    "process": process,
+                }
+                if process < scopes.core.processes:
+                    cases += [_core_trial(shared, scopes.core, patches, model) for patches in scopes.core.patches]
+                if process < scopes.model.processes:
+                    cases += [_model_trial(shared, scopes.model, patches, model) for patches in scopes.model.patches]
+        random.Random(process).shuffle(cases)
+        trials += cases
+    return trials
+
+
+def _timing(sizes: Sizes, patches: int) -> dict[str, Any]:
+    return {"patches": patches, "batch": sizes.batch, "steps": sizes.steps, "seconds": sizes.seconds}
+
+
+def _core_trial(shared: Mapping[str, Any], sizes: Sizes, patches: int, model: ModelConfig) -> CoreStepTrial:
+    return CoreStepTrial(**shared, **_timing(sizes, patches), dim=model.embedding_dim, attention=model.attention)
+
+
+def _model_trial(shared: Mapping[str, Any], sizes: Sizes, patches: int, model: ModelConfig) -> ModelStepTrial:
+    side = math.isqrt(patches)
+    if side**2 != patches:
+        raise InputError(
+            f"patches = {patches} of the model scope is not a square number; near it: {side**2}, {(side + 1) ** 2}"
+        )
+    image = model.model_copy(update={"image_size": side * model.patch_size})
+    return ModelStepTrial(**shared, **_timing(sizes, patches), model=image)

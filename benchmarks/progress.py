@@ -1,0 +1,154 @@
+"""What a run shows while it works: a live line with an ETA on a terminal, plain lines elsewhere."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from benchmarks import estimate
+from benchmarks.trials import Progress as TrialProgress
+from benchmarks.trials import Trial
+from results.records import Failure, StepTimeRecord, TrainRecord
+
+PLAIN_SECONDS = 60
+
+
+def outcome_words(outcome: TrainRecord | StepTimeRecord | Failure) -> str:
+    """One trial's result in a few words."""
+    if isinstance(outcome, Failure):
+        return f"FAILED ({outcome.status}): {outcome.reason}"
+    if isinstance(outcome, TrainRecord):
+        return f"top-1 {outcome.test_top1:.1%}, {outcome.train_step_seconds * 1e3:.3g} ms a step"
+    return f"{statistics.median(outcome.samples_seconds) * 1e3:.3g} ms a step"
+
+
+@dataclass
+class Eta:
+    """Time left: the estimates of what remains, scaled by what the finished trials took against theirs."""
+
+    remaining_estimate: float
+    clock: Callable[[], float] = time.monotonic
+    finished_estimate: float = 0.0
+    finished_seconds: float = 0.0
+    current: Trial | None = None
+    current_share: float = 0.0
+
+    def start(self, trial: Trial) -> None:
+        self.current, self.current_share, self._started = trial, 0.0, self.clock()
+
+    def finish(self, trial: Trial) -> float:
+        """Seconds that the trial took."""
+        seconds = self.clock() - self._started
+        self.remaining_estimate -= estimate.seconds(trial)
+        self.finished_estimate += estimate.seconds(trial)
+        self.finished_seconds += seconds
+        self.current = None
+        return seconds
+
+    @property
+    def seconds(self) -> float:
+        """Time left. Before the first trial has ended, the running one's own pace stands for it."""
+        done_estimate, done_seconds = self.finished_estimate, self.finished_seconds
+        remaining = self.remaining_estimate
+        if self.current is not None:
+            part = self.current_share * estimate.seconds(self.current)
+            remaining -= part
+            if part > 0:
+                done_estimate += part
+                done_seconds += self.clock() - self._started
+        return max(0.0, remaining * (done_seconds / done_estimate if done_estimate else 1.0))
+
+
+class Display(Protocol):
+    """Follows a run: a trial starts, trains an epoch, ends."""
+
+    def start(self, trial: Trial) -> None: ...
+    def progress(self, trial: Trial, progress: TrialProgress) -> None: ...
+    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None: ...
+    def close(self) -> None: ...
+
+
+class PlainDisplay:
+    """A line for each trial that ends, and at most one a minute from within a long one."""
+
+    def __init__(self, console: Console, remaining: list[Trial]) -> None:
+        self.console, self.total, self.done = console, len(remaining), 0
+        self.eta = Eta(sum(map(estimate.seconds, remaining)))
+        self.said = time.monotonic()
+
+    def start(self, trial: Trial) -> None:
+        self.eta.start(trial)
+
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
+        self.eta.current_share = progress.epoch / progress.epochs
+        if time.monotonic() - self.said >= PLAIN_SECONDS:
+            self._say(trial, f"epoch {progress.epoch} of {progress.epochs}, {_epoch_words(progress)}")
+
+    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
+        self.done += 1
+        seconds = self.eta.finish(trial)
+        self._say(trial, f"{outcome_words(outcome)}, in {estimate.words(seconds)}")
+
+    def close(self) -> None:
+        """Nothing to tidy up."""
+
+    def _say(self, trial: Trial, words: str) -> None:
+        self.said = time.monotonic()
+        left = f"; about {estimate.words(self.eta.seconds)} left" if self.done < self.total else ""
+        self.console.out(f"[{self.done}/{self.total}] {trial.label}: {words}{left}", highlight=False)
+
+
+class LiveDisplay:
+    """One bar over all trials with the running one beside it; failures stay on the screen above it."""
+
+    def __init__(self, console: Console, remaining: list[Trial]) -> None:
+        self.console, self.total, self.done = console, len(remaining), 0
+        self.eta = Eta(sum(map(estimate.seconds, remaining)))
+        self.bar = Progress(
+            TextColumn("{task.fields[shown][trials]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[shown][left]} left"),
+            TextColumn("{task.fields[shown][now]}", style="dim"),
+            console=console,
+            refresh_per_second=2,
+        )
+        self.task = self.bar.add_task("", total=max(self.eta.remaining_estimate, 1e-9), shown=self._fields(""))
+        self.bar.start()
+
+    def start(self, trial: Trial) -> None:
+        self.eta.start(trial)
+        self._update(trial.label)
+
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
+        self.eta.current_share = progress.epoch / progress.epochs
+        self._update(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {_epoch_words(progress)}")
+
+    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
+        self.done += 1
+        self.eta.finish(trial)
+        if isinstance(outcome, (TrainRecord, Failure)):
+            self.console.print(f"{trial.label}: {outcome_words(outcome)}", highlight=False, markup=False)
+        self._update("")
+
+    def close(self) -> None:
+        self.bar.stop()
+
+    def _fields(self, now: str) -> dict[str, str]:
+        return {"trials": f"{self.done}/{self.total} trials", "left": estimate.words(self.eta.seconds), "now": now}
+
+    def _update(self, now: str) -> None:
+        running = self.eta.current_share * estimate.seconds(self.eta.current) if self.eta.current else 0.0
+        self.bar.update(self.task, completed=self.eta.finished_estimate + running, shown=self._fields(now))
+
+
+def _epoch_words(progress: TrialProgress) -> str:
+    return f"loss {progress.loss:.3f}, validation top-1 {progress.val_top1:.1%}"
+
+
+def display(console: Console, remaining: list[Trial]) -> Display:
+    """The display that fits where the output goes."""
+    return LiveDisplay(console, remaining) if console.is_terminal else PlainDisplay(console, remaining)

@@ -1,0 +1,327 @@
+"""python -m benchmarks.run: runs suites, writes records, tables and report.html, and says where they are."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import results
+from benchmarks import datasets, estimate
+from benchmarks.environment import MODULES, Origin
+from benchmarks.executors import run_local
+from benchmarks.plan import InputError, Overrides, Plan, build_plan, one_of, profiles, settings_allowed, suites
+from benchmarks.progress import display
+from benchmarks.trials import Backend, Precision, TrainTrial, Trial
+from results import store
+from results.records import Failure, PlannedSuite, RunPlan
+
+RUNS = Path(results.__file__).parent / "runs"
+ROOT = Path(__file__).parent.parent
+
+HELP = """Compares external attention (EANet) with self-attention (ViT): trains, times and reports both.
+
+Writes RUN/records/*.json, RUN/tables/*.csv and RUN/report.html, where RUN is --out or results/runs/PROFILE. Running the
+same command again does only what is missing. The default profile, quick, takes about 7 minutes on 2 CPU cores and
+downloads nothing.
+
+\b
+Examples:
+  python -m benchmarks.run --all
+  python -m benchmarks.run --all --dry-run
+  python -m benchmarks.run --suite accuracy --seeds 10
+  python -m benchmarks.run --suite accuracy --profile tutorial --data-dir ~/cifar --epochs 2 --set patch_size=4
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(help=HELP)
+def command(
+    all_suites: Annotated[bool, typer.Option("--all", help="Run every suite.")] = False,
+    suite: Annotated[list[str], typer.Option(help="Run this suite; may be given again.")] = [],  # noqa: B006
+    profile: Annotated[str, typer.Option(help="quick, tutorial or full.")] = "quick",
+    list_: Annotated[bool, typer.Option("--list", help="Show profiles, suites and settings, and run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the trials with estimated times, and run nothing.")
+    ] = False,
+    dataset: Annotated[str | None, typer.Option(help=f"{', '.join(datasets.NAMES)}.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the dataset is: its folder, one that contains it, or its archive.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of every training.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings per variant.", min=1, max=1000)] = None,
+    variant: Annotated[list[str], typer.Option(help="Only this variant; may be given again.")] = [],  # noqa: B006
+    set_: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting for all variants; may be given again."),
+    ] = [],  # noqa: B006
+    backend: Annotated[Backend, typer.Option(help="What Keras runs on.")] = "tensorflow",
+    precision: Annotated[Precision, typer.Option(help="Keras dtype policy.")] = "float32",
+    out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
+) -> None:
+    console = Console()
+    known = suites()
+    one_of("profile", profile, profiles())
+    if list_:
+        _list(console)
+        return
+    if not all_suites and not suite:
+        raise InputError(f"nothing to run: give --all, or --suite with one of: {', '.join(known)}")
+    if all_suites and suite:
+        raise InputError("--all runs every suite: give it or --suite, not both")
+    if dataset is not None:
+        one_of("dataset", dataset, datasets.NAMES)
+    overrides = Overrides(
+        dataset=dataset,
+        data_dir=None if data_dir is None else str(data_dir.expanduser().resolve()),
+        epochs=epochs,
+        seeds=seeds,
+        variants=tuple(variant),
+        settings=dict(map(_pair, set_)),
+        backend=backend,
+        precision=precision,
+    )
+    plan = build_plan(
+        list(known) if all_suites else suite, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides
+    )
+    folder = _folder(out, profile, overrides, fresh)
+    _check_data_dir(plan, overrides)
+    if dry_run:
+        _dry_run(console, plan, folder)
+        return
+    _check_backend(overrides.backend)
+    hashes = _check_data(plan, overrides)
+    raise typer.Exit(_run(console, plan, folder, _origin(), overrides.backend, hashes))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InputError(f"--set {text!r} is not KEY=VALUE")
+    return name, value
+
+
+def _folder(out: Path | None, profile: str, overrides: Overrides, fresh: bool) -> Path:
+    """The run's folder: one for each set of settings, the newest of its kind, or with `fresh` the next new one."""
+    chosen = profiles()[profile]
+    usual = {"dataset": chosen.dataset, "backend": "tensorflow", "precision": "float32"} | chosen.settings
+    asked = {
+        **{name: getattr(overrides, name) for name in ("dataset", "backend", "precision", "epochs")},
+        **overrides.settings,
+    }
+    changes = {k: v for k, v in sorted(asked.items()) if v is not None and str(v) != str(usual.get(k))}
+    name = "-".join([profile, *(f"{key}={value}" for key, value in changes.items())])
+    base = RUNS / re.sub(r"[^\w=.+-]", "_", name) if out is None else out.expanduser().resolve()
+    if not base.name or out == Path():
+        raise InputError(f"--out {str(out)!r} is no folder for a run: name one, such as results/runs/mine")
+    if base.exists() and not base.is_dir():
+        raise InputError(f"--out {base} is a file; name a folder")
+    if out is not None and not fresh:
+        return base
+    number = 1
+    while _numbered(base, number + 1).exists():
+        number += 1
+    newest = _numbered(base, number)
+    return _numbered(base, number + 1) if fresh and newest.exists() else newest
+
+
+def _numbered(base: Path, number: int) -> Path:
+    return base if number == 1 else base.with_name(f"{base.name}-{number}")
+
+
+def _check_backend(backend: str) -> None:
+    if importlib.util.find_spec(MODULES[backend]) is None:
+        raise InputError(f"the backend {backend} is not installed: pip install -e '.[{backend}]'")
+
+
+def _trained_on(plan: Plan) -> set[str]:
+    return {trial.dataset for trial in plan.trials if isinstance(trial, TrainTrial)}
+
+
+def _check_data_dir(plan: Plan, overrides: Overrides) -> None:
+    """A --data-dir that nothing would read is an error, not a silent no-op."""
+    if overrides.data_dir is not None and not _trained_on(plan):
+        raise InputError("--data-dir changes nothing: none of the chosen suites trains")
+    if overrides.data_dir is not None and "digits" in _trained_on(plan):
+        raise InputError("digits come with scikit-learn and take no --data-dir")
+
+
+def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
+    """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
+    hashes = {}
+    for name in _trained_on(plan) - {"digits"}:
+        if overrides.data_dir is None and overrides.dataset != name:
+            raise InputError(
+                f"{name} is not part of this project: give its folder with --data-dir DIR, "
+                f"or download it with --dataset {name}"
+            )
+        data = datasets.load(name, overrides.data_dir)
+        hashes[name] = data.sha256
+        for trial in plan.trials:
+            if isinstance(trial, TrainTrial):
+                datasets.training_images(len(data.train_images), trial.training.validation_split)
+    return hashes
+
+
+def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None:
+    """A trial's id names its dataset, not its pixels: results on other images must not pass for these."""
+    planned = {trial.trial_id for trial in plan.trials}
+    for record in run.trainings:
+        expected = hashes.get(record.dataset, record.dataset_sha256)
+        if record.trial_id in planned and record.dataset_sha256 != expected:
+            raise InputError(
+                f"{_shown(run.folder)} has results on other images of {record.dataset} (SHA-256 "
+                f"{record.dataset_sha256[:12]}, not {expected[:12]}): choose another folder with --out, or --fresh"
+            )
+
+
+def _origin() -> Origin:
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    status = git("status", "--porcelain")
+    return Origin(
+        command=shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]),
+        commit=git("rev-parse", "HEAD"),
+        dirty=None if status is None else bool(status),
+    )
+
+
+def _run(console: Console, plan: Plan, folder: Path, origin: Origin, backend: str, hashes: dict[str, str]) -> int:
+    """Runs what is missing, suite by suite, and writes the report after each. Returns the exit status."""
+    with store.locked(folder):
+        before = store.load(folder)
+        _check_same_data(before, hashes, plan)
+        if before.broken:
+            store.set_aside(folder, list(before.broken))
+            console.print(
+                f"set aside as *.broken and to be run again: {', '.join(before.broken)}", style="yellow", soft_wrap=True
+            )
+        questions = {
+            name: PlannedSuite(question=question, trial_ids=tuple(trial.trial_id for trial in plan.of(name)))
+            for name, question in plan.questions.items()
+        }
+        store.write_plan(folder, RunPlan(profile=plan.profile, command=origin.command, suites=questions), before.plan)
+        remaining = list({t.trial_id: t for t in plan.trials if t.trial_id not in before.done}.values())
+        there = len(plan.trials) - len(remaining)
+        total = estimate.words(sum(map(estimate.seconds, remaining)))
+        console.print(
+            f"{len(remaining)} {'trial' if len(remaining) == 1 else 'trials'} to run, about {total} on 2 CPU cores"
+            + (f"; {there} are done already" if there else "")
+            + f"; into {_shown(folder)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        failed = 0
+        try:
+            if remaining:
+                failed = _run_trials(console, remaining, folder, origin, backend)
+            return _report(folder) or (1 if failed else 0)
+        except KeyboardInterrupt:
+            kept = len(store.load(folder).done)
+            again = going_on(sys.argv[1:], _shown(folder))
+            print(f"interrupted; {kept} finished trials are kept. Go on with: {again}", file=sys.stderr)
+            return 130
+
+
+def going_on(arguments: list[str], folder: str) -> str:
+    """The command that goes on with a run in `folder`, from the arguments that started it."""
+    kept = [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if argument not in ("--fresh", "--out") and before != "--out" and not argument.startswith("--out=")
+    ]
+    return shlex.join(["python", "-m", "benchmarks.run", *kept, "--out", folder])
+
+
+def _run_trials(console: Console, remaining: list[Trial], folder: Path, origin: Origin, backend: str) -> int:
+    """Returns how many failed. The report is written again whenever a suite is through and another follows."""
+    shown = display(console, remaining)
+    waiting = Counter(trial.suite for trial in remaining)
+    failed = 0
+    try:
+        for trial, outcome in run_local(remaining, backend, origin, shown.start, shown.progress):
+            store.write(folder, outcome)
+            shown.finish(trial, outcome)
+            failed += isinstance(outcome, Failure)
+            waiting[trial.suite] -= 1
+            if not waiting[trial.suite] and waiting.total():
+                _report(folder, quiet=True)
+    finally:
+        shown.close()
+    return failed
+
+
+def _report(folder: Path, quiet: bool = False) -> int:
+    """Builds tables and page in a process of its own: the report's libraries never load where trials are timed."""
+    return subprocess.run(
+        [sys.executable, "-m", "report", str(folder), *(["--quiet"] if quiet else [])], cwd=ROOT
+    ).returncode
+
+
+def _shown(path: Path) -> str:
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _list(console: Console) -> None:
+    table = Table("profile", "what it is", "dataset", "seeds", box=None, pad_edge=False)
+    for name, profile in profiles().items():
+        table.add_row(name, profile.summary, profile.dataset, str(profile.seeds))
+    console.print(table)
+    console.print()
+    table = Table("suite", "question", "quick: trials", "time on 2 cores", box=None, pad_edge=False)
+    plan = build_plan(list(suites()), "quick", lambda name: datasets.shape(name, None), Overrides())
+    for name, question in plan.questions.items():
+        trials = plan.of(name)
+        table.add_row(name, question, str(len(trials)), estimate.words(sum(map(estimate.seconds, trials))))
+    console.print(table)
+    console.print(f"\nsettings for --set KEY=VALUE: {', '.join(settings_allowed())}", highlight=False)
+
+
+def _dry_run(console: Console, plan: Plan, folder: Path) -> None:
+    done = store.load(folder).done
+    for trial in plan.trials:
+        state = "done" if trial.trial_id in done else estimate.words(estimate.seconds(trial))
+        console.out(f"{trial.suite:<12} {trial.trial_id:<60} {state:>8}", highlight=False)
+    left = [trial for trial in plan.trials if trial.trial_id not in done]
+    total = estimate.words(sum(map(estimate.seconds, left)))
+    console.out(
+        f"{len(left)} of {len(plan.trials)} trials to run, about {total} on 2 CPU cores, into {_shown(folder)}",
+        highlight=False,
+    )
+
+
+def main() -> int:
+    """The command; returns its exit status. Every error that a user can mend is one line on stderr and status 2."""
+    try:
+        if any(not argument.isprintable() for argument in sys.argv[1:]):
+            raise InputError("an argument holds characters that cannot be printed")
+        return app(standalone_mode=False) or 0
+    except (InputError, datasets.DataError, store.StoreError) as error:
+        message = str(error)
+    except typer.TyperException as error:
+        message = error.format_message().replace("Value error, ", "")
+    except OSError as error:
+        message = str(error)
+    except typer.Abort:
+        return 130
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""A step-time trial -> StepTimeRecord: the attention core or the whole model, one training step or one inference."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmarks import stopwatch
+from benchmarks.environment import Origin, jit_setting, observe, peak_memory_bytes, synchroniser
+from benchmarks.trials import CoreStepTrial, ModelStepTrial
+from models import cost
+from models.attention import build_attention
+from models.build import build_model
+from results.records import StepTimeRecord
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed: the step, whether XLA compiles it, and the parts that its multiply-adds are counted from."""
+
+    step: Callable[[], Any]
+    jit: bool
+    parts: list[cost.PartCost]
+
+
+def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> StepTimeRecord:
+    """Runs the trial in this process. Inputs are random and the same for both variants; no image is needed."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    keras.utils.set_random_seed(trial.process)
+    keras.config.set_dtype_policy(trial.precision)
+    case = build_case(trial)
+    timing = stopwatch.measure(case.step, synchroniser(), trial.steps, trial.seconds)
+    return StepTimeRecord(
+        trial_id=trial.trial_id,
+        suite=trial.suite,
+        variant=trial.variant,
+        settings=trial.model_dump(mode="json"),
+        scope=trial.scope,
+        phase=trial.phase,
+        patches=trial.patches,
+        batch=trial.batch,
+        process=trial.process,
+        multiply_adds=cost.multiply_adds(case.parts),
+        compile_seconds=timing.compile_seconds,
+        warmup_seconds=timing.warmup_seconds,
+        samples_seconds=timing.samples_seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+        environment=observe(origin, trial.precision, started, case.jit),
+    )
+
+
+def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:
+    """Builds what the trial times, on Keras's backend."""
+    return _core(trial) if isinstance(trial, CoreStepTrial) else _model(trial)
+
+
+def _core(trial: CoreStepTrial) -> Case:
+    """The attention layer alone: forward, or forward and the gradients of its weights and its input."""
+    layer = build_attention(trial.attention)
+    shape = (trial.batch, trial.patches, trial.dim)
+    layer.build(shape)
+    x = np.random.default_rng(trial.process).standard_normal(shape, np.float32)
+    steps = FORWARD if trial.phase == "infer" else FORWARD_BACKWARD
+    parts = cost.attention(trial.attention, trial.dim, trial.patches)
+    return Case(steps[keras.backend.backend()](layer, x), bool(jit_setting()), parts)
+
+
+def _model(trial: ModelStepTrial) -> Case:
+    """The whole model: one optimizer step on one batch, or the predictions for it. Both return NumPy values."""
+    config = trial.model
+    rng = np.random.default_rng(trial.process)
+    images = rng.uniform(0, 255, (trial.batch, config.image_size, config.image_size, config.channels)).astype("float32")
+    labels = np.eye(config.classes, dtype="float32")[rng.integers(config.classes, size=trial.batch)]
+    model = build_model(config)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+        jit_compile=jit_setting(),
+    )
+    steps: dict[str, Callable[[], Any]] = {
+        "infer": lambda: model.predict_on_batch(images),
+        "train": lambda: model.train_on_batch(images, labels),
+    }
+    return Case(steps[trial.phase], model.jit_compile, cost.model(config))
+
+
+# Keras has no gradient of its own and no compiled call of a single layer, so these six name their backend.
+
+
+def _tensorflow_forward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    run = tf.function(lambda value: layer(value, training=False), jit_compile=bool(jit_setting()))
+    on_device = tf.constant(x)
+    return lambda: run(on_device)
+
+
+def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    @tf.function(jit_compile=bool(jit_setting()))
+    def run(value: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            output = layer(value, training=True)
+        return tape.gradient(output, [value, *(w.value for w in layer.trainable_weights)])
+
+    on_device = tf.constant(x)
+    return lambda: run(on_device)
+
+
+def _jax_forward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+    import jax
+
+    weights, state = _jax_weights(layer)
+    run = jax.jit(lambda weights, state, value: layer.stateless_call(weights, state, value, training=False)[0])
+    on_device = jax.device_put(x)
+    return lambda: run(weights, state, on_device)
+
+
+def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+    import jax
+
+    weights, state = _jax_weights(layer)
+
+    def total(weights: Any, value: Any, state: Any) -> Any:
+        return layer.stateless_call(weights, state, value, training=True)[0].sum()
+
+    run = jax.jit(jax.grad(total, argnums=(0, 1)))
+    on_device = jax.device_put(x)
+    return lambda: run(weights, on_device, state)
+
+
+def _jax_weights(layer: keras.layers.Layer) -> tuple[list[Any], list[Any]]:
+    return [w.value for w in layer.trainable_variables], [w.value for w in layer.non_trainable_variables]
+
+
+def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+    import torch
+
+    on_device = keras.ops.convert_to_tensor(x)
+
+    def run() -> Any:
+        with torch.no_grad():
+            return layer(on_device, training=False)
+
+    return run
+
+
+def _torch_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+    import torch
+
+    on_device = keras.ops.convert_to_tensor(x).requires_grad_()
+    inputs = [on_device, *(w.value for w in layer.trainable_weights)]
+    return lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs)
+
+
+FORWARD = {"tensorflow": _tensorflow_forward, "jax": _jax_forward, "torch": _torch_forward}
+FORWARD_BACKWARD = {
+    "tensorflow": _tensorflow_forward_backward,
+    "jax": _jax_forward_backward,
+    "torch": _torch_forward_backward,
+}

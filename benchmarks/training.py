@@ -1,0 +1,198 @@
+"""A training trial -> TrainRecord. The two variants of a seed see the same batches in the same order."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmarks import datasets
+from benchmarks.environment import Origin, jit_setting, observe, peak_memory_bytes
+from benchmarks.trials import Progress, TrainConfig, TrainTrial
+from models import cost
+from models.build import adapt_normalization, build_model
+from results.records import Epoch, TrainRecord
+
+EVALUATION_BATCH = 256
+
+
+class DivergedError(Exception):
+    """The loss is no longer a number; the message names the epoch."""
+
+
+def batch_order(seed: int, epoch: int, images: int) -> np.ndarray:
+    """The order of the training images in an epoch, a function of (seed, epoch) alone: no variant, no backend."""
+    return np.random.default_rng([seed, epoch]).permutation(images)
+
+
+class Batches(keras.utils.PyDataset):
+    """The training images, batch by batch, in the order of (seed, epoch). To be trained on by `fit_in_order`."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.images, self.labels = images, labels
+        self.batch_size, self.seed = batch_size, seed
+        self.start(0)
+
+    def start(self, epoch: int) -> None:
+        """Puts the images in the order of `epoch`."""
+        self.order = batch_order(self.seed, epoch, len(self.images))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.images[chosen], self.labels[chosen]
+
+
+def fit_in_order(
+    model: keras.Model,
+    batches: Batches,
+    epochs: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    **options: Any,
+) -> None:
+    """`model.fit` that takes exactly the batches of each epoch, in their order.
+
+    Left alone, Keras shuffles the batches of a PyDataset once more, and counts an epoch of its own before the first.
+    """
+    starts = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start(epoch))
+    model.fit(batches, epochs=epochs, shuffle=False, callbacks=[starts, *callbacks], verbose=0, **options)
+
+
+class History(keras.callbacks.Callback):
+    """Keeps an `Epoch` per epoch, its training time taken apart from the validation, and reports progress."""
+
+    def __init__(self, steps: int, report: Callable[[Progress], None], clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.steps, self.report, self.clock = steps, report, clock
+        self.epochs: list[Epoch] = []
+        self.first_step_seconds: float | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.started = self.clock()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch in (0, self.steps - 1):
+            float((logs or {})["loss"])  # waits for the device: the work is done, not only handed out
+            self.train_seconds = self.clock() - self.started
+            if self.first_step_seconds is None:
+                self.first_step_seconds = self.train_seconds
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"diverged: {name} is {value} in epoch {epoch + 1}")
+        self.epochs.append(
+            Epoch(
+                epoch=epoch + 1,
+                train_seconds=self.train_seconds,
+                loss=values["loss"],
+                top1=values["top1"],
+                top5=values["top5"],
+                val_loss=values["val_loss"],
+                val_top1=values["val_top1"],
+                val_top5=values["val_top5"],
+            )
+        )
+        self.report(Progress(epoch + 1, self.params["epochs"], values["loss"], values["val_top1"]))
+
+    @property
+    def step_seconds(self) -> float:
+        """Median over the epochs of an epoch's mean step, without the very first step, which compiles."""
+        means = [epoch.train_seconds / self.steps for epoch in self.epochs]
+        if self.steps > 1 and self.first_step_seconds is not None:
+            means[0] = (self.epochs[0].train_seconds - self.first_step_seconds) / (self.steps - 1)
+        return float(np.median(means))
+
+
+def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None]) -> TrainRecord:
+    """Trains and tests the trial's model in this process. Raises `DivergedError` and `datasets.DataError`."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    keras.utils.set_random_seed(trial.seed)
+    keras.config.set_dtype_policy(trial.precision)
+    data = datasets.load(trial.dataset, trial.data_dir)
+    one_hot = np.eye(data.shape.classes, dtype="float32")
+    split = datasets.training_images(len(data.train_images), trial.training.validation_split)
+    images, validation_images = data.train_images[:split], data.train_images[split:]
+    labels, validation_labels = one_hot[data.train_labels[:split]], one_hot[data.train_labels[split:]]
+
+    batches = Batches(images, labels, trial.training.batch_size, trial.seed)
+    model = build_model(trial.model, trial.training.augmentation)
+    adapt_normalization(model, data.train_images)
+    _compile(model, trial.training, len(batches))
+    history = History(len(batches), report, time.perf_counter)
+    fit_in_order(
+        model,
+        batches,
+        trial.training.epochs,
+        [history],
+        validation_data=(validation_images, validation_labels),
+        validation_batch_size=EVALUATION_BATCH,
+    )
+    test = model.evaluate(
+        data.test_images, one_hot[data.test_labels], batch_size=EVALUATION_BATCH, verbose=0, return_dict=True
+    )
+    parts = cost.model(trial.model)
+    return TrainRecord(
+        trial_id=trial.trial_id,
+        suite=trial.suite,
+        variant=trial.variant,
+        settings=trial.model_dump(mode="json"),
+        seed=trial.seed,
+        dataset=trial.dataset,
+        dataset_sha256=data.sha256,
+        batch_order_sha256=_order_sha256(trial, len(images)),
+        train_images=len(images),
+        validation_images=len(validation_images),
+        test_images=len(data.test_images),
+        patches=trial.model.patches,
+        parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        multiply_adds=cost.multiply_adds(parts),
+        epochs=tuple(history.epochs),
+        test_loss=test["loss"],
+        test_top1=test["top1"],
+        test_top5=test["top5"],
+        train_step_seconds=history.step_seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+        environment=observe(origin, trial.precision, started, model.jit_compile),
+    )
+
+
+def _compile(model: keras.Model, training: TrainConfig, steps_per_epoch: int) -> None:
+    model.compile(
+        optimizer=keras.optimizers.AdamW(learning_rate(training, steps_per_epoch), weight_decay=training.weight_decay),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
+        metrics=[
+            keras.metrics.CategoricalAccuracy(name="top1"),
+            keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
+        ],
+        jit_compile=jit_setting(),
+    )
+
+
+def learning_rate(
+    training: TrainConfig, steps_per_epoch: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The rate, or its schedule over all steps of the training."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    steps = training.epochs * steps_per_epoch
+    warmup = steps // 10
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup, warmup_target=training.learning_rate, warmup_steps=warmup
+    )
+
+
+def _order_sha256(trial: TrainTrial, images: int) -> str:
+    """Hash of the order of the training images over all epochs."""
+    digest = hashlib.sha256()
+    for epoch in range(trial.training.epochs):
+        digest.update(batch_order(trial.seed, epoch, images).astype("<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,119 @@
+"""One trial: frozen settings, and an id that is the hash of everything that can change its result."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from models.config import AttentionConfig, Count, ModelConfig, Rate, Settings
+
+PROTOCOL = 1
+"""Goes into every id. Raise it when a change of the code makes earlier results incomparable."""
+
+Backend = Literal["tensorflow", "jax", "torch"]
+Precision = Literal["float32", "mixed_bfloat16"]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class TrainConfig(Settings):
+    """How a model is trained. Every variant of a comparison gets the same one.
+
+    `schedule` "warmup_cosine" rises linearly over the first tenth of the steps and then falls as a cosine to 0;
+    "constant" is the tutorial's. The optimizer is AdamW, the loss categorical cross-entropy. The validation images
+    are the last `validation_split` of the training set, as the tutorial takes them.
+    """
+
+    augmentation: Literal["tutorial", "corrected", "digits", "none"]
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    schedule: Literal["constant", "warmup_cosine"]
+    weight_decay: Annotated[float, Field(ge=0)]
+    label_smoothing: Rate
+    validation_split: Annotated[float, Field(ge=0.01, le=0.9)]
+
+
+class _Trial(Settings):
+    suite: str
+    variant: str
+    backend: Backend
+    precision: Precision
+
+    def _case(self) -> str:
+        """Names the trial within its kind, for people."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """The trial as its progress names it."""
+        return f"{self.suite} {self._case()}"
+
+    @property
+    def trial_id(self) -> str:
+        """The case in words and the hash of all that can change the result (so neither suite nor data folder)."""
+        content = self.model_dump(mode="json", exclude={"suite", "data_dir"}) | {"protocol": PROTOCOL}
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return f"{self._case()}-{digest[:12]}"
+
+
+class TrainTrial(_Trial):
+    """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches."""
+
+    kind: Literal["train"] = "train"
+    seed: Annotated[int, Field(ge=0)]
+    dataset: str
+    data_dir: str | None
+    model: ModelConfig
+    training: TrainConfig
+
+    def _case(self) -> str:
+        return f"train-{self.variant}-{self.dataset}-seed{self.seed}"
+
+
+class _StepTimeTrial(_Trial):
+    """Times the steps of one case in one fresh process: at least `steps` steps and at least `seconds` seconds."""
+
+    kind: Literal["steptime"] = "steptime"
+    phase: Literal["train", "infer"]
+    patches: Count
+    batch: Count
+    process: Annotated[int, Field(ge=0)]
+    steps: Count
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class CoreStepTrial(_StepTimeTrial):
+    """The attention layer alone, on `(batch, patches, dim)`."""
+
+    scope: Literal["core"] = "core"
+    dim: Count
+    attention: Annotated[AttentionConfig, Field(discriminator="kind")]
+
+    def _case(self) -> str:
+        return f"core-{self.phase}-{self.variant}-n{self.patches}-process{self.process}"
+
+
+class ModelStepTrial(_StepTimeTrial):
+    """The whole model, on images of `patches` patches."""
+
+    scope: Literal["model"] = "model"
+    model: ModelConfig
+
+    def _case(self) -> str:
+        return f"model-{self.phase}-{self.variant}-n{self.patches}-process{self.process}"
+
+
+StepTimeTrial = CoreStepTrial | ModelStepTrial
+Trial = TrainTrial | CoreStepTrial | ModelStepTrial
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training trial is, after an epoch of `epochs`."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    val_top1: float

@@ -1,0 +1,55 @@
+"""One trial in one fresh process."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from benchmarks.environment import Origin
+from benchmarks.trials import Progress, TrainTrial, Trial
+from results.records import StepTimeRecord, TrainRecord
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a trial gave no result, in one line."""
+
+    reason: str
+
+
+Answer = Progress | TrainRecord | StepTimeRecord | Trouble
+
+
+def work(trial: Trial, origin: Origin, log: Path, answers: "Connection[Answer, None]") -> None:
+    """Runs the trial; sends any `Progress`, then its record or the `Trouble` it ran into. Its output goes to `log`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its worker itself
+    with log.open("wb", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        if isinstance(trial, TrainTrial):
+            from benchmarks.training import train
+
+            answers.send(train(trial, origin, answers.send))
+        else:
+            from benchmarks.steptime import measure_steps
+
+            answers.send(measure_steps(trial, origin))
+    except Exception as error:
+        traceback.print_exc()
+        answers.send(Trouble(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]))
+
+
+def _end_with_parent() -> None:
+    """No orphans: a worker whose run was killed has nobody to answer."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,104 @@
+"""The parts that both models share: patch embedding, feed-forward and the encoder block around an attention."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("eanet-ablation")
+class PatchEmbedding(keras.layers.Layer):
+    """Cuts images into patches, projects each to `dim` and adds a learned position.
+
+    `(batch, height, width, channels)` -> `(batch, patches, dim)`; values of a patch in the order row, column, channel.
+    Source: Dosovitskiy et al. 2020, arXiv:2010.11929, equation 1 (without the class token).
+    """
+
+    def __init__(self, patch_size: int, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.dim = dim
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        batch, height, width, channels = input_shape
+        if height is None or width is None or channels is None or height % self.patch_size or width % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide images of {height} x {width}")
+        self.rows, self.columns = height // self.patch_size, width // self.patch_size
+        self.values = self.patch_size**2 * channels
+        self.projection = keras.layers.Dense(self.dim, dtype=self.dtype_policy, name="projection")
+        self.projection.build((batch, self.rows * self.columns, self.values))
+        self.position = self.add_weight(
+            shape=(self.rows * self.columns, self.dim), initializer="uniform", name="position"
+        )
+
+    def call(self, images: Any) -> Any:
+        size, channels = self.patch_size, images.shape[-1]
+        tiles = ops.reshape(images, (-1, self.rows, size, self.columns, size, channels))
+        patches = ops.reshape(ops.transpose(tiles, (0, 1, 3, 2, 4, 5)), (-1, self.rows * self.columns, self.values))
+        return self.projection(patches) + ops.cast(self.position, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"patch_size": self.patch_size, "dim": self.dim}
+
+
+@keras.saving.register_keras_serializable("eanet-ablation")
+class FeedForward(keras.layers.Layer):
+    """Dense to `hidden_dim` with GELU (tanh form, Keras's default) and back to dim, dropout after each."""
+
+    def __init__(self, hidden_dim: int, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.dropout = dropout
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.hidden = keras.layers.Dense(self.hidden_dim, dtype=self.dtype_policy, name="hidden")
+        self.output_projection = keras.layers.Dense(input_shape[-1], dtype=self.dtype_policy, name="output")
+        self.hidden_drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.output_drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.hidden.build(input_shape)
+        self.output_projection.build((*input_shape[:-1], self.hidden_dim))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        hidden = self.hidden_drop(ops.gelu(self.hidden(x), approximate=True), training=training)
+        return self.output_drop(self.output_projection(hidden), training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"hidden_dim": self.hidden_dim, "dropout": self.dropout}
+
+
+@keras.saving.register_keras_serializable("eanet-ablation")
+class EncoderBlock(keras.layers.Layer):
+    """One pre-norm block around the attention it is given: x + attention(norm(x)), then x + feed_forward(norm(x)).
+
+    Shapes `(batch, patches, dim)` in and out. The attention is the only difference between variants.
+    """
+
+    def __init__(self, attention: keras.layers.Layer, hidden_dim: int, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.attention = attention
+        self.hidden_dim = hidden_dim
+        self.dropout = dropout
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.attention_norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
+        self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
+        self.feed_forward = FeedForward(self.hidden_dim, self.dropout, dtype=self.dtype_policy)
+        for layer in (self.attention_norm, self.attention, self.feed_forward_norm, self.feed_forward):
+            if not layer.built:  # an attention that comes from a saved file is built already
+                layer.build(input_shape)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        x = x + self.attention(self.attention_norm(x), training=training)
+        return x + self.feed_forward(self.feed_forward_norm(x), training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "attention": keras.saving.serialize_keras_object(self.attention),
+            "hidden_dim": self.hidden_dim,
+            "dropout": self.dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "EncoderBlock":
+        attention = keras.saving.deserialize_keras_object(config["attention"])
+        return cls(**{**config, "attention": attention})

@@ -1,0 +1,39 @@
+"""The shared builder: every variant is built here, and differs from the others in its attention alone."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from models.attention import build_attention
+from models.augmentation import RECIPES
+from models.blocks import EncoderBlock, PatchEmbedding
+from models.config import ModelConfig
+
+
+def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
+    """The classifier that `config` describes, behind the preprocessing of the recipe `augmentation`.
+
+    Input `(batch, image_size, image_size, channels)` with values from 0 to 255; output `(batch, classes)`
+    probabilities in float32. Call `adapt_normalization` before training. Source: https://keras.io/examples/vision/eanet/
+    """
+    inputs = layers.Input((config.image_size, config.image_size, config.channels))
+    x = inputs
+    for layer in RECIPES[augmentation]():
+        if keras.backend.backend() == "jax":
+            # Keras marks some random layers as not compilable, for TensorFlow's sake. JAX compiles them, and one marked
+            # layer would make it run the whole model operation by operation.
+            layer.supports_jit = True
+        x = layer(x)
+    x = PatchEmbedding(config.patch_size, config.embedding_dim, name="patch_embedding")(x)
+    for index in range(config.blocks):
+        x = EncoderBlock(build_attention(config.attention), config.mlp_dim, config.mlp_dropout, name=f"block_{index}")(
+            x
+        )
+    x = layers.GlobalAveragePooling1D(name="pool")(x)
+    outputs = layers.Dense(config.classes, activation="softmax", dtype="float32", name="head")(x)
+    return keras.Model(inputs, outputs, name=config.attention.kind)
+
+
+def adapt_normalization(model: keras.Model, images: np.ndarray) -> None:
+    """Sets the model's normalisation to mean and variance per channel of `images` `(n, height, width, channels)`."""
+    model.get_layer("normalization").adapt(images)

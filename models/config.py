@@ -1,0 +1,89 @@
+"""What is compared: the settings of one model, validated and frozen.
+
+`EANET` and `VIT` are the tutorial's two models. They differ in `attention` and in nothing else.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, and a misspelled name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ExternalAttentionConfig(Settings):
+    """External attention (Guo et al. 2021, arXiv:2105.02358), as the Keras tutorial builds it.
+
+    The `dim * dim_coefficient` features are split into `heads * dim_coefficient` heads of width `dim / heads`,
+    which share one pair of memories of `memory_units` rows.
+    """
+
+    kind: Literal["external"] = "external"
+    heads: Count = 4
+    dim_coefficient: Count = 4
+    memory_units: Count = 16
+    normalization: Literal["patches", "units", "double"] = "double"
+    attention_dropout: Rate = 0.2
+    projection_dropout: Rate = 0.2
+
+
+class SelfAttentionConfig(Settings):
+    """Multi-head self-attention (Vaswani et al. 2017, arXiv:1706.03762); `key_dim` is the width of ONE head."""
+
+    kind: Literal["self"] = "self"
+    heads: Count = 4
+    key_dim: Count = 64
+    attention_dropout: Rate = 0.2
+
+
+AttentionConfig = ExternalAttentionConfig | SelfAttentionConfig
+
+
+class ModelConfig(Settings):
+    """One image classifier: patches, `blocks` pre-norm encoder blocks, global average pool, softmax.
+
+    Raises `pydantic.ValidationError` where a value is out of range, `patch_size` does not divide `image_size`, or
+    the heads of external attention do not divide `embedding_dim`.
+    """
+
+    image_size: Count = 32
+    channels: Count = 3
+    classes: Annotated[int, Field(ge=2)] = 100
+    patch_size: Count = 2
+    blocks: Count = 8
+    embedding_dim: Count = 64
+    mlp_dim: Count = 64
+    mlp_dropout: Rate = 0.2
+    attention: Annotated[AttentionConfig, Field(discriminator="kind")]
+
+    @property
+    def patches(self) -> int:
+        """Tokens per image."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "ModelConfig":
+        if self.image_size % self.patch_size:
+            allowed = [size for size in range(1, self.image_size + 1) if self.image_size % size == 0]
+            raise ValueError(
+                f"patch_size {self.patch_size} does not divide image_size {self.image_size}; allowed: "
+                + ", ".join(map(str, allowed))
+            )
+        if isinstance(self.attention, ExternalAttentionConfig) and self.embedding_dim % self.attention.heads:
+            allowed = [heads for heads in range(1, self.embedding_dim + 1) if self.embedding_dim % heads == 0]
+            raise ValueError(
+                f"heads {self.attention.heads} does not divide embedding_dim {self.embedding_dim}; allowed: "
+                + ", ".join(map(str, allowed))
+            )
+        return self
+
+
+EANET = ModelConfig(attention=ExternalAttentionConfig())
+VIT = ModelConfig(attention=SelfAttentionConfig())
+PRESETS = {"eanet": EANET, "vit": VIT}

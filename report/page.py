@@ -1,0 +1,83 @@
+"""Findings -> one self-contained HTML page: no script from elsewhere, no font, no image file, no request."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from report import tables, words
+from report.figures import figures
+from report.findings import Findings, find, name
+from results import store
+from results.records import Environment
+from results.store import Run, StoreError
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One environment and how many of the run's records come from it."""
+
+    records: int
+    environment: Environment
+
+
+def build(folder: Path) -> tuple[Path, Findings]:
+    """Writes `report.html` and `tables/*.csv` into a run's folder. Raises `StoreError`, `OSError`."""
+    if not folder.is_dir():
+        raise StoreError(f"{folder} is not a folder; give a run's folder, such as results/runs/quick")
+    run = store.load(folder)
+    if not (run.trainings or run.step_times or run.failures):
+        raise StoreError(
+            f"{folder} holds no readable record"
+            + (f" ({len(run.broken)} broken: {', '.join(run.broken)})" if run.broken else "")
+            + "; run something first: python -m benchmarks.run --all"
+        )
+    findings = find(run)
+    tables.write(run, findings)
+    page = folder / "report.html"
+    temporary = page.with_suffix(".html.tmp")
+    temporary.write_text(render(run, findings), encoding="utf-8")
+    temporary.replace(page)
+    return page, findings
+
+
+def render(run: Run, findings: Findings) -> str:
+    """The page as text; the same records give the same bytes."""
+    templates = Templates(
+        loader=PackageLoader("report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {
+        "percent": words.percent,
+        "points": words.points,
+        "milliseconds": words.milliseconds,
+        "count": words.count,
+        "mebibytes": words.mebibytes,
+        "plain": words.plain,
+        "svg": Markup,  # drawn by matplotlib, which escapes what it is given
+        "proper": name,
+    }
+    environments = [r.environment for r in run.trainings] + [r.environment for r in run.step_times]
+    return templates.get_template("page.html.j2").render(
+        run=run,
+        findings=findings,
+        figures=figures(findings),
+        css=Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")),
+        datasets=sorted({record.dataset for record in run.trainings}),
+        dates=sorted({environment.started[:10] for environment in environments}),
+        machines=sorted({f"{e.cpu}, {e.threads} threads, device {e.device}" for e in environments}),
+        provenance=_provenance(environments),
+        missing=[(suite, trial) for suite, trials in run.missing.items() for trial in trials],
+        hashes=sorted(
+            {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
+        ),
+    )
+
+
+def _provenance(environments: list[Environment]) -> list[Provenance]:
+    """The environments that differ in more than their start time, each with how many records came from it."""
+    found: dict[str, list[Environment]] = {}
+    for environment in environments:
+        found.setdefault(environment.model_dump_json(exclude={"started"}), []).append(environment)
+    return [Provenance(len(group), group[0]) for _, group in sorted(found.items())]

@@ -1,0 +1,55 @@
+"""Numbers as people read them. Records keep SI units; formatting happens here alone."""
+
+from collections.abc import Callable
+
+from results.stats import Interval
+
+NAMES = {"eanet": "EANet", "vit": "ViT"}
+
+
+def variant_name(variant: str) -> str:
+    """A variant as the page writes it."""
+    return NAMES.get(variant, variant)
+
+
+def _with_interval(value: Interval, form: Callable[[float], str], unit: str = "") -> str:
+    """An estimate, and behind its unit its interval where there is one."""
+    text = form(value.estimate) + unit
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} [{form(value.low)}, {form(value.high)}]"
+
+
+def plain(value: Interval) -> str:
+    """A ratio or an exponent as "0.93 [0.84, 1.02]"."""
+    return _with_interval(value, lambda number: f"{number:.2f}")
+
+
+def percent(share: Interval) -> str:
+    """A share as "97.9 % [97.2, 98.6]". An interval of a mean may pass 100: it is that of Student's t."""
+    return _with_interval(share, lambda number: f"{number * 100:.1f}", " %")
+
+
+def points(difference: Interval) -> str:
+    """A difference of shares as "+0.4 points [-0.3, +1.1]"."""
+    return _with_interval(difference, lambda number: f"{number * 100:+.1f}", " points")
+
+
+def milliseconds(seconds: Interval) -> str:
+    """Step times in milliseconds to three significant figures."""
+    return _with_interval(seconds, lambda number: significant(number * 1e3))
+
+
+def significant(value: float) -> str:
+    """Three significant figures, never in powers of ten: 0.652, 17.6, 602, 1,230."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def count(number: float) -> str:
+    """A large count: 361,380 or 100.9 M."""
+    return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:,.1f} M"
+
+
+def mebibytes(size: float) -> str:
+    """Bytes in MiB."""
+    return f"{size / 2**20:,.0f}"

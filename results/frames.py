@@ -1,0 +1,81 @@
+"""Records -> pandas frames, one row a record, for anybody's own analysis: `frames.trainings(store.load(folder))`."""
+
+import pandas as pd
+
+from results.store import Run
+
+
+def trainings(run: Run) -> pd.DataFrame:
+    """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; top-1 is from 0 to 1."""
+    columns = ["trial_id", "suite", "variant", "dataset", "seed", "epochs", "parameters", "macs", "top1", "top5"]
+    columns += ["test_loss", "train_step_seconds", "peak_memory_bytes", "status"]
+    rows = [
+        {
+            "trial_id": record.trial_id,
+            "suite": record.suite,
+            "variant": record.variant,
+            "dataset": record.dataset,
+            "seed": record.seed,
+            "epochs": len(record.epochs),
+            "parameters": record.parameters,
+            "macs": record.multiply_adds,
+            "top1": record.test_top1,
+            "top5": record.test_top5,
+            "test_loss": record.test_loss,
+            "train_step_seconds": record.train_step_seconds,
+            "peak_memory_bytes": record.peak_memory_bytes,
+            "status": "done",
+        }
+        for record in run.trainings
+    ]
+    return whole_numbers(pd.DataFrame(rows + _failed(run, "train", ("dataset", "seed")), columns=columns))
+
+
+def epochs(run: Run) -> pd.DataFrame:
+    """One row an epoch of a training: the learning curves."""
+    return pd.DataFrame(
+        [
+            {"trial_id": record.trial_id, "variant": record.variant, "seed": record.seed} | epoch.model_dump()
+            for record in run.trainings
+            for epoch in record.epochs
+        ]
+    )
+
+
+def step_times(run: Run) -> pd.DataFrame:
+    """One row a timed step of a process; `step_seconds` is that single step. Failed cases have one row without it."""
+    columns = [
+        "trial_id",
+        "suite",
+        "scope",
+        "variant",
+        "phase",
+        "patches",
+        "batch",
+        "process",
+        "step_seconds",
+        "status",
+    ]
+    rows = [
+        {name: getattr(record, name) for name in columns[:-2]} | {"step_seconds": seconds, "status": "done"}
+        for record in run.step_times
+        for seconds in record.samples_seconds
+    ]
+    failed = _failed(run, "steptime", ("scope", "phase", "patches", "batch", "process"))
+    return whole_numbers(pd.DataFrame(rows + failed, columns=columns))
+
+
+def _failed(run: Run, kind: str, names: tuple[str, ...]) -> list[dict[str, object]]:
+    """Rows of the failed trials of a kind, with the settings of theirs that are named."""
+    return [
+        {"trial_id": failure.trial_id, "suite": failure.suite, "variant": failure.variant, "status": failure.status}
+        | {name: failure.settings.get(name) for name in names}
+        for failure in run.failures
+        if failure.settings.get("kind") == kind
+    ]
+
+
+def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Counts as whole numbers also where a failed trial leaves them empty."""
+    counts = {"seed", "epochs", "parameters", "macs", "peak_memory_bytes", "patches", "batch", "process"}
+    return frame.astype({column: "Int64" for column in frame.columns if column in counts})

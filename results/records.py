@@ -1,0 +1,134 @@
+"""What was measured: one frozen, validated record per trial. Units are in the names; nothing here imports Keras."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Seconds = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Settings = dict[str, Any]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Environment(Frozen):
+    """Where a trial ran: enough to tell whether two step times may be compared."""
+
+    commit: str | None
+    dirty: bool | None
+    command: str
+    started: str
+    python: str
+    versions: dict[str, str]
+    backend: str
+    jit: bool
+    precision: str
+    device: str
+    cpu: str
+    threads: int
+    memory_bytes: int
+
+
+class Epoch(Frozen):
+    """One epoch of training; top-1 and top-5 are shares from 0 to 1. `train_seconds` excludes the validation."""
+
+    epoch: int
+    train_seconds: Seconds
+    loss: float
+    top1: Share
+    top5: Share
+    val_loss: float
+    val_top1: Share
+    val_top5: Share
+
+
+class Record(Frozen):
+    """What every outcome of a trial carries. `settings` is the whole trial as it was planned."""
+
+    schema_version: Literal[1] = 1
+    trial_id: str
+    suite: str
+    variant: str
+    settings: Settings
+
+
+class TrainRecord(Record):
+    """One training: its history, and its test result, measured once after the last epoch.
+
+    `multiply_adds` is the closed form of one image, forward. `train_step_seconds` is the median over the epochs of an
+    epoch's mean step, with input and metrics and without the very first step, which compiles. `peak_memory_bytes` is
+    the peak resident size of the worker process, its libraries included.
+    """
+
+    kind: Literal["train"] = "train"
+    seed: int
+    dataset: str
+    dataset_sha256: str
+    batch_order_sha256: str
+    train_images: int
+    validation_images: int
+    test_images: int
+    patches: Positive
+    parameters: Positive
+    multiply_adds: Positive
+    epochs: Annotated[tuple[Epoch, ...], Field(min_length=1)]
+    test_loss: float
+    test_top1: Share
+    test_top5: Share
+    train_step_seconds: Seconds
+    peak_memory_bytes: int
+    environment: Environment
+
+
+class StepTimeRecord(Record):
+    """One case of step time in one process: every timed step in `samples_seconds`, warm-up and compilation apart.
+
+    `scope` "core" is the attention layer alone (train: forward and backward), "model" the whole model (train: one
+    optimiser step). `multiply_adds` is the closed form of one image, forward, whatever the phase.
+    """
+
+    kind: Literal["steptime"] = "steptime"
+    scope: Literal["core", "model"]
+    phase: Literal["train", "infer"]
+    patches: Positive
+    batch: Positive
+    process: int
+    multiply_adds: Positive
+    compile_seconds: Seconds
+    warmup_seconds: tuple[Seconds, ...]
+    samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    peak_memory_bytes: int
+    environment: Environment
+
+
+class Failure(Record):
+    """A trial that gave no result, why, and the last lines it printed. It is run again next time."""
+
+    kind: Literal["failure"] = "failure"
+    status: str
+    reason: str
+    log_tail: str
+
+
+class PlannedSuite(Frozen):
+    """What a run was asked to do for one suite."""
+
+    question: str
+    trial_ids: tuple[str, ...]
+
+
+class RunPlan(Frozen):
+    """What a run's folder was asked for, by the latest command and those before it."""
+
+    schema_version: Literal[1] = 1
+    profile: str
+    command: str
+    suites: dict[str, PlannedSuite]
+
+
+AnyRecord = Annotated[TrainRecord | StepTimeRecord | Failure, Field(discriminator="kind")]
+RECORD: TypeAdapter[TrainRecord | StepTimeRecord | Failure] = TypeAdapter(AnyRecord)
+"""Reads a record of any kind: `RECORD.validate_json(text)`."""

@@ -1,0 +1,148 @@
+"""A run's folder: write-once records, one JSON file a trial, and what the run was asked for."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from results.records import RECORD, Failure, Frozen, RunPlan, StepTimeRecord, TrainRecord
+
+
+class StoreError(Exception):
+    """The folder cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder holds. `broken` names each file that could not be read, with the reason."""
+
+    folder: Path
+    plan: RunPlan | None
+    trainings: tuple[TrainRecord, ...]
+    step_times: tuple[StepTimeRecord, ...]
+    failures: tuple[Failure, ...]
+    broken: dict[str, str]
+
+    @property
+    def done(self) -> set[str]:
+        """Ids of the trials that have a result."""
+        return {record.trial_id for record in (*self.trainings, *self.step_times)}
+
+    @property
+    def missing(self) -> dict[str, list[str]]:
+        """Suite -> planned trials with neither a result nor a failure."""
+        ended = self.done | {failure.trial_id for failure in self.failures}
+        suites = self.plan.suites if self.plan else {}
+        missing = {name: [i for i in suite.trial_ids if i not in ended] for name, suite in suites.items()}
+        return {name: ids for name, ids in missing.items() if ids}
+
+
+def load(folder: Path) -> Run:
+    """Everything readable in `folder`, in the order of the file names. A failure that a result followed is left out."""
+    records: list[TrainRecord | StepTimeRecord | Failure] = []
+    broken: dict[str, str] = {}
+    for path in sorted((folder / "records").glob("*.json")):
+        try:
+            records.append(RECORD.validate_json(path.read_bytes()))
+        except (ValidationError, OSError) as error:
+            broken[path.name] = _first_line(error)
+    plan = None
+    if (folder / "plan.json").exists():
+        try:
+            plan = RunPlan.model_validate_json((folder / "plan.json").read_bytes())
+        except (ValidationError, OSError) as error:
+            broken["plan.json"] = _first_line(error)
+    trainings = tuple(r for r in records if isinstance(r, TrainRecord))
+    step_times = tuple(r for r in records if isinstance(r, StepTimeRecord))
+    done = {r.trial_id for r in (*trainings, *step_times)}
+    failures = tuple(r for r in records if isinstance(r, Failure) and r.trial_id not in done)
+    return Run(folder, plan, trainings, step_times, failures, broken)
+
+
+def _first_line(error: ValidationError | OSError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
+    return str(error)
+
+
+def write(folder: Path, record: TrainRecord | StepTimeRecord | Failure) -> Path:
+    """Writes a record once. A result is never overwritten; a failure gives way to a later outcome of its trial.
+
+    Raises `FileExistsError` where the trial has a result already.
+    """
+    records = folder / "records"
+    records.mkdir(parents=True, exist_ok=True)
+    failure = records / f"{record.trial_id}.failure.json"
+    if isinstance(record, Failure):
+        _write_atomically(failure, record)
+        return failure
+    result = records / f"{record.trial_id}.json"
+    if result.exists():
+        raise FileExistsError(f"{result} is written already, and records are written once")
+    _write_atomically(result, record)
+    failure.unlink(missing_ok=True)
+    return result
+
+
+def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
+    """Adds `plan` to what the folder was asked for `before`; a trial once asked for stays asked for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    suites = dict(before.suites) if before else {}
+    for name, suite in plan.suites.items():
+        earlier = suites[name].trial_ids if name in suites else ()
+        trial_ids = (*earlier, *(i for i in suite.trial_ids if i not in earlier))
+        suites[name] = suite.model_copy(update={"trial_ids": trial_ids})
+    _write_atomically(folder / "plan.json", plan.model_copy(update={"suites": suites}))
+
+
+def set_aside(folder: Path, names: list[str]) -> None:
+    """Renames broken records to `NAME.broken`, so that their trials can be run again and nothing is deleted."""
+    for name in names:
+        for path in (folder / "records" / name, folder / name):
+            if path.is_file():
+                number = len(list(path.parent.glob(f"{name}.broken*")))
+                path.rename(path.with_name(f"{name}.broken{number or ''}"))
+
+
+def _write_atomically(path: Path, model: Frozen) -> None:
+    """By temporary file, fsync and rename: a reader sees the whole file or none, also after a power cut."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(model.model_dump_json(indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the run's folder for one command; raises `StoreError` where another one holds it."""
+    (folder / "records").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StoreError(
+            f"{folder} is in use by another run: wait for it, or choose another folder with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,198 @@
+"""The data: real digits, the standard CIFAR files in every form they come in, and nothing executed or trusted."""
+
+import os
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import datasets
+from benchmarks.datasets import DataError
+
+
+def batch(images=7, labels=None, key=b"fine_labels", classes=100):
+    """A CIFAR batch as the original site pickles it: channel-planar rows, bytes for keys."""
+    rng = np.random.default_rng(13)
+    labels = rng.integers(classes, size=images).tolist() if labels is None else labels
+    return {
+        b"data": rng.integers(256, size=(images, 3072), dtype=np.uint8),
+        key: labels,
+        b"filenames": [b"a.png"] * images,
+    }
+
+
+def write_cifar100(folder, protocol=2, **changes):
+    folder.mkdir(parents=True)
+    content = {"train": batch(11), "test": batch(5)} | changes
+    for name, value in content.items():
+        (folder / name).write_bytes(pickle.dumps(value, protocol))
+    return content
+
+
+def test_digits_are_real_split_for_good_and_balanced():
+    data = datasets.load("digits", None)
+    assert data.train_images.shape == (1437, 8, 8, 1)
+    assert data.test_images.shape == (360, 8, 8, 1)
+    assert data.train_images.dtype == np.uint8
+    assert data.train_images.max() == 255
+    assert set(np.bincount(data.test_labels)) <= {35, 36, 37}
+    assert data.sha256 == datasets.load("digits", None).sha256
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_cifar100_is_read_as_it_was_pickled(tmp_path, protocol):
+    content = write_cifar100(tmp_path / "cifar-100-python", protocol)
+    for given in (tmp_path, tmp_path / "cifar-100-python"):
+        data = datasets.load("cifar100", str(given))
+        pixels = content["train"][b"data"]
+        assert data.train_images.shape == (11, 32, 32, 3)
+        assert data.train_images[3, 5, 7, 2] == pixels[3, 2 * 1024 + 5 * 32 + 7]
+        assert data.train_labels.tolist() == content["train"][b"fine_labels"]
+        assert data.test_labels.tolist() == content["test"][b"fine_labels"]
+
+
+def test_cifar100_out_of_its_archive(tmp_path):
+    write_cifar100(tmp_path / "cifar-100-python")
+    archive = tmp_path / "elsewhere" / "cifar-100-python.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "cifar-100-python", "cifar-100-python")
+    expected = datasets.load("cifar100", str(tmp_path)).sha256
+    assert datasets.load("cifar100", str(archive)).sha256 == expected
+    assert datasets.load("cifar100", str(archive.parent)).sha256 == expected
+    assert list(archive.parent.iterdir()) == [archive]
+
+
+def test_cifar10_joins_its_five_batches(tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for number in range(1, 6):
+        content = batch(number, labels=[number] * number, key=b"labels")
+        (folder / f"data_batch_{number}").write_bytes(pickle.dumps(content, 2))
+    (folder / "test_batch").write_bytes(pickle.dumps(batch(3, key=b"labels", classes=10), 2))
+    data = datasets.load("cifar10", str(tmp_path))
+    assert data.train_labels.tolist() == [1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5]
+    assert data.test_images.shape == (3, 32, 32, 3)
+
+
+class Executes:
+    """A pickle of it runs a command when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_that_executes_is_refused_and_does_not(tmp_path, protocol):
+    trace = tmp_path / "executed"
+    write_cifar100(tmp_path / "cifar-100-python", protocol, train=batch(3) | {b"data": Executes(trace)})
+    with pytest.raises(DataError, match=r"train is damaged or no CIFAR batch: it asks for posix\.system"):
+        datasets.load("cifar100", str(tmp_path))
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("eval", eval), ("array of objects", np.array([Executes("x")], object)), ("float array", np.zeros((3, 3072)))],
+)
+def test_pickles_of_anything_but_uint8_arrays_and_plain_values_are_refused(tmp_path, name, value):
+    write_cifar100(tmp_path / "cifar-100-python", train=batch(3) | {b"data": value})
+    with pytest.raises(DataError, match="train is damaged or no CIFAR batch"):
+        datasets.load("cifar100", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("train", "complaint"),
+    [
+        (batch(3, labels=[1, 2]), "train has 3 images and 2 labels"),
+        (batch(3, labels=[1, 2, 100]), "fine_labels is not a list of whole numbers from 0 to 99"),
+        (batch(3, labels=[1, 2, "3"]), "fine_labels is not a list of whole numbers"),
+        (batch(0), "train has 0 images and 0 labels"),
+        (batch(3, key=b"labels"), "train is no CIFAR batch: it has no 'fine_labels'"),
+        (batch(3) | {b"data": np.zeros((3, 3071), np.uint8)}, "damaged or no CIFAR batch"),
+        ([1, 2], "damaged or no CIFAR batch"),
+    ],
+)
+def test_batches_that_are_none_are_refused(tmp_path, train, complaint):
+    write_cifar100(tmp_path / "cifar-100-python", train=train)
+    with pytest.raises(DataError, match=complaint):
+        datasets.load("cifar100", str(tmp_path))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 17, 1000, 30_000])
+def test_truncated_files_are_refused(tmp_path, kept):
+    write_cifar100(tmp_path / "cifar-100-python")
+    path = tmp_path / "cifar-100-python" / "train"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match="train is damaged or no CIFAR batch"):
+        datasets.load("cifar100", str(tmp_path))
+
+
+def test_folders_without_the_data_are_refused(tmp_path):
+    with pytest.raises(DataError, match="does not exist; expected a folder that is or contains cifar-100-python"):
+        datasets.load("cifar100", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"no cifar100 in .*; expected a folder that is or contains cifar-100-python"):
+        datasets.load("cifar100", str(tmp_path))
+    write_cifar100(tmp_path / "cifar-100-python")
+    (tmp_path / "cifar-100-python" / "test").unlink()
+    with pytest.raises(DataError, match="test is missing"):
+        datasets.load("cifar100", str(tmp_path))
+
+
+def test_archives_with_links_or_without_the_files_are_refused(tmp_path):
+    archive = tmp_path / "cifar-100-python.tar.gz"
+    archive.write_bytes(b"no archive")
+    with pytest.raises(DataError, match="holds no readable cifar-100-python/train"):
+        datasets.load("cifar100", str(archive))
+    with tarfile.open(archive, "w:gz") as tar:
+        link = tarfile.TarInfo("cifar-100-python/train")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    with pytest.raises(DataError, match="cifar-100-python/train is not a plain file"):
+        datasets.load("cifar100", str(archive))
+
+
+def write_images(root, size=(6, 6), classes=("cat", "dog", "owl"), mode="RGB"):
+    rng = np.random.default_rng(5)
+    for part, count in (("train", 4), ("test", 2)):
+        for name in classes:
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(pixels).convert(mode).save(folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1)])
+def test_a_folder_of_images(tmp_path, mode, channels):
+    write_images(tmp_path, mode=mode)
+    shape = datasets.DatasetShape(6, channels, 3)
+    data = datasets.load("folder", str(tmp_path))
+    assert datasets.shape("folder", str(tmp_path)) == data.shape == shape
+    assert data.train_images.shape == (12, 6, 6, channels)
+    assert np.bincount(data.train_labels).tolist() == [4, 4, 4]
+    assert data.train_labels.tolist() != sorted(data.train_labels), "classes in order would leave validation with one"
+    assert np.bincount(data.test_labels).tolist() == [2, 2, 2]
+
+
+def test_folders_of_images_that_do_not_fit_together_are_refused(tmp_path):
+    with pytest.raises(DataError, match="needs --data-dir DIR; expected DIR/train/CLASS"):
+        datasets.load("folder", None)
+    write_images(tmp_path)
+    Image.new("RGB", (6, 7)).save(tmp_path / "train" / "owl" / "tall.png")
+    with pytest.raises(
+        DataError, match=r"tall\.png is 6 x 7 with 3 channels; all images have to be square and like the first"
+    ):
+        datasets.load("folder", str(tmp_path))
+    (tmp_path / "train" / "owl" / "tall.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"tall\.png is not a readable image"):
+        datasets.load("folder", str(tmp_path))
+    (tmp_path / "train" / "owl" / "tall.png").unlink()
+    (tmp_path / "test" / "wolf").mkdir()
+    with pytest.raises(DataError, match="test has the classes cat, dog, owl, wolf; train has cat, dog, owl"):
+        datasets.load("folder", str(tmp_path))

@@ -1,0 +1,177 @@
+"""Suites and a profile become trials: fair between variants, identified by all that matters, strict about names."""
+
+import itertools
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import datasets, estimate
+from benchmarks.plan import InputError, Overrides, build_plan, profiles, settings_allowed, suites
+from benchmarks.trials import CoreStepTrial, ModelStepTrial, TrainTrial
+from models.config import EANET, VIT
+
+
+def plan(*names, profile="quick", **overrides):
+    return build_plan(names, profile, lambda name: datasets.shape(name, None), Overrides(**overrides))
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_variants_differ_in_their_attention_alone(profile):
+    """Field by field over every pair of trials of one seed."""
+    by_seed = {}
+    for trial in plan("accuracy", profile=profile).trials:
+        by_seed.setdefault(trial.seed, []).append(trial.model_dump())
+    for trials in by_seed.values():
+        assert [trial["variant"] for trial in trials] == ["eanet", "vit"]
+        for trial in trials:
+            assert trial.pop("variant") == {"external": "eanet", "self": "vit"}[trial["model"].pop("attention")["kind"]]
+        assert trials[0] == trials[1]
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_step_times_of_both_variants_use_the_same_sizes_and_batches(profile):
+    cases = {"eanet": set(), "vit": set()}
+    for t in plan("scaling", profile=profile).trials:
+        cases[t.variant].add((t.scope, t.phase, t.patches, t.batch, t.process, t.steps, t.seconds))
+    assert cases["eanet"] == cases["vit"]
+
+
+def test_the_tutorial_profile_is_the_tutorial():
+    eanet, vit = plan("accuracy", profile="tutorial").trials
+    assert (eanet.model, vit.model) == (EANET, VIT)
+    assert eanet.training.model_dump() == {
+        "augmentation": "tutorial",
+        "epochs": 50,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "weight_decay": 1e-4,
+        "label_smoothing": 0.1,
+        "validation_split": 0.2,
+    }
+
+
+def test_quick_has_at_least_three_seeds_and_no_download():
+    trials = plan("accuracy").trials
+    assert {trial.dataset for trial in trials} == {"digits"}
+    assert min(Counter(trial.variant for trial in trials).values()) >= 3
+
+
+@given(variant=st.sampled_from(["eanet", "vit"]), seed=st.integers(0, 4))
+def test_an_id_is_a_function_of_the_trial_and_of_nothing_else(variant, seed):
+    one, two = (plan("accuracy", variants=(variant,)).trials[seed] for _ in range(2))
+    assert one.trial_id == two.trial_id
+    assert one.model_copy(update={"suite": "another", "data_dir": "/elsewhere"}).trial_id == one.trial_id
+
+
+def test_everything_that_can_change_a_result_changes_the_id():
+    (trial,) = plan("accuracy", seeds=1, variants=("eanet",)).trials
+    changed = [
+        plan("accuracy", seeds=1, variants=("eanet",), **overrides).trials[0]
+        for overrides in (
+            {"settings": {"memory_units": "17"}},
+            {"settings": {"patch_size": "4"}},
+            {"settings": {"learning_rate": "0.002"}},
+            {"settings": {"augmentation": "none"}},
+            {"epochs": 7},
+            {"dataset": "cifar10"},
+            {"backend": "jax"},
+            {"precision": "mixed_bfloat16"},
+        )
+    ]
+    changed.append(plan("accuracy", seeds=2, variants=("eanet",)).trials[1])
+    changed.append(plan("accuracy", seeds=1, variants=("vit",)).trials[0])
+    ids = {trial.trial_id, *(other.trial_id for other in changed)}
+    assert len(ids) == 1 + len(changed)
+    assert all(re.fullmatch(r"[a-z0-9-]+", identity) for identity in ids)
+
+
+def test_trials_of_a_plan_are_all_different():
+    trials = plan("accuracy", "scaling", profile="full").trials
+    assert len({trial.trial_id for trial in trials}) == len(trials)
+
+
+def test_a_setting_reaches_every_variant_that_has_it():
+    eanet, vit = plan("accuracy", seeds=1, settings={"heads": "2", "key_dim": "5", "patch_size": "4"}).trials
+    assert (eanet.model.attention.heads, vit.model.attention.heads, vit.model.attention.key_dim) == (2, 2, 5)
+    assert eanet.model.patch_size == vit.model.patch_size == 4
+
+
+def test_whole_models_are_timed_on_images_of_as_many_patches():
+    trials = [trial for trial in plan("scaling").trials if isinstance(trial, ModelStepTrial)]
+    assert trials
+    assert all(trial.model.patches == trial.patches for trial in trials)
+
+
+def test_cases_are_interleaved_and_the_order_is_the_same_every_time():
+    orders = [[trial.trial_id for trial in plan("scaling").trials] for _ in range(2)]
+    assert orders[0] == orders[1]
+    variants = [trial.variant for trial in plan("scaling").trials]
+    changes = sum(a != b for a, b in itertools.pairwise(variants))
+    assert changes > len(variants) / 3
+
+
+def test_the_core_has_at_least_eight_sizes_over_a_factor_of_64():
+    sizes = {trial.patches for trial in plan("scaling").trials if isinstance(trial, CoreStepTrial)}
+    assert len(sizes) >= 8
+    assert max(sizes) >= 64 * min(sizes)
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "complaint"),
+    [
+        (["acuracy"], {}, "unknown suite 'acuracy' (did you mean 'accuracy'?); allowed: accuracy, scaling"),
+        (["accuracy"], {"profile": "quik"}, "unknown profile 'quik' (did you mean 'quick'?); allowed: quick, tutorial"),
+        (["accuracy"], {"variants": ("cnn",)}, "unknown variant 'cnn'; allowed: eanet, vit"),
+        (
+            ["accuracy"],
+            {"settings": {"blokcs": "2"}},
+            "unknown setting 'blokcs' (did you mean 'blocks'?); allowed: att",
+        ),
+        (
+            ["accuracy"],
+            {"settings": {"image_size": "9"}},
+            "image_size comes with the dataset 'digits' and cannot be set",
+        ),
+        (
+            ["accuracy"],
+            {"settings": {"patch_size": "3"}},
+            "patch_size 3 does not divide image_size 8; allowed: 1, 2, 4, 8",
+        ),
+        (["accuracy"], {"settings": {"heads": "3"}}, "heads 3 does not divide embedding_dim 64; allowed: 1, 2, 4, 8"),
+        (["accuracy"], {"settings": {"learning_rate": "fast"}}, "learning_rate = 'fast': should be a valid number"),
+        (["accuracy"], {"settings": {"learning_rate": "nan"}}, "learning_rate = 'nan': should be a finite number"),
+        (
+            ["accuracy"],
+            {"settings": {"augmentation": "flip"}},
+            "augmentation = 'flip': should be 'tutorial', 'corrected'",
+        ),
+        (["accuracy"], {"settings": {"normalization": "l1"}}, "normalization = 'l1': should be 'patches', 'units'"),
+        (["accuracy"], {"epochs": 0}, "epochs = 0: should be greater than or equal to 1"),
+        (["accuracy"], {"variants": ("eanet",), "settings": {"key_dim": "5"}}, "'key_dim' changes none of the chosen"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_value_and_what_is_allowed(names, changes, complaint):
+    with pytest.raises(InputError) as error:
+        plan(*names, **changes)
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@given(name=st.text(max_size=20).filter(lambda name: name not in settings_allowed()))
+def test_no_unknown_setting_passes(name):
+    with pytest.raises(InputError):
+        plan("accuracy", settings={name: "1"})
+
+
+def test_every_suite_asks_a_question():
+    assert all(suite.question.endswith("?") for suite in suites().values())
+
+
+def test_estimates_are_positive_and_the_tutorial_takes_hours():
+    assert all(estimate.seconds(trial) > 0 for trial in plan("accuracy", "scaling").trials)
+    tutorial = [trial for trial in plan("accuracy", profile="tutorial").trials if isinstance(trial, TrainTrial)]
+    assert sum(map(estimate.seconds, tutorial)) > 5 * 3600

@@ -1,0 +1,300 @@
+"""The command, as a user types it: a small run end to end, going on, interrupted, and every kind of bad input."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.run import going_on, main
+from results import store
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = ["--set", "blocks=1", "--set", "embedding_dim=8", "--set", "mlp_dim=8", "--set", "patch_size=4"]
+
+
+def run(*arguments, **options):
+    """The command in a process of its own, from the project's folder."""
+    command = [sys.executable, "-m", "benchmarks.run", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small run of the accuracy suite: two seeds of both variants."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    return folder, run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
+
+
+def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
+    folder, done = finished
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert len(list((folder / "records").glob("*.json"))) == 4
+    assert "[4/4] accuracy train-vit-digits-seed1: top-1" in done.stdout
+    assert f"report: {folder}/report.html" in done.stdout
+    assert "too few seeds to claim a difference" in done.stdout
+    table = pd.read_csv(folder / "tables" / "accuracy.csv")
+    assert table.groupby("variant").seed.apply(list).to_dict() == {"eanet": [0, 1], "vit": [0, 1]}
+    assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_records_carry_the_command_and_the_commit(finished):
+    folder, _ = finished
+    for record in store.load(folder).trainings:
+        environment = record.environment
+        assert environment.command.startswith("python -m benchmarks.run --suite accuracy --seeds 2")
+        assert re.fullmatch("[0-9a-f]{40}", environment.commit or "") or not (ROOT / ".git").exists()
+        assert environment.threads >= 1
+        assert environment.versions.keys() == {"keras", environment.backend, "numpy"}
+
+
+def test_the_same_seed_gives_both_variants_the_same_batches(finished):
+    hashes = {(r.variant, r.seed): r.batch_order_sha256 for r in store.load(finished[0]).trainings}
+    assert hashes["eanet", 0] == hashes["vit", 0] != hashes["eanet", 1] == hashes["vit", 1]
+
+
+def test_running_again_runs_only_what_is_missing(finished):
+    folder, _ = finished
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "records").iterdir()}
+    victim = next((folder / "records").glob("train-vit-digits-seed0*"))
+    victim.unlink()
+    again = run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
+    assert again.returncode == 0
+    assert "1 trial to run" in again.stdout
+    assert "3 are done already" in again.stdout
+    after = {path.name: path.stat().st_mtime_ns for path in (folder / "records").iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {victim.name}
+
+
+def test_fresh_starts_over_in_a_new_folder_and_deletes_nothing(finished):
+    folder, _ = finished
+    done = run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder, "--fresh", "--dry-run")
+    assert "4 of 4 trials to run, about 3" in done.stdout
+    assert f"{folder}-2" in done.stdout
+    assert len(store.load(folder).done) == 4
+
+
+def test_a_record_that_broke_is_set_aside_and_run_again(finished):
+    folder, _ = finished
+    victim = next((folder / "records").glob("train-eanet-digits-seed1*"))
+    victim.write_text(victim.read_text()[:100])
+    again = run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
+    assert "set aside as *.broken and to be run again: train-eanet-digits-seed1" in again.stdout
+    assert victim.with_name(victim.name + ".broken").exists()
+    assert len(store.load(folder).done) == 4
+
+
+def processes_of(session):
+    """What still runs in a session."""
+    listed = subprocess.run(["ps", "-eo", "sid,stat,args"], capture_output=True, text=True).stdout.splitlines()[1:]
+    return [line for line in listed if line.split()[0] == str(session) and not line.split()[1].startswith("Z")]
+
+
+def interrupted(folder, *arguments):
+    """Runs the command on a terminal, sends Ctrl-C once it has a record, and returns what it said and its status."""
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "benchmarks.run", *map(str, arguments), "--out", str(folder)]
+    environment = os.environ | {"COLUMNS": "160", "TERM": "xterm"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=child, stdout=child, stderr=child, start_new_session=True, env=environment
+    )
+    os.close(child)
+    said, sent, deadline = b"", False, time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if select.select([parent], [], [], 0.1)[0]:
+            try:
+                said += os.read(parent, 65536)
+            except OSError:
+                break
+        if not sent and list((folder / "records").glob("*.json")):
+            os.killpg(process.pid, signal.SIGINT)
+            sent = True
+        if process.poll() is not None and not select.select([parent], [], [], 0)[0]:
+            break
+    os.close(parent)
+    return said.decode(errors="replace"), process.wait(timeout=10), process.pid
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
+    folder = tmp_path / "run"
+    said, status, group = interrupted(folder, "--suite", "accuracy", "--seeds", 40, "--epochs", 1, *SMALL)
+    assert status == 130
+    assert "Traceback" not in said
+    words = " ".join(said.split())
+    assert re.search(r"interrupted; \d+ finished trials are kept. Go on with: python -m benchmarks.run --suite", words)
+    assert re.search(r"\d+/80 trials", said), "the live display"
+    kept = store.load(folder).done
+    assert 1 <= len(kept) < 80
+    deadline = time.monotonic() + 5
+    while left := processes_of(group):
+        assert time.monotonic() < deadline, f"outlived their run: {left}"
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    with store.locked(tmp_path):
+        done = run("--suite", "accuracy", *SMALL, "--out", tmp_path)
+    assert done.returncode == 2
+    assert "is in use by another run" in done.stderr
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
+    done = run(
+        "--suite", "accuracy", "--seeds", 1, "--epochs", 2, *SMALL, "--set", "learning_rate=1e38", "--out", tmp_path
+    )
+    assert done.returncode == 1
+    assert "FAILED (failed): DivergedError: diverged: " in done.stdout
+    assert "DivergedError: diverged: " in (tmp_path / "report.html").read_text()
+    (failure, _) = store.load(tmp_path).failures
+    assert json.loads(failure.model_dump_json())["settings"]["training"]["learning_rate"] == 1e38
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("", "nothing to run: give --all, or --suite with one of: accuracy, scaling"),
+        ("--al", "No such option: --al"),
+        ("--suite speed", "unknown suite 'speed'; allowed: accuracy, scaling"),
+        ("--all --profile slow", "unknown profile 'slow'; allowed: quick, tutorial, full"),
+        ("--all --variant cnn", "unknown variant 'cnn'; allowed: eanet, vit"),
+        ("--all --dataset mnist", "unknown dataset 'mnist'; allowed: digits, cifar10, cifar100, folder"),
+        ("--all --backend mxnet", "'mxnet' is not one of"),
+        ("--all --suite accuracy", "--all runs every suite: give it or --suite, not both"),
+        ("--suite scaling --epochs 3", "epochs changes nothing: none of the chosen suites trains"),
+        ("--suite scaling --data-dir /tmp", "--data-dir changes nothing: none of the chosen suites trains"),
+        ("--suite scaling --seeds 3", "seeds changes nothing: none of the chosen suites trains"),
+        ("--all --epochs 3 --set epochs=4", "epochs are given twice"),
+        (f"--all --epochs 1{'0' * 30}", "should be less than or equal to 1000000"),
+        ("--all --set validation_split=0.0001", "validation_split = '0.0001': should be greater than or equal to 0.01"),
+        ("--all --epochs none", "--epochs"),
+        ("--all --epochs 0", "epochs = 0: should be greater than or equal to 1"),
+        ("--all --seeds 0", "--seeds"),
+        ("--all --set blocks", "--set 'blocks' is not KEY=VALUE"),
+        ("--all --set blokcs=2", "unknown setting 'blokcs' (did you mean 'blocks'?)"),
+        ("--all --set patch_size=3", "patch_size 3 does not divide image_size 8; allowed: 1, 2, 4, 8"),
+        ("--all --set heads=3", "heads 3 does not divide embedding_dim 64"),
+        ("--all --set batch_size=0", "batch_size = '0': should be greater than or equal to 1"),
+        ("--all --dry-run --data-dir /tmp", "digits come with scikit-learn and take no --data-dir"),
+        ("--all --data-dir /tmp", "digits come with scikit-learn and take no --data-dir"),
+        ("--all --profile tutorial", "cifar100 is not part of this project: give its folder with --data-dir DIR"),
+        ("--all --dataset cifar100 --data-dir /nowhere", "data folder /nowhere does not exist; expected a folder that"),
+        ("--all --dataset folder", "the dataset 'folder' needs --data-dir DIR"),
+    ],
+)
+def test_bad_input_is_one_line_status_2_and_writes_nothing(arguments, complaint, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", *arguments.split(), "--out", str(out)])
+    assert main() == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert complaint in said.err
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"cos\nsystem\n(S'touch executed'\ntR."], ids=["empty", "hostile"])
+def test_bad_data_is_found_before_anything_is_written(content, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    for name in ("train", "test"):
+        (folder / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--all", "--profile", "tutorial", "--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", *arguments])
+    assert main() == 2
+    assert "train is damaged or no CIFAR batch" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-100-python"]
+
+
+def test_help_has_examples_and_every_option(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--help"])
+    assert main() == 0
+    said = capsys.readouterr().out
+    options = "all suite profile list dry-run dataset data-dir epochs seeds variant set backend precision out fresh"
+    assert all(f"--{option}" in said for option in options.split())
+    assert "Examples:" in said
+
+
+def test_settings_have_a_folder_of_their_own(tmp_path, monkeypatch, capsys):
+    def folder(*arguments):
+        monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--suite", "accuracy", "--dry-run", *arguments])
+        assert main() == 0
+        return capsys.readouterr().out.split()[-1]
+
+    assert folder().endswith("results/runs/quick")
+    assert folder("--set", "blocks=1", "--epochs", "3").endswith("results/runs/quick-blocks=1-epochs=3")
+    assert folder("--set", "heads=8", "--set", "blocks=1") == folder("--set", "blocks=1", "--set", "heads=8")
+    assert folder("--dataset", "digits", "--epochs", "30").endswith("results/runs/quick"), "what it is anyway"
+    assert folder("--seeds", "9").endswith("results/runs/quick")
+
+
+@pytest.mark.parametrize("arguments", [["--fresh"], ["--out", "f", "--fresh"], ["--fresh", "--out=f"], []], ids=str)
+def test_the_way_to_go_on_names_the_folder_that_was_run_in(arguments):
+    assert going_on(["--all", *arguments, "--seeds", "3"], "f-2") == (
+        "python -m benchmarks.run --all --seeds 3 --out f-2"
+    )
+
+
+def test_results_on_other_images_do_not_pass_for_these(tmp_path):
+    """The id of a trial names its dataset, not its pixels: the run says so and stops."""
+    from tests.benchmarks.test_datasets import write_images
+
+    write_images(tmp_path / "a", (8, 8), classes=("cat", "dog"), mode="L")
+    arguments = [
+        "--suite",
+        "accuracy",
+        "--seeds",
+        1,
+        "--epochs",
+        1,
+        "--variant",
+        "eanet",
+        "--dataset",
+        "folder",
+        *SMALL,
+    ]
+    arguments += ["--out", tmp_path / "run", "--data-dir"]
+    first = run(*arguments, tmp_path / "a")
+    assert first.returncode == 0, first.stderr
+    # The same shapes, other pixels: only the hash can tell.
+    for path in (tmp_path / "a" / "train" / "cat").iterdir():
+        path.write_bytes((tmp_path / "a" / "train" / "dog" / path.name).read_bytes())
+    second = run(*arguments, tmp_path / "a")
+    assert second.returncode == 2
+    assert "has results on other images of folder (SHA-256" in second.stderr
+
+
+def test_a_download_that_fails_is_one_line_and_writes_nothing(tmp_path):
+    """The real download, with no way out: a proxy that is not there."""
+    nowhere = {
+        "https_proxy": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "KERAS_HOME": str(tmp_path / "home"),
+    }
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | nowhere
+    done = run(
+        "--suite",
+        "accuracy",
+        "--profile",
+        "tutorial",
+        "--dataset",
+        "cifar100",
+        "--out",
+        tmp_path / "out",
+        env=environment,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: could not download cifar100 (")
+    assert done.stderr.endswith("give its folder with --data-dir DIR\n")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,50 @@
+"""The stopwatch on a clock that the test turns: what it times, what it keeps apart, and why it synchronises."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.stopwatch import MOST_STEPS, WARMUP_STEPS, measure
+
+
+class Device:
+    """An asynchronous device: a step is handed out in no time, and done when someone waits for it."""
+
+    def __init__(self, durations):
+        self.now = 0.0
+        self.busy_until = 0.0
+        self.durations = iter(durations)
+
+    def clock(self):
+        return self.now
+
+    def step(self):
+        self.now += 0.001
+        self.busy_until = max(self.busy_until, self.now) + next(self.durations)
+
+    def wait(self, _result):
+        self.now = max(self.now, self.busy_until)
+
+
+def test_compilation_and_warm_up_are_kept_apart_from_the_samples():
+    device = Device([7.0, 3.0, 3.0, 3.0, *[0.5] * 11])
+    timing = measure(device.step, device.wait, steps=11, seconds=0.0, clock=device.clock)
+    assert round(timing.compile_seconds, 6) == 7.001
+    assert [round(s, 6) for s in timing.warmup_seconds] == [3.001] * WARMUP_STEPS
+    assert [round(s, 6) for s in timing.samples_seconds] == [0.501] * 11
+
+
+def test_without_synchronising_an_asynchronous_device_reads_at_least_five_times_too_fast():
+    waiting, careless = Device([0.1] * 50), Device([0.1] * 50)
+    synchronised = measure(waiting.step, waiting.wait, steps=13, seconds=0.0, clock=waiting.clock)
+    unsynchronised = measure(careless.step, lambda _: None, steps=13, seconds=0.0, clock=careless.clock)
+    assert min(synchronised.samples_seconds) > 0.1
+    assert min(synchronised.samples_seconds) > 5 * max(unsynchronised.samples_seconds)
+
+
+@given(step=st.floats(1e-4, 10), steps=st.integers(1, 30), seconds=st.floats(0, 20))
+def test_stops_when_there_are_enough_steps_and_seconds(step, steps, seconds):
+    device = Device([step] * 1000)
+    samples = measure(device.step, device.wait, steps, seconds, device.clock).samples_seconds
+    assert len(samples) >= steps
+    assert sum(samples) >= seconds or len(samples) == MOST_STEPS
+    assert len(samples) == steps or sum(samples[:-1]) < seconds

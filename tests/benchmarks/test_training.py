@@ -1,0 +1,146 @@
+"""Training: the same batches for both variants, an honest record, and a loss that is no number ends it."""
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import datasets
+from benchmarks.environment import Origin
+from benchmarks.plan import Overrides, build_plan
+from benchmarks.training import Batches, DivergedError, batch_order, fit_in_order, learning_rate, train
+from models import cost
+
+ORIGIN = Origin("python -m benchmarks.run --all", "abc", False)
+SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4", "memory_units": "3", "key_dim": "3"}
+
+
+def trials(epochs=2, **settings):
+    overrides = Overrides(seeds=2, epochs=epochs, settings=SMALL | settings)
+    return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials
+
+
+@pytest.fixture(scope="module")
+def records():
+    """(variant, seed) -> record, and the progress it reported."""
+    found = {}
+    for trial in trials():
+        progress = []
+        found[trial.variant, trial.seed] = train(trial, ORIGIN, progress.append), progress
+    return found
+
+
+def test_both_variants_of_a_seed_see_the_same_batches_and_seeds_differ(records):
+    orders = {key: record.batch_order_sha256 for key, (record, _) in records.items()}
+    assert orders["eanet", 0] == orders["vit", 0]
+    assert orders["eanet", 1] == orders["vit", 1]
+    assert orders["eanet", 0] != orders["eanet", 1]
+
+
+def test_a_record_says_what_was_trained_on_what(records):
+    record, progress = records["vit", 1]
+    assert (record.train_images, record.validation_images, record.test_images) == (1150, 287, 360)
+    assert record.dataset_sha256 == datasets.load("digits", None).sha256
+    assert (record.variant, record.seed, record.dataset) == ("vit", 1, "digits")
+    trial = trials()[3]
+    assert record.settings == trial.model_dump(mode="json")
+    assert record.trial_id == trial.trial_id
+    assert record.parameters == cost.parameters(cost.model(trial.model))
+    assert [epoch.epoch for epoch in record.epochs] == [1, 2]
+    assert [p.epoch for p in progress] == [1, 2]
+    assert record.epochs[1].loss < record.epochs[0].loss
+    assert record.test_top1 <= record.test_top5
+    assert 0 < record.train_step_seconds < record.epochs[0].train_seconds
+    assert record.patches == 4
+    assert record.peak_memory_bytes > 50 * 2**20
+    assert record.environment.command == ORIGIN.command
+    assert record.environment.backend == keras.backend.backend()
+
+
+def test_the_validation_images_are_the_last_of_the_training_set(monkeypatch):
+    """Looks at what `train` hands to Keras."""
+    data, handed = datasets.load("digits", None), {}
+    original = keras.Model.fit
+
+    def fit(self, batches, **options):
+        handed["training"], handed["validation"] = batches, options["validation_data"]
+        return original(self, batches, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    train(trials(epochs=1)[0], ORIGIN, lambda _: None)
+    np.testing.assert_array_equal(handed["training"].images, data.train_images[:1150])
+    np.testing.assert_array_equal(handed["validation"][0], data.train_images[1150:])
+    np.testing.assert_array_equal(handed["validation"][1].argmax(axis=1), data.train_labels[1150:])
+
+
+@pytest.mark.parametrize(("images", "share"), [(3, 0.2), (1, 0.5), (0, 0.5)])
+def test_a_part_without_images_is_an_error(images, share):
+    with pytest.raises(
+        datasets.DataError, match=f"validation_split {share} of {images} images leaves a part with none"
+    ):
+        datasets.training_images(images, share)
+
+
+def test_the_order_is_another_each_epoch_and_the_one_that_is_hashed():
+    images = np.arange(53)
+    batches = Batches(images, images, 7, seed=5)
+    for epoch in range(3):
+        batches.start(epoch)
+        seen = np.concatenate([batches[index][0] for index in range(len(batches))])
+        assert np.array_equal(seen, batch_order(5, epoch, 53))
+        assert np.array_equal(np.sort(seen), images)
+    assert not np.array_equal(batch_order(5, 0, 53), batch_order(5, 1, 53))
+    assert not np.array_equal(batch_order(5, 0, 53), batch_order(6, 0, 53))
+
+
+class Recorder(keras.layers.Layer):
+    """Passes its input on and keeps it: what really reaches a model, batch by batch."""
+
+    def __init__(self, width, steps):
+        super().__init__()
+        self.width, self.steps = width, steps
+
+    def build(self, input_shape):
+        self.at = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False)
+        self.seen = self.add_weight(shape=(self.steps, self.width), initializer="zeros", trainable=False)
+
+    def call(self, x, training=None):
+        if training:
+            row = keras.ops.one_hot(self.at, self.steps)[:, None] * keras.ops.reshape(x, (1, self.width))
+            self.seen.assign(self.seen + row)
+            self.at.assign_add(1)
+        return x
+
+
+def test_what_reaches_the_model_in_every_epoch_is_the_order_that_the_record_hashes():
+    """Through the real `fit`, prefetching and Keras's own shuffling included."""
+    images = np.arange(35, dtype="float32")[:, None]
+    inputs = keras.layers.Input((1,), batch_size=5)
+    recorder = Recorder(5, steps=21)
+    model = keras.Model(inputs, keras.layers.Dense(1)(recorder(inputs)))
+    model.compile("sgd", "mse", jit_compile=False)
+    fit_in_order(model, Batches(images, images, 5, seed=7), epochs=3)
+    expected = np.concatenate([batch_order(7, epoch, 35) for epoch in range(3)])
+    assert keras.ops.convert_to_numpy(recorder.seen).ravel().tolist() == expected.tolist()
+
+
+def test_warm_up_rises_to_the_rate_and_the_cosine_falls_to_nothing():
+    training = trials(epochs=10)[0].training
+    schedule = learning_rate(training, steps_per_epoch=10)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert rates[0] == 0
+    assert rates[10] == pytest.approx(training.learning_rate)
+    assert rates[55] == pytest.approx(training.learning_rate / 2)
+    assert rates[100] == pytest.approx(0, abs=1e-9)
+    assert learning_rate(training.model_copy(update={"schedule": "constant"}), 10) == training.learning_rate
+
+
+def test_a_loss_that_is_no_number_ends_the_trial_with_the_epoch():
+    (trial, *_) = trials(epochs=3, learning_rate="1e38", schedule="constant")
+    with pytest.raises(DivergedError, match=r"diverged: \w+ is (nan|inf) in epoch \d"):
+        train(trial, ORIGIN, lambda _: None)
+
+
+def test_one_epoch_gives_a_step_time_without_the_first_step_which_compiles(records):
+    record = train(trials(epochs=1)[0], ORIGIN, lambda _: None)
+    mean_with_compilation = record.epochs[0].train_seconds / 18
+    assert record.train_step_seconds < mean_with_compilation / 3

@@ -1,0 +1,157 @@
+"""Each attention against a slow NumPy reference in double precision, written from the papers' equations.
+
+Gradients of the reference come from the complex step, f'(x) = Im f(x + ih) / h, which has no rounding error of
+differences (Squire and Trapp 1998, https://doi.org/10.1137/S003614459631241X).
+"""
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
+from models.attention import ATTENTION, ExternalAttention, SelfAttention
+
+BATCH, PATCHES, DIM, HEADS, COEFFICIENT, UNITS, KEY_DIM = 3, 5, 14, 7, 2, 11, 13
+
+
+def softmax(x, axis):
+    e = np.exp(x - x.real.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def external_reference(x, weights, normalization="double"):
+    """The published form: softmax over the patches, then division by 1e-9 + the sum over the units."""
+    w_query, b_query, w_key, b_key, w_value, b_value, w_out, b_out = weights
+    out = np.empty(x.shape, complex)
+    for image in range(len(x)):
+        query = x[image] @ w_query + b_query
+        width = DIM // HEADS
+        heads = []
+        for head in range(HEADS * COEFFICIENT):
+            logits = query[:, head * width : (head + 1) * width] @ w_key + b_key
+            attention = softmax(logits, axis=1 if normalization == "units" else 0)
+            if normalization == "double":
+                attention = attention / (1e-9 + attention.sum(axis=1, keepdims=True))
+            heads.append(attention @ w_value + b_value)
+        out[image] = np.concatenate(heads, axis=1) @ w_out + b_out
+    return out
+
+
+def self_reference(x, weights):
+    """Keras's layout: kernels (dim, heads, key_dim), output (heads, key_dim, dim)."""
+    w_query, b_query, w_key, b_key, w_value, b_value, w_out, b_out = weights
+    out = np.empty(x.shape, complex)
+    for image in range(len(x)):
+        total = np.zeros((PATCHES, DIM), complex) + b_out
+        for head in range(HEADS):
+            query, key, value = (
+                x[image] @ w[:, head] + b[head] for w, b in ((w_query, b_query), (w_key, b_key), (w_value, b_value))
+            )
+            total = total + softmax(query @ key.T / np.sqrt(KEY_DIM), axis=1) @ value @ w_out[head]
+        out[image] = total
+    return out
+
+
+def external(normalization="double"):
+    return ExternalAttention(HEADS, COEFFICIENT, UNITS, normalization, attention_dropout=0.0, projection_dropout=0.0)
+
+
+CASES = {
+    "external-double": (external, external_reference),
+    "external-patches": (lambda: external("patches"), lambda x, w: external_reference(x, w, "patches")),
+    "external-units": (lambda: external("units"), lambda x, w: external_reference(x, w, "units")),
+    "self": (lambda: SelfAttention(HEADS, KEY_DIM, attention_dropout=0.0), self_reference),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    """A layer with random weights (biases too), an input, and the reference."""
+    build, reference = CASES[request.param]
+    layer = build()
+    layer.build((BATCH, PATCHES, DIM))
+    rng = np.random.default_rng(17)
+    layer.set_weights([rng.normal(0, 0.5, w.shape) for w in layer.get_weights()])
+    return layer, rng.standard_normal((BATCH, PATCHES, DIM)).astype("float32"), reference
+
+
+def relative_error(actual, expected):
+    return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def test_output_equals_the_reference(case):
+    layer, x, reference = case
+    output = keras.ops.convert_to_numpy(FORWARD[keras.backend.backend()](layer, x)())
+    weights = [w.astype("float64") for w in layer.get_weights()[:8]]
+    assert output.shape == (BATCH, PATCHES, DIM)
+    assert relative_error(output, reference(x.astype("float64"), weights).real) < 1e-5
+
+
+def test_gradients_equal_the_references(case):
+    layer, x, reference = case
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the order of the gradients is that of TensorFlow's step")
+    gradients = [keras.ops.convert_to_numpy(g) for g in FORWARD_BACKWARD["tensorflow"](layer, x)()]
+    values = [x.astype(complex), *(w.astype(complex) for w in layer.get_weights()[:8])]
+    assert len(gradients) == len(values)
+    # A bias that the softmax over patches cancels has gradient 0: errors are held against the largest gradient.
+    largest = max(np.abs(gradient).max() for gradient in gradients)
+    step = 1e-30
+    rng = np.random.default_rng(19)
+    for gradient, value in zip(gradients, values, strict=True):
+        assert gradient.shape == value.shape
+        for index in rng.permutation(value.size)[:41]:
+            position = np.unravel_index(index, value.shape)
+            kept = value[position]
+            value[position] = kept + 1j * step
+            derivative = reference(values[0], values[1:]).sum().imag / step
+            value[position] = kept
+            assert abs(gradient[position] - derivative) < 1e-5 * largest, (position, gradient[position], derivative)
+
+
+def test_double_normalised_rows_sum_to_one_and_patches_columns_do():
+    from models.attention import NORMALIZATIONS
+
+    logits = np.random.default_rng(23).normal(0, 30, (BATCH, HEADS, PATCHES, UNITS)).astype("float32")
+    over = {name: keras.ops.convert_to_numpy(normalise(logits)) for name, normalise in NORMALIZATIONS.items()}
+    np.testing.assert_allclose(over["double"].sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(over["units"].sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(over["patches"].sum(axis=-2), 1, rtol=1e-5)
+
+
+def test_external_attention_mixes_patches_through_its_normalisation_alone():
+    """With the softmax over units each patch is on its own; with the published normalisation it is not."""
+    x = np.random.default_rng(29).standard_normal((1, PATCHES, DIM)).astype("float32")
+    changed = x.copy()
+    changed[0, 0] += 1
+    for normalization, mixes in (("units", False), ("double", True), ("patches", True)):
+        layer = external(normalization)
+        before, after = (keras.ops.convert_to_numpy(layer(value)) for value in (x, changed))
+        assert bool(np.abs(before[0, 1:] - after[0, 1:]).max() > 1e-6) is mixes
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_config_makes_the_same_layer_again(name):
+    changed = {
+        "external": {"heads": 2, "dim_coefficient": 3, "memory_units": 5, "normalization": "units"},
+        "self": {"heads": 3, "key_dim": 5},
+    }[name] | {"attention_dropout": 0.25}
+    layer = ATTENTION[name](**changed)
+    again = ATTENTION[name].from_config(layer.get_config())
+    assert changed.items() <= again.get_config().items()
+
+
+def test_unknown_normalisation_and_width_are_errors():
+    with pytest.raises(ValueError, match="normalization 'l1'; allowed: patches, units, double"):
+        ExternalAttention(normalization="l1")
+    with pytest.raises(ValueError, match="heads 7 does not divide the input's last dimension 13"):
+        ExternalAttention(heads=7).build((None, PATCHES, 13))
+
+
+def test_dropout_acts_in_training_only():
+    x = np.random.default_rng(31).standard_normal((1, PATCHES, DIM)).astype("float32")
+    for layer in (ExternalAttention(HEADS, COEFFICIENT, UNITS), SelfAttention(HEADS, KEY_DIM)):
+        calm = [keras.ops.convert_to_numpy(layer(x, training=False)) for _ in range(2)]
+        wild = [keras.ops.convert_to_numpy(layer(x, training=True)) for _ in range(2)]
+        np.testing.assert_array_equal(*calm)
+        assert np.abs(wild[0] - wild[1]).max() > 1e-3

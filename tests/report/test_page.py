@@ -1,0 +1,154 @@
+"""The page and the tables: complete, self-contained, honest about what is missing, and safe with any text."""
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from report.page import build
+from results import store
+from results.records import PlannedSuite, RunPlan
+from tests import samples
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed in range(3):
+        for variant in ("eanet", "vit"):
+            store.write(tmp_path, samples.training(variant, seed, top1=0.9 + 0.01 * seed))
+    for variant, linear in (("eanet", 1e-5), ("vit", 3e-5)):
+        for n in (64, 121, 225, 400, 729):
+            store.write(tmp_path, samples.step_time(variant, n, linear * n))
+    return tmp_path
+
+
+class Page(HTMLParser):
+    """Tags, ids, links and text of a page."""
+
+    VOID = ("meta", "br", "img", "link", "input", "path", "use")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.open, self.text = [], [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def page_of(folder):
+    path, _ = build(folder)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_the_page_is_well_formed_and_every_link_leads_somewhere(folder):
+    page = page_of(folder)
+    assert page.open == []
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
+    assert links
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+    assert page.tags.count("svg") == 3
+
+
+def test_the_page_asks_nothing_of_the_network(folder):
+    page = page_of(folder)
+    addresses = [
+        v for _, name, v in page.attributes if name in ("src", "href", "xlink:href", "srcset", "action", "data")
+    ]
+    assert all(address.startswith("#") for address in addresses)
+    assert not {"script", "link", "iframe", "object", "img"} & set(page.tags)
+    assert "@import" not in page.text
+    assert not re.search(r"url\((?!#)", (folder / "report.html").read_text())
+
+
+def test_the_page_says_the_numbers_of_the_records(folder):
+    text = " ".join(page_of(folder).text.split())
+    assert "91.0 % [88.5, 93.5]" in text
+    assert "no difference shown (+0.0 points [+0.0, +0.0], n = 3 pairs of seeds)" in text
+    assert "None: every planned trial has a result." in text
+    assert "python -m benchmarks.run --all" in text
+    assert "ab" * 32 in text
+
+
+def test_the_same_records_give_the_same_bytes(folder):
+    path, _ = build(folder)
+    first = path.read_bytes(), (folder / "tables" / "accuracy.csv").read_bytes()
+    build(folder)
+    assert (path.read_bytes(), (folder / "tables" / "accuracy.csv").read_bytes()) == first
+
+
+def test_what_failed_broke_or_did_not_run_is_on_the_page(folder):
+    store.write(folder, samples.failure(seed=5, reason="out of memory", log_tail="last words"))
+    (folder / "records" / "half.json").write_text("{")
+    planned = PlannedSuite(question="Why?", trial_ids=("train-eanet-digits-seed9-beef",))
+    store.write_plan(folder, RunPlan(profile="quick", command="the command", suites={"accuracy": planned}), None)
+    text = " ".join(page_of(folder).text.split())
+    assert "This page is not the whole run: 1 planned trial has not run, 1 failed, 1 file is broken." in text
+    for words in ("out of memory", "last words", "half.json", "train-eanet-digits-seed9-beef"):
+        assert words in text
+
+
+def test_nothing_in_a_record_becomes_markup(tmp_path):
+    evil = "<script>alert(1)</script>"
+    store.write(tmp_path, samples.training(variant=evil, dataset=evil, trial_id="evil"))
+    store.write(tmp_path, samples.failure(reason=evil, log_tail=f"</pre>{evil}"))
+    page = page_of(tmp_path)
+    assert "script" not in page.tags
+    assert page.open == []
+    assert evil in page.text
+
+
+def test_a_run_of_one_kind_has_a_page(tmp_path):
+    store.write(tmp_path, samples.step_time())
+    assert "Cost and growth" in page_of(tmp_path).text
+    assert not (tmp_path / "tables" / "accuracy.csv").exists()
+
+
+def test_nothing_to_report_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(store.StoreError, match=r"holds no readable record; run something first: python -m benchmarks"):
+        build(tmp_path)
+    with pytest.raises(store.StoreError, match="is not a folder"):
+        build(tmp_path / "nowhere")
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "half.json").write_text("{")
+    with pytest.raises(store.StoreError, match=r"1 broken: half\.json"):
+        build(tmp_path)
+
+
+def test_tables_have_the_columns_of_the_contract(folder):
+    store.write(folder, samples.failure(seed=5))
+    build(folder)
+    accuracy, scaling = (pd.read_csv(folder / "tables" / f"{name}.csv") for name in ("accuracy", "scaling"))
+    assert " ".join(accuracy) == (
+        "suite variant dataset seed epochs parameters macs top1 top5 test_loss "
+        "train_step_seconds peak_memory_bytes status"
+    )
+    assert " ".join(scaling) == (
+        "scope variant phase patches batch step_seconds step_seconds_low step_seconds_high macs "
+        "peak_memory_bytes status"
+    )
+    assert accuracy.status.value_counts().to_dict() == {"done": 6, "failed": 1}
+    failed = accuracy[accuracy.status == "failed"].iloc[0]
+    assert (failed.variant, failed.seed) == ("vit", 5)
+    assert pd.isna(failed.top1)
+    assert accuracy.loc[0, ["variant", "seed", "top1", "macs"]].tolist() == ["eanet", 0, 0.9, 3000]
+    assert len(scaling) == 10
+    assert scaling.loc[0, ["scope", "variant", "patches"]].tolist() == ["core", "eanet", 64]
+    assert scaling.loc[0, "step_seconds"] == pytest.approx(64e-5)

@@ -1,0 +1,98 @@
+"""The store: records come back as they went in, are written once, and nothing broken is dropped or fatal."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from results import store
+from results.records import RECORD, PlannedSuite, RunPlan, TrainRecord
+from tests import samples
+
+
+def test_records_come_back_as_they_went_in(tmp_path):
+    for record in (training := samples.training(), step := samples.step_time(), failed := samples.failure()):
+        store.write(tmp_path, record)
+    run = store.load(tmp_path)
+    assert (run.trainings, run.step_times, run.failures) == ((training,), (step,), (failed,))
+    assert run.done == {training.trial_id, step.trial_id}
+    assert run.broken == {}
+
+
+def test_a_result_is_written_once(tmp_path):
+    path = store.write(tmp_path, samples.training(top1=0.9))
+    with pytest.raises(FileExistsError, match="written once"):
+        store.write(tmp_path, samples.training(top1=0.1))
+    assert RECORD.validate_json(path.read_bytes()).test_top1 == 0.9
+
+
+def test_a_failure_gives_way_to_the_next_outcome(tmp_path):
+    store.write(tmp_path, samples.failure(reason="first"))
+    store.write(tmp_path, samples.failure(reason="second"))
+    assert [failure.reason for failure in store.load(tmp_path).failures] == ["second"]
+    store.write(tmp_path, samples.training("vit", 1))
+    run = store.load(tmp_path)
+    assert (len(run.failures), len(run.trainings)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "Invalid JSON"),
+        (b'{"kind": "train", "schema', "Invalid JSON"),
+        (b'{"kind": "sonnet"}', "'train', 'steptime', 'failure'"),
+        (b"[1, 2]", "should be an object"),
+    ],
+)
+def test_a_broken_record_is_named_and_costs_no_other(tmp_path, content, complaint):
+    store.write(tmp_path, samples.training())
+    (tmp_path / "records" / "broken.json").write_bytes(content)
+    run = store.load(tmp_path)
+    assert len(run.trainings) == 1
+    assert complaint in run.broken["broken.json"]
+    store.set_aside(tmp_path, list(run.broken))
+    assert store.load(tmp_path).broken == {}
+    assert (tmp_path / "records" / "broken.json.broken").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema_version": 2}, {"test_top1": 1.5}, {"test_loss": float("nan")}, {"epochs": []}, {"surprise": 1}],
+    ids=str,
+)
+def test_records_are_validated(change):
+    content = json.loads(samples.training().model_dump_json())
+    with pytest.raises(ValidationError):
+        TrainRecord.model_validate(content | change)
+
+
+def test_a_plan_remembers_what_was_asked_before(tmp_path):
+    def plan(**suites):
+        planned = {name: PlannedSuite(question="Why?", trial_ids=ids) for name, ids in suites.items()}
+        return RunPlan(profile="quick", command="now", suites=planned)
+
+    store.write_plan(tmp_path, plan(accuracy=("a", "b")), None)
+    before = store.load(tmp_path).plan
+    store.write_plan(tmp_path, plan(accuracy=("b", "c"), scaling=("d",)), before)
+    suites = store.load(tmp_path).plan.suites
+    assert {name: suite.trial_ids for name, suite in suites.items()} == {"accuracy": ("a", "b", "c"), "scaling": ("d",)}
+    assert store.load(tmp_path).missing == {"accuracy": ["a", "b", "c"], "scaling": ["d"]}
+
+
+def test_no_temporary_file_stays(tmp_path):
+    store.write(tmp_path, samples.training())
+    assert [path.suffix for path in (tmp_path / "records").iterdir()] == [".json"]
+
+
+def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
+    """The second one is another process, as in life."""
+    code = (
+        f"from pathlib import Path; from results import store\nwith store.locked(Path({str(tmp_path)!r})): print('in')"
+    )
+    with store.locked(tmp_path):
+        refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "is in use by another run: wait for it, or choose another folder with --out" in refused.stderr
+    admitted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert admitted.stdout == "in\n"

@@ -1,0 +1,137 @@
+"""Small records for the tests of results and report: made up, consistent, and no result of anything."""
+
+import zlib
+
+from results.records import Environment, Epoch, Failure, StepTimeRecord, TrainRecord
+
+ENVIRONMENT = Environment(
+    commit="0123456789abcdef",
+    dirty=False,
+    command="python -m benchmarks.run --all",
+    started="2026-01-02T03:04:05+00:00",
+    python="3.11.7",
+    versions={"keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4.6"},
+    backend="tensorflow",
+    jit=False,
+    precision="float32",
+    device="cpu",
+    cpu="A CPU",
+    threads=2,
+    memory_bytes=24 * 2**30,
+)
+
+
+def environment(**changes):
+    return ENVIRONMENT.model_copy(update=changes)
+
+
+def training(
+    variant="eanet",
+    seed=0,
+    top1=0.9,
+    step=0.02,
+    suite="accuracy",
+    training=None,
+    where=ENVIRONMENT,
+    dropout=0.1,
+    **changes,
+):
+    """A TrainRecord of two epochs; `training` overrides its training settings."""
+    attention = {"kind": "external", "heads": 4} if variant == "eanet" else {"kind": "self", "heads": 4, "key_dim": 64}
+    settings = {
+        "suite": suite,
+        "variant": variant,
+        "kind": "train",
+        "seed": seed,
+        "dataset": "digits",
+        "data_dir": None,
+        "backend": "tensorflow",
+        "precision": "float32",
+        "model": {"image_size": 8, "patch_size": 2, "attention": attention | {"attention_dropout": dropout}},
+        "training": {"augmentation": "digits", "epochs": 2} | (training or {}),
+    }
+    first, last = (
+        Epoch(
+            epoch=number,
+            train_seconds=1.0,
+            loss=2.0 / number,
+            top1=top1 / 3 * number,
+            top5=0.9,
+            val_loss=1.5,
+            val_top1=top1 / 2 * number,
+            val_top5=0.95,
+        )
+        for number in (1, 2)
+    )
+    values = {
+        "trial_id": f"train-{variant}-digits-seed{seed}-{zlib.crc32(str(settings).encode()):08x}"[:50],
+        "suite": suite,
+        "variant": variant,
+        "settings": settings,
+        "seed": seed,
+        "dataset": "digits",
+        "dataset_sha256": "ab" * 32,
+        "batch_order_sha256": "cd" * 32,
+        "train_images": 1150,
+        "validation_images": 287,
+        "test_images": 360,
+        "patches": 16,
+        "parameters": {"eanet": 100, "vit": 200}.get(variant, 300),
+        "multiply_adds": {"eanet": 3000, "vit": 4000}.get(variant, 5000),
+        "epochs": (first, last),
+        "test_loss": 0.5,
+        "test_top1": top1,
+        "test_top5": 0.99,
+        "train_step_seconds": step,
+        "peak_memory_bytes": 600 * 2**20,
+        "environment": where,
+    }
+    return TrainRecord(**(values | changes))
+
+
+def step_time(variant="eanet", patches=64, seconds=0.001, process=0, scope="core", phase="train", where=ENVIRONMENT):
+    """A StepTimeRecord whose median step takes `seconds`."""
+    settings = {
+        "suite": "scaling",
+        "variant": variant,
+        "kind": "steptime",
+        "scope": scope,
+        "phase": phase,
+        "patches": patches,
+        "batch": 2,
+        "process": process,
+        "backend": "tensorflow",
+        "precision": "float32",
+        "dim": 64,
+        "attention": {"kind": "external" if variant == "eanet" else "self", "heads": 4},
+    }
+    return StepTimeRecord(
+        trial_id=f"{scope}-{phase}-{variant}-n{patches}-process{process}",
+        suite="scaling",
+        variant=variant,
+        settings=settings,
+        scope=scope,
+        phase=phase,
+        patches=patches,
+        batch=2,
+        process=process,
+        multiply_adds=40_960 * patches,
+        compile_seconds=1.0,
+        warmup_seconds=(0.1, 0.1, 0.1),
+        samples_seconds=(seconds * 0.9, seconds, seconds * 1.5),
+        peak_memory_bytes=400 * 2**20,
+        environment=where,
+    )
+
+
+def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\nValueError: no"):
+    done = training(variant, seed)
+    return Failure(
+        trial_id=done.trial_id,
+        suite=done.suite,
+        variant=variant,
+        settings=done.settings,
+        status="failed",
+        reason=reason,
+        log_tail=log_tail,
+    )

@@ -1,0 +1,71 @@
+"""The house: imports point one way, and the heavy libraries load only where they are needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BACKENDS = {"tensorflow", "jax", "torch"}
+HEAVY = {"keras", *BACKENDS, "pandas", "seaborn", "matplotlib", "scipy", "sklearn", "numpy"}
+MAY_IMPORT = {
+    "models": {"models"},
+    "results": {"results"},
+    "benchmarks": {"benchmarks", "models", "results"},
+    "report": {"report", "results"},
+}
+
+
+def imported(path):
+    """Top-level names of all modules that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_one_way(room):
+    files = list((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        assert imported(path) & MAY_IMPORT.keys() <= MAY_IMPORT[room], path
+
+
+def test_models_and_results_and_report_name_no_backend():
+    for room in ("models", "results", "report"):
+        for path in (ROOT / room).rglob("*.py"):
+            assert not imported(path) & BACKENDS, path
+
+
+def test_only_two_modules_of_benchmarks_name_a_backend():
+    named = {path.name for path in (ROOT / "benchmarks").glob("*.py") if imported(path) & BACKENDS}
+    assert named <= {"environment.py", "steptime.py"}
+
+
+def loaded_by(statement):
+    """Which heavy libraries a fresh process has loaded after a statement."""
+    code = f"{statement}\nimport sys; print(*({HEAVY!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import report", set()),
+        ("import report.page, report.figures", {"pandas", "seaborn", "matplotlib", "scipy", "numpy"}),
+        ("import models.config, models.cost", set()),
+        ("import results.records, results.store", set()),
+        ("import benchmarks.run", set()),
+        ("import sys; sys.argv = ['x', '--all', '--dry-run']; import benchmarks.run; benchmarks.run.main()", set()),
+        ("import sys; sys.argv = ['x', '--list']; import benchmarks.run; benchmarks.run.main()", set()),
+    ],
+)
+def test_a_fresh_process_loads_no_more_than_it_needs(statement, allowed):
+    assert loaded_by(statement) <= allowed
