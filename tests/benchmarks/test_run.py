@@ -1,5 +1,6 @@
 """The command, as a user types it: a small run end to end, going on, interrupted, and every kind of bad input."""
 
+import contextlib
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from benchmarks.run import going_on, main
@@ -95,8 +97,12 @@ def test_a_record_that_broke_is_set_aside_and_run_again(finished):
 
 def processes_of(session):
     """What still runs in a session."""
-    listed = subprocess.run(["ps", "-eo", "sid,stat,args"], capture_output=True, text=True).stdout.splitlines()[1:]
-    return [line for line in listed if line.split()[0] == str(session) and not line.split()[1].startswith("Z")]
+    running = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+    return running
 
 
 def interrupted(folder, *arguments):
