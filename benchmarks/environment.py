@@ -2,13 +2,13 @@
 
 import os
 import platform
-import resource
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from results.records import Environment
 
@@ -28,9 +28,14 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
     """Environment of a worker: backend, pinned threads, quiet libraries. To be set before Keras is imported.
 
     OpenBLAS gets one thread because its pool would exist before the fork; the backends' own pools start after it.
+    TensorFlow keeps what it frees for the next step, on a CPU as it does on a GPU: otherwise a large step is timed at
+    getting memory from the kernel, by up to twice its time here (docs/measurements.md), and no peak is told. Its
+    limit is the machine's memory, beyond which it says that there is no more instead of being killed.
     """
     return {
         "KERAS_BACKEND": backend,
+        "TF_CPU_ALLOCATOR_USE_BFC": "1",
+        "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(psutil.virtual_memory().total // 2**20),
         "OMP_NUM_THREADS": str(threads),
         "TF_NUM_INTRAOP_THREADS": str(threads),
         "TF_NUM_INTEROP_THREADS": str(threads),
@@ -44,7 +49,8 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _on_accelerator() -> bool:
+def on_accelerator() -> bool:
+    """Whether Keras computes on anything but the processor."""
     import keras
 
     return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
@@ -59,7 +65,7 @@ def jit_setting() -> bool | str:
     import keras
 
     backend = keras.backend.backend()
-    return "auto" if backend == "jax" or (backend == "tensorflow" and _on_accelerator()) else False
+    return "auto" if backend == "jax" or (backend == "tensorflow" and on_accelerator()) else False
 
 
 def synchroniser() -> Callable[[Any], object]:
@@ -81,16 +87,6 @@ def synchroniser() -> Callable[[Any], object]:
     import tensorflow as tf
 
     return lambda _: tf.test.experimental.sync_devices()
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size this process has had."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage's figure survives fork and exec on Linux, and would be the parent's
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environment:

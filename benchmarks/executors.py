@@ -5,19 +5,24 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import memory
 from benchmarks.environment import Origin, available_threads, worker_variables
 from benchmarks.trials import Progress, Trial
-from benchmarks.worker import Trouble, work
+from benchmarks.worker import Answer, Trouble, work
 from results.records import Failure, StepTimeRecord, TrainRecord
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 LOG_TAIL_LINES = 20
+END_SECONDS = 10
+"""How long a worker that has answered may take to end."""
 
 
 def run_local(
@@ -26,8 +31,11 @@ def run_local(
     origin: Origin,
     on_start: Callable[[Trial], None],
     on_progress: Callable[[Trial, Progress], None],
+    timeout_seconds: Callable[[Trial], float],
 ) -> Iterator[tuple[Trial, TrainRecord | StepTimeRecord | Failure]]:
     """Runs the trials in order and yields each with its outcome. An interruption ends the running worker.
+
+    A worker that has given no result within `timeout_seconds` of its trial is ended too.
 
     On Linux a worker is forked from a process that has imported the libraries and computed nothing
     (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
@@ -37,7 +45,9 @@ def run_local(
     with tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs:
         for trial in trials:
             on_start(trial)
-            yield trial, _run_one(context, trial, origin, Path(logs) / "worker.log", on_progress)
+            yield trial, _run_one(
+                context, trial, origin, Path(logs) / "worker.log", on_progress, timeout_seconds(trial)
+            )
 
 
 def _context(backend: str) -> "ForkServerContext | SpawnContext":
@@ -54,43 +64,61 @@ def _run_one(
     origin: Origin,
     log: Path,
     on_progress: Callable[[Trial, Progress], None],
+    timeout_seconds: float,
 ) -> TrainRecord | StepTimeRecord | Failure:
+    kills = memory.kernel_kills()
     answers, sender = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(trial, origin, log, sender), daemon=True)
     process.start()
     sender.close()
+    patience_seconds = 0.0
     try:
-        while True:
-            message = answers.recv()
-            if isinstance(message, (TrainRecord, StepTimeRecord)):
-                return message
-            if isinstance(message, Trouble):
-                return _failure(trial, "failed", message.reason, log)
-            on_progress(trial, message)
+        outcome = _await(answers, time.monotonic() + timeout_seconds, lambda progress: on_progress(trial, progress))
+        patience_seconds = END_SECONDS
+    except TimeoutError:
+        outcome = Trouble("timeout", f"no result within {timeout_seconds:,.0f} s: its process was ended")
     except EOFError:
         process.join()
-        code = process.exitcode or 0
-        status = f"signal {-code}" if code < 0 else f"exit {code}"
-        what = (
-            f"its process was ended by {signal.Signals(-code).name}" if code < 0 else f"its process exited with {code}"
-        )
-        return _failure(trial, status, f"{what} before it gave a record", log)
+        outcome = _ending(process.exitcode or 0, memory.kernel_kills() > kills)
     finally:
-        process.join(timeout=10 if process.exitcode is None and sys.exc_info()[0] is None else 0)
+        process.join(patience_seconds)
         if process.is_alive():
             process.kill()
             process.join()
         answers.close()
+    return _failure(trial, outcome, log) if isinstance(outcome, Trouble) else outcome
 
 
-def _failure(trial: Trial, status: str, reason: str, log: Path) -> Failure:
+def _await(
+    answers: "Connection[None, Answer]", deadline: float, on_progress: Callable[[Progress], None]
+) -> TrainRecord | StepTimeRecord | Trouble:
+    """The worker's result. Raises `TimeoutError` at the deadline and `EOFError` where it ended without one."""
+    while answers.poll(max(0.0, deadline - time.monotonic())):
+        answer = answers.recv()
+        if not isinstance(answer, Progress):
+            return answer
+        on_progress(answer)
+    raise TimeoutError
+
+
+def _ending(code: int, out_of_memory: bool) -> Trouble:
+    """How a process ended that gave no record; `out_of_memory` is whether the kernel has ended one for that."""
+    if code == -signal.SIGKILL and out_of_memory:
+        return Trouble("oom", "the machine ran out of memory and the kernel ended its process")
+    if code < 0:
+        name = signal.Signals(-code).name
+        return Trouble(f"signal {-code}", f"its process was ended by {name} before it gave a record")
+    return Trouble(f"exit {code}", f"its process exited with {code} before it gave a record")
+
+
+def _failure(trial: Trial, trouble: Trouble, log: Path) -> Failure:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     return Failure(
         trial_id=trial.trial_id,
         suite=trial.suite,
         variant=trial.variant,
         settings=trial.model_dump(mode="json"),
-        status=status,
-        reason=reason,
-        log_tail="\n".join(lines[-LOG_TAIL_LINES:]),
+        status=trouble.status,
+        reason=trouble.reason,
+        log_tail="" if trouble.status == "skipped" else "\n".join(lines[-LOG_TAIL_LINES:]),
     )

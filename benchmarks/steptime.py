@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import stopwatch
-from benchmarks.environment import Origin, jit_setting, observe, peak_memory_bytes, synchroniser
+from benchmarks import memory, stopwatch
+from benchmarks.environment import Origin, jit_setting, observe, synchroniser
 from benchmarks.trials import CoreStepTrial, ModelStepTrial
 from models import cost
 from models.attention import build_attention
@@ -27,10 +27,15 @@ class Case:
 
 
 def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> StepTimeRecord:
-    """Runs the trial in this process. Inputs are random and the same for both variants; no image is needed."""
+    """Runs the trial in this process. Inputs are random and the same for every variant; no image is needed.
+
+    Raises `memory.TooLargeError` where it needs more memory than is free.
+    """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     keras.utils.set_random_seed(trial.process)
     keras.config.set_dtype_policy(trial.precision)
+    memory.require(held_parts(trial), trial.batch, trial.phase, trial.precision)
+    watch = memory.watch()
     case = build_case(trial)
     timing = stopwatch.measure(case.step, synchroniser(), trial.steps, trial.seconds)
     return StepTimeRecord(
@@ -47,9 +52,18 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,
-        peak_memory_bytes=peak_memory_bytes(),
+        baseline_memory_bytes=watch.baseline_bytes,
+        peak_memory_bytes=watch.resident_bytes,
+        device_peak_memory_bytes=watch.device_bytes,
         environment=observe(origin, trial.precision, started, case.jit),
     )
+
+
+def held_parts(trial: CoreStepTrial | ModelStepTrial) -> list[cost.PartCost]:
+    """The parts of what the trial times whose activations are in memory on this backend."""
+    if isinstance(trial, CoreStepTrial):
+        return cost.attention(memory.held_attention(trial.attention, trial.precision), trial.dim, trial.patches)
+    return cost.model(memory.held_model(trial.model, trial.precision))
 
 
 def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:
@@ -80,6 +94,7 @@ def _model(trial: ModelStepTrial) -> Case:
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
         jit_compile=jit_setting(),
     )
+    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
     steps: dict[str, Callable[[], Any]] = {
         "infer": lambda: model.predict_on_batch(images),
         "train": lambda: model.train_on_batch(images, labels),

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from benchmarks import datasets
-from benchmarks.environment import Origin, jit_setting, observe, peak_memory_bytes
+from benchmarks import memory
+from benchmarks.environment import Origin, jit_setting, observe
 from benchmarks.trials import Progress, TrainConfig, TrainTrial
 from models import cost
 from models.build import adapt_normalization, build_model
@@ -117,6 +118,9 @@ def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None])
     started = datetime.now(UTC).isoformat(timespec="seconds")
     keras.utils.set_random_seed(trial.seed)
     keras.config.set_dtype_policy(trial.precision)
+    held = cost.model(memory.held_model(trial.model, trial.precision))
+    memory.require(held, trial.training.batch_size, "train", trial.precision)
+    watch = memory.watch()
     data = datasets.load(trial.dataset, trial.data_dir)
     one_hot = np.eye(data.shape.classes, dtype="float32")
     split = datasets.training_images(len(data.train_images), trial.training.validation_split)
@@ -139,7 +143,6 @@ def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None])
     test = model.evaluate(
         data.test_images, one_hot[data.test_labels], batch_size=EVALUATION_BATCH, verbose=0, return_dict=True
     )
-    parts = cost.model(trial.model)
     return TrainRecord(
         trial_id=trial.trial_id,
         suite=trial.suite,
@@ -154,13 +157,15 @@ def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None])
         test_images=len(data.test_images),
         patches=trial.model.patches,
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        multiply_adds=cost.multiply_adds(parts),
+        multiply_adds=cost.multiply_adds(cost.model(trial.model)),
         epochs=tuple(history.epochs),
         test_loss=test["loss"],
         test_top1=test["top1"],
         test_top5=test["top5"],
         train_step_seconds=history.step_seconds,
-        peak_memory_bytes=peak_memory_bytes(),
+        baseline_memory_bytes=watch.baseline_bytes,
+        peak_memory_bytes=watch.resident_bytes,
+        device_peak_memory_bytes=watch.device_bytes,
         environment=observe(origin, trial.precision, started, model.jit_compile),
     )
 
@@ -175,6 +180,7 @@ def _compile(model: keras.Model, training: TrainConfig, steps_per_epoch: int) ->
         ],
         jit_compile=jit_setting(),
     )
+    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
 
 
 def learning_rate(

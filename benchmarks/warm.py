@@ -4,6 +4,7 @@ Only imports, nothing that computes: until a backend starts its first thread, a 
 TensorFlow's words at import, printed past any setting, are dropped.
 """
 
+import gc
 import importlib
 import os
 import signal
@@ -19,3 +20,4 @@ finally:
     os.dup2(_stderr, 2)
     os.close(_stderr)
     os.close(_null)
+gc.freeze()  # nothing imported is garbage: a worker's collections need not walk it

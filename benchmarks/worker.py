@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from benchmarks import memory
 from benchmarks.environment import Origin
 from benchmarks.trials import Progress, TrainTrial, Trial
 from results.records import StepTimeRecord, TrainRecord
@@ -17,8 +18,9 @@ from results.records import StepTimeRecord, TrainRecord
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a trial gave no result, in one line."""
+    """Why a trial gave no result: "skipped", "oom" or "failed", and the reason in one line."""
 
+    status: str
     reason: str
 
 
@@ -33,6 +35,7 @@ def work(trial: Trial, origin: Origin, log: Path, answers: "Connection[Answer, N
         os.dup2(file.fileno(), 2)
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    memory.offer_to_the_kernel()
     try:
         if isinstance(trial, TrainTrial):
             from benchmarks.training import train
@@ -42,9 +45,12 @@ def work(trial: Trial, origin: Origin, log: Path, answers: "Connection[Answer, N
             from benchmarks.steptime import measure_steps
 
             answers.send(measure_steps(trial, origin))
+    except memory.TooLargeError as error:
+        answers.send(Trouble("skipped", str(error)))
     except Exception as error:
         traceback.print_exc()
-        answers.send(Trouble(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]))
+        status = "oom" if memory.is_exhaustion(error) else "failed"
+        answers.send(Trouble(status, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]))
 
 
 def _end_with_parent() -> None:

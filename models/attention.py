@@ -135,7 +135,29 @@ class SelfAttention(keras.layers.Layer):
         }
 
 
-ATTENTION: dict[str, type[keras.layers.Layer]] = {"external": ExternalAttention, "self": SelfAttention}
+@keras.saving.register_keras_serializable("eanet-ablation")
+class FusedSelfAttention(SelfAttention):
+    """Self-attention with no dropout on its weights, which lets Keras hand it to the backend's fused kernel.
+
+    Such a kernel never holds the `(batch, heads, patches, patches)` weights: its time stays quadratic in `patches`,
+    its memory is linear. PyTorch has one everywhere, JAX on a GPU in half precision, TensorFlow none
+    (`keras.ops.dot_product_attention`). Source: Dao et al. 2022, arXiv:2205.14135.
+    """
+
+    def __init__(self, heads: int = 4, key_dim: int = 64, **kwargs: Any) -> None:
+        super().__init__(heads, key_dim, attention_dropout=0.0, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["attention_dropout"]
+        return config
+
+
+ATTENTION: dict[str, type[keras.layers.Layer]] = {
+    "external": ExternalAttention,
+    "self": SelfAttention,
+    "fused_self": FusedSelfAttention,
+}
 """The one mapping from an attention's name (`AttentionConfig.kind`) to its layer."""
 
 

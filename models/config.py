@@ -1,6 +1,6 @@
 """What is compared: the settings of one model, validated and frozen.
 
-`EANET` and `VIT` are the tutorial's two models. They differ in `attention` and in nothing else.
+`EANET` and `VIT` are the tutorial's two models. They differ in `attention` and in nothing else; so does `VIT_FUSED`.
 """
 
 from typing import Annotated, Literal
@@ -42,7 +42,16 @@ class SelfAttentionConfig(Settings):
     attention_dropout: Rate = 0.2
 
 
-AttentionConfig = ExternalAttentionConfig | SelfAttentionConfig
+class FusedSelfAttentionConfig(Settings):
+    """Self-attention without dropout on its weights: what a backend's fused kernel computes, where it has one."""
+
+    kind: Literal["fused_self"] = "fused_self"
+    heads: Count = 4
+    key_dim: Count = 64
+
+
+AttentionConfig = ExternalAttentionConfig | SelfAttentionConfig | FusedSelfAttentionConfig
+ATTENTION_CONFIGS = (ExternalAttentionConfig, SelfAttentionConfig, FusedSelfAttentionConfig)
 
 
 class ModelConfig(Settings):
@@ -86,4 +95,5 @@ class ModelConfig(Settings):
 
 EANET = ModelConfig(attention=ExternalAttentionConfig())
 VIT = ModelConfig(attention=SelfAttentionConfig())
-PRESETS = {"eanet": EANET, "vit": VIT}
+VIT_FUSED = ModelConfig(attention=FusedSelfAttentionConfig())
+PRESETS = {"eanet": EANET, "vit": VIT, "vit-fused": VIT_FUSED}

@@ -1,21 +1,42 @@
-"""Closed forms of what a model costs: parameters and multiply-adds of every part. No Keras.
+"""Closed forms of what a model costs: parameters, multiply-adds and activations of every part. No Keras.
 
 Multiply-adds count the matrix products alone, in the order the layers compute them; softmax, normalisation, dropout,
 bias and residual additions are left out, as is usual. All are per image.
+
+Activations count the values that are in memory at once when every operation has an array of its own, as TensorFlow's
+kernels on a CPU do; a compiler that joins operations needs less. They are right to within a factor of 2
+(docs/measurements.md), which is what tells a size that fits from one that does not.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from models.config import AttentionConfig, ExternalAttentionConfig, ModelConfig
+from models.config import (
+    AttentionConfig,
+    ExternalAttentionConfig,
+    FusedSelfAttentionConfig,
+    ModelConfig,
+    SelfAttentionConfig,
+)
+
+Phase = Literal["train", "infer"]
+COPIES_OF_WEIGHTS = {"train": 4, "infer": 1}
+"""A training step also holds a gradient and AdamW's two moments for each weight."""
 
 
 @dataclass(frozen=True)
 class PartCost:
-    """One part of a model: `parameters` are trainable, `multiply_adds` are for one image, forward."""
+    """One part of a model, for one image.
+
+    `parameters` are trainable, `multiply_adds` those of the forward pass. `kept` activations wait for the backward
+    pass; `working` is the most that the part holds at once while it is computed, its inputs included.
+    """
 
     name: str
     parameters: int
     multiply_adds: int
+    kept: int = 0
+    working: int = 0
 
 
 def _dense(inputs: int, outputs: int) -> int:
@@ -23,52 +44,89 @@ def _dense(inputs: int, outputs: int) -> int:
 
 
 def external_attention(config: ExternalAttentionConfig, dim: int, patches: int) -> list[PartCost]:
-    """Parts of one external attention on `(patches, dim)`; multiply-adds are linear in `patches`."""
+    """Parts of one external attention on `(patches, dim)`; all but the parameters are linear in `patches`."""
     wide = dim * config.dim_coefficient
     head_dim = dim // config.heads
     units, heads = config.memory_units, config.heads * config.dim_coefficient
+    x, queries, weights = patches * dim, patches * wide, patches * heads * units
+    dropped = 2 * weights if config.attention_dropout else 0  # the mask and what it leaves
     return [
-        PartCost("query", _dense(dim, wide), patches * dim * wide),
-        PartCost("memory_key", _dense(head_dim, units), patches * heads * head_dim * units),
-        PartCost("memory_value", _dense(units, head_dim), patches * heads * units * head_dim),
-        PartCost("output_projection", _dense(wide, dim), patches * wide * dim),
+        PartCost("query", _dense(dim, wide), patches * dim * wide, x + queries, x + queries),
+        PartCost("memory_key", _dense(head_dim, units), queries * units, queries + weights, queries + weights),
+        PartCost("normalization", 0, 0, 2 * weights + dropped, 2 * weights),
+        PartCost("memory_value", _dense(units, head_dim), weights * head_dim, queries, weights + queries),
+        PartCost("output_projection", _dense(wide, dim), queries * dim, queries + x, queries + x),
     ]
 
 
-def self_attention(heads: int, key_dim: int, dim: int, patches: int) -> list[PartCost]:
-    """Parts of one self-attention on `(patches, dim)`; the two products with the weights are quadratic in `patches`."""
-    wide = heads * key_dim
+def self_attention(config: SelfAttentionConfig, dim: int, patches: int) -> list[PartCost]:
+    """Parts of one self-attention on `(patches, dim)`; the products with its weights are quadratic in `patches`."""
+    wide = config.heads * config.key_dim
+    x, values, weights = patches * dim, patches * wide, patches**2 * config.heads
+    dropped = 2 * weights if config.attention_dropout else 0
     return [
-        PartCost("query_key_value", 3 * _dense(dim, wide), 3 * patches * dim * wide),
-        PartCost("scores", 0, patches**2 * wide),
-        PartCost("weighted_values", 0, patches**2 * wide),
-        PartCost("output_projection", _dense(wide, dim), patches * wide * dim),
+        PartCost("query_key_value", 3 * _dense(dim, wide), 3 * x * wide, x + 4 * values, x + 3 * values),
+        PartCost("scores", 0, patches**2 * wide, weights + dropped, 3 * values + 2 * weights),
+        PartCost("weighted_values", 0, patches**2 * wide, values, weights + 2 * values),
+        PartCost("output_projection", _dense(wide, dim), values * dim, values, values + x),
     ]
+
+
+def fused_self_attention(config: FusedSelfAttentionConfig, dim: int, patches: int) -> list[PartCost]:
+    """Self-attention in a fused kernel: the same products, and no array of `patches` x `patches`."""
+    parts = self_attention(unfused(config), dim, patches)
+    values, sums = patches * config.heads * config.key_dim, patches * config.heads
+    query_key_value, scores, weighted, output = parts
+    return [
+        query_key_value,
+        PartCost("scores", 0, scores.multiply_adds, sums, 4 * values + sums),
+        PartCost("weighted_values", 0, weighted.multiply_adds, values, 4 * values),
+        output,
+    ]
+
+
+def unfused(config: FusedSelfAttentionConfig) -> SelfAttentionConfig:
+    """What a backend without a fused kernel computes instead."""
+    return SelfAttentionConfig(heads=config.heads, key_dim=config.key_dim, attention_dropout=0.0)
 
 
 def attention(config: AttentionConfig, dim: int, patches: int) -> list[PartCost]:
-    """Parts of one attention of either kind on `(patches, dim)`."""
+    """Parts of one attention of any kind on `(patches, dim)`."""
     if isinstance(config, ExternalAttentionConfig):
         return external_attention(config, dim, patches)
-    return self_attention(config.heads, config.key_dim, dim, patches)
+    if isinstance(config, FusedSelfAttentionConfig):
+        return fused_self_attention(config, dim, patches)
+    return self_attention(config, dim, patches)
 
 
 def model(config: ModelConfig) -> list[PartCost]:
     """Parts of the whole model, those of the encoder blocks added up over all blocks."""
     dim, hidden, patches, blocks = config.embedding_dim, config.mlp_dim, config.patches, config.blocks
     values = config.patch_size**2 * config.channels
+    x, wide = patches * dim, patches * hidden
+    dropped = 2 * (x + wide) if config.mlp_dropout else 0
     return [
-        PartCost("patch_projection", _dense(values, dim), patches * values * dim),
-        PartCost("position", patches * dim, 0),
+        PartCost("patch_projection", _dense(values, dim), patches * values * dim, patches * values, x),
+        PartCost("position", x, 0, x, 2 * x),
         *(
-            PartCost(f"attention.{part.name}", blocks * part.parameters, blocks * part.multiply_adds)
+            PartCost(
+                f"attention.{part.name}",
+                blocks * part.parameters,
+                blocks * part.multiply_adds,
+                blocks * part.kept,
+                part.working,
+            )
             for part in attention(config.attention, dim, patches)
         ),
-        PartCost("layer_norms", blocks * 4 * dim, 0),
+        PartCost("layer_norms", blocks * 4 * dim, 0, blocks * 4 * x, 3 * x),
         PartCost(
-            "feed_forward", blocks * (_dense(dim, hidden) + _dense(hidden, dim)), blocks * 2 * patches * dim * hidden
+            "feed_forward",
+            blocks * (_dense(dim, hidden) + _dense(hidden, dim)),
+            blocks * 2 * x * hidden,
+            blocks * (4 * wide + x + dropped),
+            x + 3 * wide,
         ),
-        PartCost("head", _dense(dim, config.classes), dim * config.classes),
+        PartCost("head", _dense(dim, config.classes), dim * config.classes, x, x),
     ]
 
 
@@ -80,3 +138,14 @@ def parameters(parts: list[PartCost]) -> int:
 def multiply_adds(parts: list[PartCost]) -> int:
     """Multiply-adds of all parts, for one image, forward."""
     return sum(part.multiply_adds for part in parts)
+
+
+def activation_bytes(parts: list[PartCost], batch: int, phase: Phase, value_bytes: int = 4) -> int:
+    """Most bytes of activations at once: all that is kept in training, and the part that works with the most."""
+    kept = sum(part.kept for part in parts) if phase == "train" else 0
+    return batch * value_bytes * (kept + max(part.working for part in parts))
+
+
+def needed_bytes(parts: list[PartCost], batch: int, phase: Phase, value_bytes: int = 4) -> int:
+    """Activations and the weights with all that a step keeps for them, in float32: what has to be free to run it."""
+    return activation_bytes(parts, batch, phase, value_bytes) + 4 * COPIES_OF_WEIGHTS[phase] * parameters(parts)

@@ -59,8 +59,8 @@ class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
 
     `multiply_adds` is the closed form of one image, forward. `train_step_seconds` is the median over the epochs of an
-    epoch's mean step, with input and metrics and without the very first step, which compiles. `peak_memory_bytes` is
-    the peak resident size of the worker process, its libraries included.
+    epoch's mean step, with input and metrics and without the very first step, which compiles. The peaks of memory are
+    those of `StepTimeRecord`.
     """
 
     kind: Literal["train"] = "train"
@@ -79,7 +79,9 @@ class TrainRecord(Record):
     test_top1: Share
     test_top5: Share
     train_step_seconds: Seconds
+    baseline_memory_bytes: int
     peak_memory_bytes: int
+    device_peak_memory_bytes: int | None
     environment: Environment
 
 
@@ -88,6 +90,9 @@ class StepTimeRecord(Record):
 
     `scope` "core" is the attention layer alone (train: forward and backward), "model" the whole model (train: one
     optimiser step). `multiply_adds` is the closed form of one image, forward, whatever the phase.
+    `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
+    libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
+    allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
     """
 
     kind: Literal["steptime"] = "steptime"
@@ -100,12 +105,18 @@ class StepTimeRecord(Record):
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    baseline_memory_bytes: int
     peak_memory_bytes: int
+    device_peak_memory_bytes: int | None
     environment: Environment
 
 
 class Failure(Record):
-    """A trial that gave no result, why, and the last lines it printed. It is run again next time."""
+    """A trial that gave no result, why, and the last lines it printed. It is tried again next time.
+
+    `status` is "skipped" (it was not started, for it needs more memory than is free), "failed" (it raised), "oom" (out
+    of memory), "timeout", "signal N" or "exit N" (how its process ended).
+    """
 
     kind: Literal["failure"] = "failure"
     status: str

@@ -5,8 +5,10 @@ less than it says (a 95 % one holds the truth in about three of four studies at 
 measures it). The t interval is wide there, and right.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from scipy import optimize, stats
@@ -55,48 +57,229 @@ def paired_difference(
 
 
 @dataclass(frozen=True)
+class Law:
+    """A sum of powers of N with coefficients of at least 0: `terms` are pairs (coefficient, exponent).
+
+    `weight` is its Akaike weight among the laws that were fitted to the same values, by AICc, from 0 to 1.
+    """
+
+    name: str
+    terms: tuple[tuple[float, float], ...]
+    weight: float
+
+    def at(self, patches: float) -> float:
+        """The law's value at `patches`."""
+        return sum(coefficient * patches**exponent for coefficient, exponent in self.terms)
+
+    def share(self, exponent: float, patches: float) -> float:
+        """How much of the value at `patches` comes from the terms of this exponent, 0 to 1."""
+        part = sum(coefficient * patches**power for coefficient, power in self.terms if power == exponent)
+        return part / self.at(patches)
+
+
+@dataclass(frozen=True)
+class LocalExponent:
+    """Log-log slope between two neighbouring sizes, `smaller` and `larger`: about an octave apart."""
+
+    smaller: int
+    larger: int
+    exponent: Interval
+
+
+@dataclass(frozen=True)
 class Growth:
-    """The law step_seconds = constant + linear * N + quadratic * N^2 with coefficients >= 0, fitted to step times.
+    """How values grow with the number of patches N.
 
-    `exponent` is the log-log slope over the upper half of the sizes, with the interval of that regression; it is None
-    where fewer than three sizes lie there.
+    `laws` are "constant" a, "linear" a + bN, "quadratic" a + bN + cN^2 and "power" a + bN^k. `exponent` is the log-log
+    slope over the upper half of the sizes, as measured, constant included; `quadratic_share` is that of cN^2 in the
+    quadratic law at the largest size. Intervals are by resampling processes, from three a size on.
     """
 
-    constant: float
-    linear: float
-    quadratic: float
-    exponent: Interval | None
+    laws: tuple[Law, ...]
+    exponent: Interval
+    quadratic_share: Interval
+    local_exponents: tuple[LocalExponent, ...]
 
-    def seconds(self, patches: float) -> float:
-        """The law's step time at `patches`."""
-        return self.constant + self.linear * patches + self.quadratic * patches**2
+    @property
+    def law(self) -> Law:
+        """The law the growth is named after: the simplest of constant, linear and quadratic with substantial support.
 
-    def quadratic_share(self, patches: float) -> float:
-        """How much of the law's step time at `patches` is quadratic, 0 to 1."""
-        return self.quadratic * patches**2 / self.seconds(patches)
+        That is, with an AICc at most 2 above the best of them (Burnham and Anderson 2002, section 2.6).
+        """
+        named = [law for law in self.laws if law.name != "power"]
+        enough = max(law.weight for law in named) / math.e
+        return next(law for law in named if law.weight >= enough)
+
+    def named(self, name: str) -> Law:
+        """The law of this name."""
+        return next(law for law in self.laws if law.name == name)
 
 
-def fit_growth(patches: Sequence[int], step_seconds: Sequence[float]) -> Growth | None:
-    """Fits the law by non-negative least squares on relative residuals, or None for fewer than three sizes.
+FEWEST_SIZES = 6
+"""Fewer give no fit: the AICc of a law of three coefficients and a spread needs one value more than these."""
+FEWEST_PROCESSES = 3
+RESAMPLES = 500
+DEGREES_OF_FREEDOM = 4
+SMALLEST_SPREAD = 1e-3
+"""Values that follow a law closer than this are taken to follow it this closely: no clock tells more."""
 
-    Relative, because a step at N = 4,096 takes a thousand times one at N = 64 and would else be all that counts.
+
+def fit_growth(values: Mapping[int, Sequence[float]], seed: int = 0) -> Growth | None:
+    """Fits the laws to the values of each size's processes, or None for fewer than `FEWEST_SIZES` sizes.
+
+    A size counts once, by the median of its processes, so that a law is judged by how it follows the sizes and one
+    slow process cannot bend it. Residuals are relative (of logarithms: a step at N = 4,096 takes a thousand times one
+    at N = 64 and would else be all that counts) and Student's t with 4 degrees of freedom, which leaves an outlier
+    aside. AICc: Hurvich and Tsai 1989, Biometrika 76:297; weights: Burnham and Anderson 2002, section 2.9.
     """
-    sizes, seconds = np.asarray(patches, float), np.asarray(step_seconds, float)
-    if len(set(patches)) < 3:
+    if len(values) < FEWEST_SIZES:
         return None
-    scale = sizes.max()
-    columns = np.stack([np.ones_like(sizes), sizes / scale, (sizes / scale) ** 2], axis=1)
-    coefficients, _ = optimize.nnls(columns / seconds[:, None], np.ones_like(seconds))
-    constant, linear, quadratic = coefficients / scale ** np.arange(3)
+    sizes = np.array(sorted(values), float)
+    medians = np.array([np.median(values[int(size)]) for size in sizes])
+    fits = {"constant": (0.0,), "linear": (0.0, 1.0), "quadratic": (0.0, 1.0, 2.0)}
+    laws = {name: _fit(sizes, medians, exponents) for name, exponents in fits.items()}
+    exponents = _power(sizes, medians)
+    laws["power"] = _fit(sizes, medians, exponents)
+    fits["power"] = exponents
+    criteria = {
+        name: _aicc(likelihood, len(coefficients) + (2 if name == "power" else 1), len(sizes))
+        for name, (coefficients, likelihood) in laws.items()
+    }
+    evidence = {name: math.exp((min(criteria.values()) - value) / 2) for name, value in criteria.items()}
+    resampled, fewest = _resampled_medians(values, np.random.default_rng(seed)), min(map(len, values.values()))
     upper = sizes >= np.median(sizes)
-    return Growth(float(constant), float(linear), float(quadratic), log_log_slope(sizes[upper], seconds[upper]))
+
+    def share(medians: np.ndarray) -> float:
+        coefficients, _ = _fit(sizes, medians, fits["quadratic"])
+        terms = coefficients * sizes[-1] ** np.arange(3)
+        return float(terms[2] / terms.sum())
+
+    return Growth(
+        tuple(
+            Law(name, tuple(zip(coefficients.tolist(), fits[name], strict=True)), evidence[name] / sum(evidence.values()))
+            for name, (coefficients, _) in laws.items()
+        ),
+        _resampled(lambda rows: _slope(sizes[upper], rows[..., upper]), medians, resampled, fewest),
+        _resampled(lambda rows: np.apply_along_axis(share, -1, rows), medians, resampled, fewest),
+        tuple(
+            LocalExponent(
+                int(sizes[i]),
+                int(sizes[i + 1]),
+                _resampled(lambda rows, i=i: _slope(sizes[i : i + 2], rows[..., i : i + 2]), medians, resampled, fewest),
+            )
+            for i in range(len(sizes) - 1)
+        ),
+    )
 
 
-def log_log_slope(sizes: np.ndarray, seconds: np.ndarray, confidence: float = CONFIDENCE) -> Interval | None:
-    """Least-squares slope of log(seconds) on log(sizes) with its t interval, or None for fewer than three sizes."""
-    n = len(sizes)
-    if n < 3:
+def crossover(ours: Mapping[int, Sequence[float]], base: Mapping[int, Sequence[float]], seed: int = 0) -> Interval | None:
+    """The number of patches from which on `ours` is less than `base`, or None where they share fewer than two sizes.
+
+    Between measured sizes it is interpolated on log axes. 0 stands for "at every size", infinity for "not at the
+    largest". The interval is by resampling processes; `n` is that of the size with the fewest.
+    """
+    shared = sorted(ours.keys() & base.keys())
+    if len(shared) < 2:
         return None
-    fit = stats.linregress(np.log(sizes), np.log(seconds))
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 2) * fit.stderr)
-    return Interval(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half, n)
+    ours, base = ({size: values[size] for size in shared} for values in (ours, base))
+    generator = np.random.default_rng(seed)
+    medians = np.log([[np.median(values[size]) for size in shared] for values in (base, ours)])
+    resampled = [_resampled_medians(values, generator) for values in (base, ours)]
+    advantages = None if any(rows is None for rows in resampled) else np.log(resampled[0]) - np.log(resampled[1])
+    fewest = min(len(values[size]) for values in (ours, base) for size in shared)
+    return _resampled(
+        lambda rows: np.apply_along_axis(lambda row: _crossing(np.log(shared), row), -1, rows),
+        medians[0] - medians[1],
+        advantages,
+        fewest,
+    )
+
+
+def exact_growth(values: Mapping[int, int]) -> Law:
+    """The polynomial of degree 2 at most that whole numbers follow exactly, from three sizes on.
+
+    Raises `ValueError` where they follow none.
+    """
+    (x0, y0), (x1, y1), (x2, y2), *rest = ((Fraction(x), Fraction(y)) for x, y in sorted(values.items()))
+    first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
+    quadratic = (second - first) / (x2 - x0)
+    linear = first - quadratic * (x0 + x1)
+    constant = y0 - linear * x0 - quadratic * x0**2
+    if any(constant + linear * x + quadratic * x**2 != y for x, y in rest):
+        raise ValueError("the values follow no polynomial of degree 2 exactly")
+    name = "quadratic" if quadratic else "linear" if linear else "constant"
+    return Law(name, tuple((float(c), float(e)) for e, c in enumerate((constant, linear, quadratic))), 1.0)
+
+
+def _fit(sizes: np.ndarray, values: np.ndarray, exponents: Sequence[float]) -> tuple[np.ndarray, float]:
+    """Coefficients >= 0 of the powers of N with the largest likelihood, and its logarithm but for a constant.
+
+    Expectation-maximisation for Student's t: non-negative least squares on relative residuals, weighted again by how
+    far each value lies off.
+    """
+    unit, scale = sizes[-1], float(np.median(values))
+    powers, targets = (sizes[:, None] / unit) ** np.asarray(exponents), values / scale
+    coefficients, _ = optimize.nnls(powers / targets[:, None], np.ones_like(targets))
+    nu, spread = DEGREES_OF_FREEDOM, math.inf
+    for _ in range(50):
+        fitted = powers @ coefficients
+        residuals = np.log(targets / fitted)
+        weights = (nu + 1) / (nu + (residuals / spread) ** 2)
+        before, spread = spread, max(math.sqrt(np.mean(weights * residuals**2)), SMALLEST_SPREAD)
+        if abs(spread - before) < 1e-3 * spread:
+            break
+        roots = np.sqrt(weights)
+        coefficients, _ = optimize.nnls(powers / fitted[:, None] * roots[:, None], roots * (1 + residuals))
+    likelihood = -float(np.sum((nu + 1) / 2 * np.log1p((residuals / spread) ** 2 / nu)) + len(targets) * np.log(spread))
+    return coefficients * scale / unit ** np.asarray(exponents), likelihood
+
+
+def _power(sizes: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """The exponents of the law a + bN^k that fits best."""
+    best = optimize.minimize_scalar(lambda k: -_fit(sizes, values, (0.0, k))[1], bounds=(0.05, 4), method="bounded")
+    return 0.0, float(best.x)
+
+
+def _aicc(likelihood: float, parameters: int, n: int) -> float:
+    """Akaike's criterion, corrected for few values; `parameters` counts the spread too."""
+    return 2 * parameters - 2 * likelihood + 2 * parameters * (parameters + 1) / (n - parameters - 1)
+
+
+def _slope(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Least-squares log-log slope along the last axis."""
+    x = np.log(sizes) - np.log(sizes).mean()
+    return np.log(values) @ x / (x @ x)
+
+
+def _crossing(log_sizes: np.ndarray, advantages: np.ndarray) -> float:
+    """Where the advantage, a log ratio, has turned positive for good: 0 if it always is, infinity if it is not last."""
+    behind = np.flatnonzero(advantages <= 0)
+    if not len(behind):
+        return 0.0
+    last = int(behind[-1])
+    if last == len(advantages) - 1:
+        return math.inf
+    return float(np.exp(np.interp(0, advantages[last : last + 2], log_sizes[last : last + 2])))
+
+
+def _resampled_medians(values: Mapping[int, Sequence[float]], generator: np.random.Generator) -> np.ndarray | None:
+    """Medians of each size's processes drawn again with replacement, `(resamples, sizes)`; None with too few."""
+    if min(map(len, values.values())) < FEWEST_PROCESSES:
+        return None
+    drawn = []
+    for size in sorted(values):
+        processes = np.asarray(values[size], float)
+        drawn.append(np.median(processes[generator.integers(len(processes), size=(RESAMPLES, len(processes)))], axis=1))
+    return np.stack(drawn, axis=1)
+
+
+def _resampled(
+    statistic: Callable[[np.ndarray], np.ndarray], medians: np.ndarray, resampled: np.ndarray | None, n: int
+) -> Interval:
+    """The statistic of the medians `(sizes,)` with the percentile interval of its resampled values."""
+    estimate = float(statistic(medians))
+    if resampled is None:
+        return Interval(estimate, None, None, n)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(statistic(resampled), (tail, 1 - tail), method="closest_observation")
+    return Interval(estimate, float(low), float(high), n)

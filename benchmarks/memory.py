@@ -1,0 +1,148 @@
+"""What a trial may have of memory, what it took, and how running out of it is told from other errors."""
+
+import contextlib
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.environment import on_accelerator, synchroniser
+from models import cost
+from models.config import AttentionConfig, FusedSelfAttentionConfig, ModelConfig
+
+VALUE_BYTES = {"float32": 4, "mixed_bfloat16": 2}
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory", "Unable to allocate")
+
+
+class TooLargeError(Exception):
+    """A trial needs more memory than there is; the message says how much of both."""
+
+
+def require(parts: list[cost.PartCost], batch: int, phase: cost.Phase, precision: str) -> None:
+    """Raises `TooLargeError` where the closed form of what a step needs exceeds what is free."""
+    needed, free = cost.needed_bytes(parts, batch, phase, VALUE_BYTES[precision]), free_bytes()
+    if needed > free:
+        raise TooLargeError(f"needs about {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB free")
+
+
+def held_attention(attention: AttentionConfig, precision: str) -> AttentionConfig:
+    """The attention whose activations this backend holds: a fused one is computed unfused where there is no kernel."""
+    if isinstance(attention, FusedSelfAttentionConfig) and not fuses_attention(precision):
+        return cost.unfused(attention)
+    return attention
+
+
+def held_model(model: ModelConfig, precision: str) -> ModelConfig:
+    """The model whose activations this backend holds."""
+    return model.model_copy(update={"attention": held_attention(model.attention, precision)})
+
+
+def is_exhaustion(error: Exception) -> bool:
+    """Whether an error says that there was no more memory, in any backend's words."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Peaks of memory since `watch`, over what the process held then."""
+
+    baseline_bytes: int
+
+    @property
+    def resident_bytes(self) -> int:
+        """Largest resident size over the baseline."""
+        return max(0, _peak_resident_bytes() - self.baseline_bytes)
+
+    @property
+    def device_bytes(self) -> int | None:
+        """Most that the backend's own allocator has handed out at once, where it tells."""
+        return _device_peak_bytes()
+
+
+def watch() -> Watch:
+    """Starts watching: the backend is started first, so that its own memory is in the baseline."""
+    import keras
+
+    synchroniser()(keras.ops.zeros(1) + 1.0)
+    with contextlib.suppress(OSError):  # forgets the peak so far, which in a new interpreter is that of its imports
+        Path("/proc/self/clear_refs").write_text("5")
+    return Watch(_peak_resident_bytes())
+
+
+def _peak_resident_bytes() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage's figure survives fork and exec on Linux, and would be the parent's
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _device_peak_bytes() -> int | None:
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        stats = jax.devices()[0].memory_stats()
+        return stats and stats.get("peak_bytes_in_use")
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    import tensorflow as tf
+
+    device = "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
+    try:
+        return tf.config.experimental.get_memory_info(device)["peak"]
+    except ValueError:  # an allocator that does not count
+        return None
+
+
+def free_bytes() -> int:
+    """What a trial can have: free memory of the accelerator where the backend tells, else of this machine."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        stats = jax.devices()[0].memory_stats()
+        if stats and "bytes_limit" in stats:
+            return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.mem_get_info()[0]
+    return psutil.virtual_memory().available
+
+
+def fuses_attention(precision: str) -> bool:
+    """Whether Keras's attention without dropout runs in a kernel that never holds all its weights at once.
+
+    PyTorch has one everywhere, JAX on a GPU in half precision, TensorFlow none. Source: Keras's
+    `ops.dot_product_attention`, https://keras.io/api/ops/nn/#dot_product_attention-function.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    return backend == "torch" or (backend == "jax" and on_accelerator() and precision != "float32")
+
+
+def kernel_kills() -> int:
+    """How many processes the kernel has killed so far because memory ran out; 0 where it does not tell."""
+    try:
+        counters = Path("/proc/vmstat").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in counters.splitlines() if line.startswith("oom_kill ")), 0)
+
+
+def offer_to_the_kernel() -> None:
+    """Makes this process the first that the kernel ends when memory runs out, instead of the run or a user's own."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
