@@ -13,6 +13,7 @@ from models import cost
 MULTIPLY_ADDS_PER_SECOND = 3.5e10
 TRAIN_PER_FORWARD = 3
 SECONDS_PER_BLOCK_AND_STEP = 0.006
+MOST_SECONDS = 10 * 86400.0
 START_SECONDS = {"train": 8.0, "core": 0.5, "model": 2.0}
 TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
 
@@ -36,6 +37,11 @@ def _step_time_seconds(trial: CoreStepTrial | ModelStepTrial) -> float:
     passes = TRAIN_PER_FORWARD if trial.phase == "train" else 1
     step = cost.multiply_adds(parts) * trial.batch * passes / MULTIPLY_ADDS_PER_SECOND + 0.001 * blocks
     return (stopwatch.WARMUP_STEPS + 1) * step + max(trial.seconds, trial.steps * step)
+
+
+def timeout_seconds(trial: Trial) -> float:
+    """After how long a trial that has given no result has hung: generous, for a machine may be slow or busy."""
+    return min(600 + 20 * seconds(trial), MOST_SECONDS)
 
 
 def words(total_seconds: float) -> str:

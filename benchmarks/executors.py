@@ -45,8 +45,9 @@ def run_local(
     with tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs:
         for trial in trials:
             on_start(trial)
-            yield trial, _run_one(
-                context, trial, origin, Path(logs) / "worker.log", on_progress, timeout_seconds(trial)
+            yield (
+                trial,
+                _run_one(context, trial, origin, Path(logs) / "worker.log", on_progress, timeout_seconds(trial)),
             )
 
 

@@ -13,7 +13,7 @@ from models import cost
 from models.config import AttentionConfig, FusedSelfAttentionConfig, ModelConfig
 
 VALUE_BYTES = {"float32": 4, "mixed_bfloat16": 2}
-OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory", "Unable to allocate")
+OUT_OF_MEMORY = ("OOM when allocating", "RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
 
 
 class TooLargeError(Exception):
@@ -39,9 +39,11 @@ def held_model(model: ModelConfig, precision: str) -> ModelConfig:
     return model.model_copy(update={"attention": held_attention(model.attention, precision)})
 
 
-def is_exhaustion(error: Exception) -> bool:
-    """Whether an error says that there was no more memory, in any backend's words."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+def exhaustion(error: Exception) -> str | None:
+    """The line of an error that says that there was no more memory, in any backend's words; None for other errors."""
+    if isinstance(error, MemoryError):
+        return str(error) or "no more memory"
+    return next((line.strip() for line in str(error).splitlines() if any(w in line for w in OUT_OF_MEMORY)), None)
 
 
 @dataclass(frozen=True)

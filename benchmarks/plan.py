@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from benchmarks.datasets import DatasetShape
 from benchmarks.trials import (
@@ -22,12 +22,13 @@ from benchmarks.trials import (
     TrainTrial,
     Trial,
 )
-from models.config import PRESETS, Count, ExternalAttentionConfig, ModelConfig, SelfAttentionConfig, Settings
+from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
-ATTENTION_SETTINGS = (ExternalAttentionConfig, SelfAttentionConfig)
 FROM_THE_DATA = {"image_size", "channels", "classes"}
+SIZE_SETTINGS = [f"{scope}.{name}" for scope in ("core", "model") for name in ("patches", "batch", "processes")]
+"""What `--set` may change of the sizes that step times are measured at; several patches with commas between them."""
 
 
 class InputError(Exception):
@@ -44,13 +45,22 @@ class Profile(Settings):
 
 
 class Sizes(Settings):
-    """The cases of one scope of step time, in one profile."""
+    """The cases of one scope of step time, in one profile. `variants` are all of the suite's unless it names some."""
 
     patches: Annotated[tuple[Count, ...], Field(min_length=1)]
+    variants: tuple[str, ...] | None = None
     batch: Count
     processes: Count
     steps: Count
     seconds: Annotated[float, Field(ge=0)]
+
+    @field_validator("patches")
+    @classmethod
+    def _each_once(cls, patches: tuple[int, ...]) -> tuple[int, ...]:
+        for size in patches:
+            if patches.count(size) > 1:
+                raise ValueError(f"patches name {size} twice")
+        return patches
 
 
 class Scopes(Settings):
@@ -162,9 +172,9 @@ def _validated(validate: Callable[[Any], T], table: Any, path: Path) -> T:
 def settings_allowed() -> list[str]:
     """Every name that a profile's settings and `--set` may give."""
     names = {*TrainConfig.model_fields, *ModelConfig.model_fields} - FROM_THE_DATA - {"attention"}
-    for attention in ATTENTION_SETTINGS:
+    for attention in ATTENTION_CONFIGS:
         names |= attention.model_fields.keys() - {"kind"}
-    return sorted(names)
+    return sorted(names) + SIZE_SETTINGS
 
 
 def build_plan(
@@ -200,7 +210,8 @@ def build_plan(
             if isinstance(suite, TrainSuite):
                 trials += _train_trials(name, models, training, dataset, overrides.seeds or profile.seeds, overrides)
             else:
-                trials += _step_time_trials(name, suite, getattr(suite, profile_name), models, overrides)
+                scopes = _scopes(getattr(suite, profile_name), overrides.settings)
+                trials += _step_time_trials(name, suite, scopes, models, overrides)
         except ValidationError as error:
             raise InputError(explain(error)) from None
     return Plan(profile_name, {name: suite.question for name, suite in chosen.items()}, tuple(trials))
@@ -221,6 +232,7 @@ def _model(variant: str, shape: DatasetShape, settings: Mapping[str, Any]) -> Mo
 def _given(overrides: Overrides, chosen: Iterable[Suite], dataset: str) -> dict[str, Any]:
     """The settings that the command line changes. What would change nothing there is an error, not a silent no-op."""
     given: dict[str, Any] = dict(overrides.settings)
+    chosen = list(chosen)
     for name in given:
         if name in FROM_THE_DATA:
             raise InputError(f"{name} comes with the dataset {dataset!r} and cannot be set")
@@ -233,12 +245,15 @@ def _given(overrides: Overrides, chosen: Iterable[Suite], dataset: str) -> dict[
         seeds = {} if overrides.seeds is None else {"seeds": overrides.seeds}
         for name in (given | seeds).keys() & {*TrainConfig.model_fields, "seeds"}:
             raise InputError(f"{name} changes nothing: none of the chosen suites trains")
+    if not any(isinstance(suite, StepTimeSuite) for suite in chosen):
+        for name in given.keys() & set(SIZE_SETTINGS):
+            raise InputError(f"{name} changes nothing: none of the chosen suites measures step times")
     return given
 
 
 def _all_used(given: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> None:
     """A setting of an attention that none of the chosen variants has would be a silent no-op: an error instead."""
-    used = {*TrainConfig.model_fields, *ModelConfig.model_fields}
+    used = {*TrainConfig.model_fields, *ModelConfig.model_fields, *SIZE_SETTINGS}
     for model in models.values():
         used |= type(model.attention).model_fields.keys()
     for name in given:
@@ -267,6 +282,15 @@ def _train_trials(
     ]
 
 
+def _scopes(scopes: Scopes, given: Mapping[str, str]) -> Scopes:
+    """The profile's sizes with those that `--set` changes, as in `core.patches=256,1024`."""
+    tables = scopes.model_dump()
+    for setting in given.keys() & set(SIZE_SETTINGS):
+        scope, name = setting.split(".")
+        tables[scope][name] = given[setting].split(",") if name == "patches" else given[setting]
+    return Scopes.model_validate(tables)
+
+
 def _step_time_trials(
     suite_name: str, suite: StepTimeSuite, scopes: Scopes, models: Mapping[str, ModelConfig], overrides: Overrides
 ) -> list[Trial]:
@@ -284,13 +308,17 @@ def _step_time_trials(
                     "phase": phase,
                     "process": process,
                 }
-                if process < scopes.core.processes:
+                if _has(scopes.core, variant, process):
                     cases += [_core_trial(shared, scopes.core, patches, model) for patches in scopes.core.patches]
-                if process < scopes.model.processes:
+                if _has(scopes.model, variant, process):
                     cases += [_model_trial(shared, scopes.model, patches, model) for patches in scopes.model.patches]
         random.Random(process).shuffle(cases)
         trials += cases
     return trials
+
+
+def _has(sizes: Sizes, variant: str, process: int) -> bool:
+    return process < sizes.processes and (sizes.variants is None or variant in sizes.variants)
 
 
 def _timing(sizes: Sizes, patches: int) -> dict[str, Any]:

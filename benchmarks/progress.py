@@ -20,7 +20,8 @@ PLAIN_SECONDS = 60
 def outcome_words(outcome: TrainRecord | StepTimeRecord | Failure) -> str:
     """One trial's result in a few words."""
     if isinstance(outcome, Failure):
-        return f"FAILED ({outcome.status}): {outcome.reason}"
+        words = "skipped" if outcome.status == "skipped" else f"FAILED ({outcome.status})"
+        return f"{words}: {outcome.reason}"
     if isinstance(outcome, TrainRecord):
         return f"top-1 {outcome.test_top1:.1%}, {outcome.train_step_seconds * 1e3:.3g} ms a step"
     return f"{statistics.median(outcome.samples_seconds) * 1e3:.3g} ms a step"

@@ -65,6 +65,14 @@ def command(
     ] = [],  # noqa: B006
     backend: Annotated[Backend, typer.Option(help="What Keras runs on.")] = "tensorflow",
     precision: Annotated[Precision, typer.Option(help="Keras dtype policy.")] = "float32",
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds after which a trial without a result is ended; else 10 minutes and 20 times its estimate.",
+            min=1,
+            max=estimate.MOST_SECONDS,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
 ) -> None:
@@ -100,7 +108,7 @@ def command(
         return
     _check_backend(overrides.backend)
     hashes = _check_data(plan, overrides)
-    raise typer.Exit(_run(console, plan, folder, _origin(), overrides.backend, hashes))
+    raise typer.Exit(_run(console, plan, folder, _origin(), overrides.backend, hashes, timeout))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -200,7 +208,15 @@ def _origin() -> Origin:
     )
 
 
-def _run(console: Console, plan: Plan, folder: Path, origin: Origin, backend: str, hashes: dict[str, str]) -> int:
+def _run(
+    console: Console,
+    plan: Plan,
+    folder: Path,
+    origin: Origin,
+    backend: str,
+    hashes: dict[str, str],
+    timeout: float | None,
+) -> int:
     """Runs what is missing, suite by suite, and writes the report after each. Returns the exit status."""
     with store.locked(folder):
         before = store.load(folder)
@@ -228,7 +244,7 @@ def _run(console: Console, plan: Plan, folder: Path, origin: Origin, backend: st
         failed = 0
         try:
             if remaining:
-                failed = _run_trials(console, remaining, folder, origin, backend)
+                failed = _run_trials(console, remaining, folder, origin, backend, timeout)
             return _report(folder) or (1 if failed else 0)
         except KeyboardInterrupt:
             kept = len(store.load(folder).done)
@@ -247,16 +263,25 @@ def going_on(arguments: list[str], folder: str) -> str:
     return shlex.join(["python", "-m", "benchmarks.run", *kept, "--out", folder])
 
 
-def _run_trials(console: Console, remaining: list[Trial], folder: Path, origin: Origin, backend: str) -> int:
-    """Returns how many failed. The report is written again whenever a suite is through and another follows."""
+def _run_trials(
+    console: Console, remaining: list[Trial], folder: Path, origin: Origin, backend: str, timeout: float | None
+) -> int:
+    """Returns how many failed; one that does not fit into memory has not.
+
+    The report is written again whenever a suite is through and another follows.
+    """
     shown = display(console, remaining)
     waiting = Counter(trial.suite for trial in remaining)
     failed = 0
+
+    def timeout_seconds(trial: Trial) -> float:
+        return timeout or estimate.timeout_seconds(trial)
+
     try:
-        for trial, outcome in run_local(remaining, backend, origin, shown.start, shown.progress):
+        for trial, outcome in run_local(remaining, backend, origin, shown.start, shown.progress, timeout_seconds):
             store.write(folder, outcome)
             shown.finish(trial, outcome)
-            failed += isinstance(outcome, Failure)
+            failed += isinstance(outcome, Failure) and outcome.status != "skipped"
             waiting[trial.suite] -= 1
             if not waiting[trial.suite] and waiting.total():
                 _report(folder, quiet=True)

@@ -34,7 +34,8 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     started = datetime.now(UTC).isoformat(timespec="seconds")
     keras.utils.set_random_seed(trial.process)
     keras.config.set_dtype_policy(trial.precision)
-    memory.require(held_parts(trial), trial.batch, trial.phase, trial.precision)
+    held = held_parts(trial)
+    memory.require(held, trial.batch, trial.phase, trial.precision)
     watch = memory.watch()
     case = build_case(trial)
     timing = stopwatch.measure(case.step, synchroniser(), trial.steps, trial.seconds)
@@ -49,6 +50,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
         batch=trial.batch,
         process=trial.process,
         multiply_adds=cost.multiply_adds(case.parts),
+        activation_bytes=cost.activation_bytes(held, trial.batch, trial.phase, memory.VALUE_BYTES[trial.precision]),
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-WARMUP_STEPS = 3
+WARMUP_STEPS = 2
 MOST_STEPS = 200
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import datasets
-from benchmarks import memory
+from benchmarks import datasets, memory
 from benchmarks.environment import Origin, jit_setting, observe
 from benchmarks.trials import Progress, TrainConfig, TrainTrial
 from models import cost

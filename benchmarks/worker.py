@@ -49,8 +49,9 @@ def work(trial: Trial, origin: Origin, log: Path, answers: "Connection[Answer, N
         answers.send(Trouble("skipped", str(error)))
     except Exception as error:
         traceback.print_exc()
-        status = "oom" if memory.is_exhaustion(error) else "failed"
-        answers.send(Trouble(status, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]))
+        exhausted = memory.exhaustion(error)
+        words = exhausted or f"{type(error).__name__}: {' '.join(str(error).split())}"
+        answers.send(Trouble("oom" if exhausted else "failed", words[:500]))
 
 
 def _end_with_parent() -> None:

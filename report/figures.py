@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.ticker
@@ -13,9 +14,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Annotation
 
 from report import words
-from report.findings import Curve, Findings, Training, name
+from report.findings import BASE, Curve, Findings, Training, name
+from results.stats import Interval
 
 INK = "#010203"
 """Stands for the page's text colour, and becomes `currentColor` in the SVG, so that a figure fits light and dark."""
@@ -53,7 +56,7 @@ class Figure:
 
 def figures(findings: Findings) -> dict[str, Figure]:
     """Every figure that the findings have data for, by name."""
-    drawn = [draw(findings) for draw in (_top1, _learning, _growth)]
+    drawn = [draw(findings) for draw in (_top1, _learning, _growth, _memory)]
     return {figure.name: figure for figure in drawn if figure}
 
 
@@ -80,9 +83,10 @@ def _svg(name_: str, canvas: Canvas) -> str:
     return re.sub(r'(<svg[^>]*?) (width|height)="[^"]*pt"', r"\1", re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg))
 
 
-def _draw(panels: int, width: float, height: float, paint: Callable[[list[Axes]], None]) -> Canvas:
-    """A canvas of at most two panels a row; `height` is that of a row."""
-    rows, columns = math.ceil(panels / 2), min(panels, 2)
+def _draw(panels: int, width: float, height: float, paint: Callable[[list[Axes]], None], columns: int = 2) -> Canvas:
+    """A canvas of at most `columns` panels a row; `height` is that of a row."""
+    columns = min(panels, columns)
+    rows = math.ceil(panels / columns)
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(width, rows * height), layout="constrained")
         axes = canvas.subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -176,55 +180,137 @@ TITLES = {
 
 
 def _growth(findings: Findings) -> Figure | None:
-    """Step time against patches on log axes, a panel for each scope and phase, with the fitted law as a line."""
-    if not findings.curves:
+    """Step time against patches: points with bands, the fitted law, multiply-adds as a thin line, the crossover."""
+
+    def paint(ax: Axes, curve: Curve, color: str, marker: str) -> None:
+        _points(ax, curve.sizes, [point.step_seconds for point in curve.points], 1e3, color, marker, name(curve))
+        if curve.growth:
+            law = curve.growth.law
+            _line(ax, curve, lambda size: law.at(size) * 1e3, words.law(law, words.SECONDS), color)
+        if curve.multiply_adds:
+            predicted, last = curve.multiply_adds, curve.points[-1]
+            rate = last.step_seconds.estimate / predicted.at(last.patches)
+            ax.plot(curve.sizes, [predicted.at(n) * rate * 1e3 for n in curve.sizes], **THIN, color=color)
+
+    def cross(ax: Axes, panel: tuple[str, str]) -> None:
+        for crossover in findings.crossovers:
+            patches = crossover.patches
+            inside = patches.estimate > 0 and np.isfinite(patches.estimate)
+            if (crossover.ours.scope, crossover.ours.phase) == panel and crossover.base.variant == BASE and inside:
+                ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
+                words_ = f"{name(crossover.ours)} is the shorter\nfrom N = {patches.estimate:,.0f} on"
+                ax.annotate(
+                    words_, (patches.estimate, 1), (3, -3), xycoords=("data", "axes fraction"),
+                    textcoords="offset points", va="top", fontsize=8,
+                )  # fmt: skip
+                if patches.low is not None and patches.high is not None:
+                    low, high = max(patches.low, ax.get_xlim()[0]), min(patches.high, ax.get_xlim()[1])
+                    ax.axvspan(low, high, color=INK, alpha=0.08, linewidth=0)
+
+    return _panels("growth", "Step time against the number of patches", "step time (ms)", findings.curves, paint, cross)
+
+
+def _memory(findings: Findings) -> Figure | None:
+    """Peak memory against patches: points with bands, the fitted law, and the closed form as a thin line."""
+
+    def paint(ax: Axes, curve: Curve, color: str, marker: str) -> None:
+        peaks = [(point.patches, point.memory_bytes) for point in curve.points if point.memory_bytes]
+        _points(ax, [n for n, _ in peaks], [peak for _, peak in peaks], 2**-20, color, marker, name(curve))
+        if curve.memory:
+            law = curve.memory.law
+            _line(ax, curve, lambda size: law.at(size) / 2**20, words.law(law, words.BYTES), color)
+        ax.plot(curve.sizes, [point.activation_bytes / 2**20 for point in curve.points], **THIN, color=color)
+
+    return _panels(
+        "memory",
+        "Peak memory of a step against the number of patches",
+        "peak memory (MiB)",
+        findings.curves,
+        paint,
+        lambda ax, panel: None,
+    )
+
+
+THIN: dict[str, Any] = {"linewidth": 0.7, "linestyle": "--", "alpha": 0.8}
+LAW_X = 1.02
+LABEL_GAP = 0.085
+"""Least distance of two labels at the right of a panel, as a share of its height."""
+
+
+def _panels(
+    key: str,
+    title: str,
+    unit: str,
+    curves: tuple[Curve, ...],
+    paint_curve: Callable[[Axes, Curve, str, str], None],
+    finish: Callable[[Axes, tuple[str, str]], None],
+) -> Figure | None:
+    """A figure on log axes with a panel for each scope and phase, below one another, laws written at the right."""
+    if not curves:
         return None
-    labels = _labels(findings.curves)
-    panels = [panel for panel in PANELS if any((curve.scope, curve.phase) == panel for curve in findings.curves)]
+    labels = _labels(curves)
+    panels = [panel for panel in PANELS if any((curve.scope, curve.phase) == panel for curve in curves)]
 
     def paint(axes: list[Axes]) -> None:
         for ax, panel in zip(axes, panels, strict=True):
-            for curve in findings.curves:
+            ax.set(title=TITLES[panel], xlabel="patches N", ylabel=unit, xscale="log", yscale="log")
+            for curve in curves:
                 if (curve.scope, curve.phase) == panel:
-                    _plot_curve(ax, curve, *_style(name(curve), labels))
-            ax.set(title=TITLES[panel], xlabel="patches N", xscale="log", yscale="log")
+                    paint_curve(ax, curve, *_style(name(curve), labels))
             ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
-            ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
             ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=4))
             ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-            ax.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 3.0)))
             ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-            ax.set_ylabel("step time (ms)")
-            ax.legend()
+            finish(ax, panel)
+            _spread_labels(ax)
+            ax.legend(loc="upper left")
 
-    canvas = _draw(len(panels), 9, 3.8, paint)
-    return Figure(
-        "growth",
-        "Step time against the number of patches",
-        "; ".join(map(_curve_words, findings.curves)),
-        _svg("growth", canvas),
-    )
+    canvas = _draw(len(panels), 9, 3.6, paint, columns=1)
+    alt = "; ".join(_curve_words(curve, key) for curve in curves)
+    return Figure(key, title, alt, _svg(key, canvas))
 
 
-def _plot_curve(ax: Axes, curve: Curve, color: str, marker: str) -> None:
-    sizes = [point.patches for point in curve.points]
-    times = [point.step_seconds for point in curve.points]
-    exponent = curve.growth.exponent if curve.growth else None
-    label = name(curve) + (f"  $N^{{{exponent.estimate:.2f}}}$" if exponent else "")
-    line = "none" if curve.growth else ":"
-    ax.plot(sizes, [time.estimate * 1e3 for time in times], color=color, marker=marker, linestyle=line, label=label)
-    for size, time in zip(sizes, times, strict=True):
-        if time.low is not None and time.high is not None:
-            ax.plot([size, size], [time.low * 1e3, time.high * 1e3], color=color, linewidth=2, alpha=0.6)
-    if curve.growth:
-        dense = np.geomspace(sizes[0], sizes[-1], 60)
-        ax.plot(dense, [curve.growth.seconds(size) * 1e3 for size in dense], color=color, linewidth=1)
+def _points(
+    ax: Axes, sizes: list[int], values: list[Interval], scale: float, color: str, marker: str, label: str
+) -> None:
+    """The measured values with their intervals as a band."""
+    ax.plot(sizes, [v.estimate * scale for v in values], color=color, marker=marker, linestyle="none", label=label)
+    known = [(n, v.low * scale, v.high * scale) for n, v in zip(sizes, values, strict=True) if v.low and v.high]
+    if known:
+        known_sizes, lows, highs = zip(*known, strict=True)
+        ax.fill_between(known_sizes, lows, highs, color=color, alpha=0.15, linewidth=0)
 
 
-def _curve_words(curve: Curve) -> str:
+def _line(ax: Axes, curve: Curve, value: Callable[[float], float], law: str, color: str) -> None:
+    """The fitted law as a line, with its formula at the right end."""
+    dense = np.geomspace(curve.sizes[0], curve.sizes[-1], 60)
+    ax.plot(dense, [value(size) for size in dense], color=color, linewidth=1.2)
+    ax.annotate(
+        law, (curve.sizes[-1], value(curve.sizes[-1])), (LAW_X, 0), textcoords="axes fraction",
+        color=color, va="center", fontsize=9, annotation_clip=False,
+    )  # fmt: skip
+
+
+def _spread_labels(ax: Axes) -> None:
+    """Puts the formulas at the heights of their lines, pushed apart where they would overlap."""
+    laws = [text for text in ax.texts if isinstance(text, Annotation) and text.xyann[0] == LAW_X]
+    axes_height = ax.transData + ax.transAxes.inverted()
+    taken = -1.0
+    for text in sorted(laws, key=lambda text: text.xy[1]):
+        taken = max(float(axes_height.transform(text.xy)[1]), taken + LABEL_GAP)
+        text.xyann = (LAW_X, taken)
+
+
+def _curve_words(curve: Curve, key: str) -> str:
     first, last = curve.points[0], curve.points[-1]
-    return (
-        f"{TITLES[curve.scope, curve.phase]}, {name(curve)}: "
-        f"{words.milliseconds(first.step_seconds)} ms at N = {first.patches}, "
-        f"{words.milliseconds(last.step_seconds)} ms at N = {last.patches}"
-    )
+    what = f"{TITLES[curve.scope, curve.phase]}, {name(curve)}"
+    if key == "growth":
+        ends = [f"{words.milliseconds(point.step_seconds)} ms at N = {point.patches:,}" for point in (first, last)]
+    else:
+        ends = [
+            f"{words.mebibytes(point.memory_bytes.estimate)} MiB at N = {point.patches:,}"
+            for point in (first, last)
+            if point.memory_bytes
+        ]
+    return f"{what}: {', '.join(ends)}"

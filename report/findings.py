@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from report import words
 from results import stats
 from results.records import Environment, StepTimeRecord, TrainRecord
-from results.stats import Growth, Interval
+from results.stats import Growth, Interval, Law
 from results.store import Run
 
 FEWEST_SEEDS = 3
@@ -62,9 +62,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class StepTime:
-    """One case of step time over its processes: the geometric mean of the processes' medians.
+    """One case of step time over its processes.
 
-    The interval is Student's t on the logarithms, from three processes on.
+    The intervals are Student's t on the logarithms around the processes' geometric mean, from three processes on.
+    `resident_bytes` is the peak over the process's baseline, `allocated_bytes` the peak of the backend's own allocator
+    where it tells, `activation_bytes` the closed form; `seconds_by_process` are the processes' medians.
     """
 
     suite: str
@@ -75,20 +77,66 @@ class StepTime:
     patches: int
     batch: int
     multiply_adds: int
-    peak_memory_bytes: int
+    activation_bytes: int
     step_seconds: Interval
+    resident_bytes: Interval | None
+    allocated_bytes: Interval | None
+    seconds_by_process: tuple[float, ...]
+    bytes_by_process: tuple[int, ...]
+
+    @property
+    def memory_bytes(self) -> Interval | None:
+        """What the allocator told, which is exact, or else the resident size."""
+        return self.allocated_bytes or self.resident_bytes
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Step time against patches for one scope, phase and variant, with the law fitted to it."""
+    """Step time and memory against patches for one scope, phase and variant, with the laws fitted to them.
 
+    `growth` and `memory` are None where there are too few sizes, `multiply_adds` (exact, of one image) too.
+    """
+
+    suite: str
     scope: str
     phase: str
     variant: str
     label: str
+    conditions: Settings
     points: tuple[StepTime, ...]
     growth: Growth | None
+    memory: Growth | None
+    multiply_adds: Law | None
+
+    @property
+    def sizes(self) -> list[int]:
+        return [point.patches for point in self.points]
+
+    @property
+    def processes(self) -> int:
+        """How many processes the size with the fewest has."""
+        return min(point.step_seconds.n for point in self.points)
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """From how many patches on the step of `ours` is shorter than that of `base`; see `stats.crossover`."""
+
+    ours: Curve
+    base: Curve
+    patches: Interval
+    ratio: float
+    """Base's step over ours at the largest size that both have, `largest`."""
+    largest: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim about growth, what the measurement says of it, and the numbers it says so by."""
+
+    claim: str
+    verdict: str
+    numbers: str
 
 
 @dataclass(frozen=True)
@@ -106,6 +154,8 @@ class Findings:
     trainings: tuple[Training, ...]
     comparisons: tuple[Comparison, ...]
     curves: tuple[Curve, ...]
+    crossovers: tuple[Crossover, ...]
+    verdicts: tuple[Verdict, ...]
     answers: tuple[Answer, ...]
 
 
@@ -114,8 +164,13 @@ def find(run: Run) -> Findings:
     trainings = _trainings(run.trainings)
     comparisons = _comparisons(trainings)
     curves = _curves(run.step_times)
-    answers = (*_accuracy_answers(trainings, comparisons), *_cost_answers(comparisons), *_growth_answers(curves))
-    return Findings(trainings, comparisons, curves, tuple(answers))
+    crossovers = _crossovers(curves)
+    answers = (
+        *_accuracy_answers(trainings, comparisons),
+        *_cost_answers(comparisons),
+        *_growth_answers(curves, crossovers),
+    )
+    return Findings(trainings, comparisons, curves, crossovers, tuple(_verdicts(curves)), tuple(answers))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -186,8 +241,8 @@ def _comparisons(trainings: tuple[Training, ...]) -> tuple[Comparison, ...]:
     )
 
 
-def _alike(ours: Training, base: Training) -> bool:
-    """Whether two trainings share every condition that both have, their kind of attention apart.
+def _alike(ours: Training | Curve, base: Training | Curve) -> bool:
+    """Whether two trainings or curves share every condition that both have, their kind of attention apart.
 
     A dropout or a number of heads that both attentions have is such a condition too.
     """
@@ -234,30 +289,93 @@ def _curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
     curves = []
     for (suite, scope, phase, variant, conditions), sizes in sorted(groups.items()):
         label = labels[suite, scope, phase][variant, conditions]
-        points = tuple(
-            StepTime(
+        points = tuple(_point(label, found) for _, found in sorted(sizes.items()))
+        curves.append(
+            Curve(
                 suite,
                 scope,
                 phase,
                 variant,
                 label,
-                patches,
-                found[0].batch,
-                found[0].multiply_adds,
-                max(record.peak_memory_bytes for record in found),
-                _over_processes([float(np.median(record.samples_seconds)) for record in found]),
+                conditions,
+                points,
+                stats.fit_growth({point.patches: point.seconds_by_process for point in points}),
+                _memory_growth(points),
+                _multiply_adds(points),
             )
-            for patches, found in sorted(sizes.items())
         )
-        growth = stats.fit_growth([p.patches for p in points], [p.step_seconds.estimate for p in points])
-        curves.append(Curve(scope, phase, variant, label, points, growth))
     return tuple(curves)
 
 
-def _over_processes(medians: list[float]) -> Interval:
-    """The processes' geometric mean, since step times vary by factors, with an interval from three processes on."""
-    mean = _exp(stats.mean_interval([math.log(value) for value in medians]))
-    return mean if len(medians) >= FEWEST_SEEDS else Interval(mean.estimate, None, None, len(medians))
+def _point(label: str, records: list[StepTimeRecord]) -> StepTime:
+    """One case, from the records of its processes."""
+    first = records[0]
+    resident = [record.peak_memory_bytes for record in records]
+    allocated = [r.device_peak_memory_bytes for r in records if r.device_peak_memory_bytes is not None]
+    told = len(allocated) == len(records)
+    medians = [float(np.median(record.samples_seconds)) for record in records]
+    return StepTime(
+        first.suite,
+        first.scope,
+        first.phase,
+        first.variant,
+        label,
+        first.patches,
+        first.batch,
+        first.multiply_adds,
+        first.activation_bytes,
+        _over_processes(medians),
+        _over_processes(resident) if min(resident) > 0 else None,
+        _over_processes(allocated) if told else None,
+        tuple(medians),
+        tuple(allocated if told else resident),
+    )
+
+
+def _memory_growth(points: tuple[StepTime, ...]) -> Growth | None:
+    if any(min(point.bytes_by_process) <= 0 for point in points):
+        return None
+    return stats.fit_growth({point.patches: point.bytes_by_process for point in points})
+
+
+def _multiply_adds(points: tuple[StepTime, ...]) -> Law | None:
+    if len(points) < 3:
+        return None
+    return stats.exact_growth({point.patches: point.multiply_adds for point in points})
+
+
+def _over_processes(values: Sequence[float]) -> Interval:
+    """The processes' geometric mean, since their values vary by factors, with an interval from three on."""
+    mean = _exp(stats.mean_interval([math.log(value) for value in values]))
+    return mean if len(values) >= FEWEST_SEEDS else Interval(mean.estimate, None, None, len(values))
+
+
+def _crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
+    """External attention against every self-attention measured under the same conditions."""
+    found = []
+    for ours in curves:
+        for base in curves:
+            if (ours.scope, ours.phase) != (base.scope, base.phase) or not _rivals(ours, base):
+                continue
+            ours_seconds, base_seconds = (
+                {point.patches: point.seconds_by_process for point in curve.points} for curve in (ours, base)
+            )
+            patches = stats.crossover(ours_seconds, base_seconds)
+            if patches is not None:
+                largest = max(ours_seconds.keys() & base_seconds.keys())
+                ratio = float(np.median(base_seconds[largest]) / np.median(ours_seconds[largest]))
+                found.append(Crossover(ours, base, patches, ratio, largest))
+    return tuple(found)
+
+
+def _rivals(ours: Curve, base: Curve) -> bool:
+    kinds = (_kind(ours), _kind(base))
+    return kinds[0] == "external" and kinds[1] in ("self", "fused_self") and _alike(ours, base)
+
+
+def _kind(curve: Curve) -> str:
+    """The kind of the curve's attention, "" where its settings do not say."""
+    return dict(curve.conditions).get("attention.kind", "")
 
 
 def _accuracy_answers(trainings: Iterable[Training], comparisons: Iterable[Comparison]) -> Iterable[Answer]:
@@ -314,54 +432,88 @@ def _cost_answers(comparisons: Iterable[Comparison]) -> Iterable[Answer]:
         )
 
 
-def _growth_answers(curves: Iterable[Curve]) -> Iterable[Answer]:
-    for scope, what in (("core", "The attention alone"), ("model", "The whole model")):
-        chosen = [curve for curve in curves if curve.scope == scope and curve.phase == "train"]
-        parts = [part for curve in chosen if (part := _growth_words(curve))]
-        if parts:
-            yield Answer(
-                f"{what}, one training step: the time grows for {' and for '.join(parts)}; "
-                f"1 is linear, 2 quadratic, {_processes(chosen)}.{_crossover(chosen)}",
-                "growth",
+SCOPES = {"core": "The attention alone", "model": "The whole model"}
+PHASES = {"train": "one training step", "infer": "one inference"}
+
+
+def _growth_answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Iterable[Answer]:
+    """How the training step grows, in each scope, and from where on it pays; then its memory."""
+    for scope, what in SCOPES.items():
+        chosen = [curve for curve in curves if (curve.scope, curve.phase) == (scope, "train")]
+        if not chosen:
+            continue
+        fitted = [f"{name(curve)}'s {_law_words(curve, curve.growth)}" for curve in chosen if curve.growth]
+        yield Answer(
+            f"{what}, one training step: the time of {'; of '.join(fitted)} (n = {_fewest(chosen)} "
+            f"{'process' if _fewest(chosen) == 1 else 'processes'} a size)."
+            if fitted
+            else f"{what}, one training step: no law of growth is claimed, for {_too_few(chosen)}.",
+            "growth",
+        )
+        payoffs = [_payoff(c) for c in crossovers if (c.ours.scope, c.ours.phase) == (scope, "train")]
+        if payoffs:
+            yield Answer(f"{what}, one training step: {'; '.join(payoffs)}.", "growth")
+    remembered = [curve for curve in curves if (curve.scope, curve.phase) == ("core", "train") and curve.memory]
+    if remembered:
+        parts = [f"{name(curve)}'s {_law_words(curve, curve.memory)}" for curve in remembered]
+        yield Answer(f"The attention alone, peak memory of one training step: that of {'; of '.join(parts)}.", "memory")
+
+
+def _fewest(curves: Iterable[Curve]) -> int:
+    return min(curve.processes for curve in curves)
+
+
+def _too_few(curves: Iterable[Curve]) -> str:
+    most = max(len(curve.points) for curve in curves)
+    return f"{most} {'size was' if most == 1 else 'sizes were'} measured and a fit needs {stats.FEWEST_SIZES}"
+
+
+def _law_words(curve: Curve, growth: Growth | None) -> str:
+    """The law's name, and its exponent and quadratic share: a slope alone understates a mixed law."""
+    if growth is None:
+        return f"law is unknown, for {_too_few([curve])}"
+    largest = curve.sizes[-1]
+    return (
+        f"is {growth.law.name} in the number of patches N (exponent {words.plain(growth.exponent)} from N = "
+        f"{stats.upper_half(curve.sizes)[0]:,} to {largest:,}, "
+        f"cN² share at {largest:,} {words.share(growth.quadratic_share)})"
+    )
+
+
+def _payoff(crossover: Crossover) -> str:
+    ours, base = name(crossover.ours), name(crossover.base)
+    smallest = max(crossover.ours.sizes[0], crossover.base.sizes[0])
+    ratio = f"{crossover.ratio:.1f} times as long as {ours}'s at N = {crossover.largest:,}"
+    if crossover.patches.estimate == 0:
+        return f"{ours}'s is the shorter one at every measured size, from N = {smallest:,} on; {base}'s takes {ratio}"
+    if math.isinf(crossover.patches.estimate):
+        return f"{ours}'s is not shorter than {base}'s up to N = {crossover.largest:,}: none of the sizes pays"
+    crossing = words.crossing(crossover.patches, smallest, crossover.largest)
+    return f"{ours}'s is shorter than {base}'s from N = {crossing} on; {base}'s takes {ratio}"
+
+
+CLAIMED = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
+CLAIMED_MEMORY = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
+"""Kind of attention -> how its cost is said to grow. Sources: the tutorial's O(d S N) against O(d N^2), and for the
+memory of a fused kernel Dao et al. 2022, arXiv:2205.14135."""
+
+
+def _verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
+    """Every claim about growth, held against the fits."""
+    for what, claimed in (("time", CLAIMED), ("peak memory", CLAIMED_MEMORY)):
+        for curve in curves:
+            if _kind(curve) not in claimed:
+                continue
+            growth = curve.growth if what == "time" else curve.memory
+            law = claimed[_kind(curve)]
+            yield Verdict(
+                f"{SCOPES[curve.scope]}, {PHASES[curve.phase]}: the {what} of {name(curve)} is {law} in N",
+                _growth_verdict(growth, law),
+                f"It {_law_words(curve, growth)}, n = {curve.processes}" if growth else _too_few([curve]),
             )
 
 
-def _processes(curves: list[Curve]) -> str:
-    """On how many processes a case the sentence rests."""
-    fewest = min(point.step_seconds.n for curve in curves for point in curve.points)
-    return f"n = {fewest} {'process' if fewest == 1 else 'processes'} a case"
-
-
-def _growth_words(curve: Curve) -> str | None:
-    """Exponent over the upper half of the sizes, and the quadratic part: a slope alone understates a mixed law."""
-    if curve.growth is None or curve.growth.exponent is None:
-        return None
-    sizes = [point.patches for point in curve.points]
-    largest = sizes[-1]
-    return (
-        f"{name(curve)} as N^{words.plain(curve.growth.exponent)} from N = "
-        f"{min(size for size in sizes if size >= np.median(sizes)):,} to {largest:,} "
-        f"(quadratic part of the fit at {largest:,}: {curve.growth.quadratic_share(largest):.0%})"
-    )
-
-
-def _crossover(curves: list[Curve]) -> str:
-    """From which measured size on EANet's step is the shorter one, and by how much at the largest."""
-    by_variant: dict[str, list[Curve]] = defaultdict(list)
-    for curve in curves:
-        by_variant[curve.variant].append(curve)
-    if set(by_variant) != {"eanet", BASE} or any(len(found) > 1 for found in by_variant.values()):
-        return ""
-    ours, base = ({p.patches: p.step_seconds.estimate for p in by_variant[v][0].points} for v in ("eanet", BASE))
-    ratios = {patches: base[patches] / ours[patches] for patches in sorted(ours.keys() & base.keys())}
-    if not ratios:
-        return ""
-    slower = [patches for patches, ratio in ratios.items() if ratio <= 1]
-    largest = max(ratios)
-    if slower and max(slower) == largest:
-        return f" At N = {largest:,} EANet's step still takes {1 / ratios[largest]:.1f} times ViT's."
-    first = min(patches for patches in ratios if not slower or patches > max(slower))
-    since = "at every measured size" if not slower else f"from N = {first:,} on"
-    return (
-        f" EANet's step is the shorter one {since}; at N = {largest:,} ViT's takes {ratios[largest]:.1f} times as long."
-    )
+def _growth_verdict(growth: Growth | None, law: str) -> str:
+    if growth is None or growth.exponent.low is None:
+        return "not shown"
+    return "holds" if growth.law.name == law else "does not hold"

@@ -14,6 +14,8 @@ from results import store
 from results.records import Environment
 from results.store import Run, StoreError
 
+UNITS = {"seconds": words.SECONDS, "bytes": words.BYTES, "counts": words.COUNTS}
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -31,7 +33,7 @@ def build(folder: Path) -> tuple[Path, Findings]:
     if not (run.trainings or run.step_times or run.failures):
         raise StoreError(
             f"{folder} holds no readable record"
-            + (f" ({len(run.broken)} broken: {', '.join(run.broken)})" if run.broken else "")
+            + _broken_words(run)
             + "; run something first: python -m benchmarks.run --all"
         )
     findings = find(run)
@@ -55,6 +57,9 @@ def render(run: Run, findings: Findings) -> str:
         "count": words.count,
         "mebibytes": words.mebibytes,
         "plain": words.plain,
+        "share": words.share,
+        "crossing": words.crossing,
+        "law": lambda law, units: words.law(law, UNITS[units]),
         "svg": Markup,  # drawn by matplotlib, which escapes what it is given
         "proper": name,
     }
@@ -68,10 +73,34 @@ def render(run: Run, findings: Findings) -> str:
         dates=sorted({environment.started[:10] for environment in environments}),
         machines=sorted({f"{e.cpu}, {e.threads} threads, device {e.device}" for e in environments}),
         provenance=_provenance(environments),
+        skipped=[failure for failure in run.failures if failure.status == "skipped"],
+        failed=[failure for failure in run.failures if failure.status != "skipped"],
+        time_growths=[(curve, curve.growth) for curve in findings.curves if curve.growth],
+        memory_growths=[(curve, curve.memory) for curve in findings.curves if curve.memory],
+        memory_caption=_memory_caption(findings),
         missing=[(suite, trial) for suite, trials in run.missing.items() for trial in trials],
         hashes=sorted(
             {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
         ),
+    )
+
+
+def _broken_words(run: Run) -> str:
+    first = ", ".join([*run.broken][:3])
+    more = ", …" if len(run.broken) > 3 else ""
+    return f" ({len(run.broken)} broken: {first}{more})" if run.broken else ""
+
+
+def _memory_caption(findings: Findings) -> str:
+    told = any(point.allocated_bytes for curve in findings.curves for point in curve.points)
+    source = (
+        "the most that the backend's allocator handed out at once, weights included"
+        if told
+        else "the peak resident size over the process's own before the step was built"
+    )
+    return (
+        f"Peak memory of a step against patches, log axes: {source}. Solid lines are the fitted laws; thin dashed "
+        "lines are the closed form of the activations alone, not fitted to anything."
     )
 
 

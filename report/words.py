@@ -1,10 +1,11 @@
 """Numbers as people read them. Records keep SI units; formatting happens here alone."""
 
+import math
 from collections.abc import Callable
 
-from results.stats import Interval
+from results.stats import Interval, Law
 
-NAMES = {"eanet": "EANet", "vit": "ViT"}
+NAMES = {"eanet": "EANet", "vit": "ViT", "vit-fused": "ViT (dropout 0)"}
 
 
 def variant_name(variant: str) -> str:
@@ -53,3 +54,36 @@ def count(number: float) -> str:
 def mebibytes(size: float) -> str:
     """Bytes in MiB."""
     return f"{size / 2**20:,.0f}"
+
+
+def share(value: Interval) -> str:
+    """A share of a whole, which no interval of can pass: "97 % [95, 98]"."""
+    return _with_interval(value, lambda number: f"{number * 100:.0f}", " %")
+
+
+def crossing(patches: Interval, smallest: int, largest: int) -> str:
+    """Where two curves cross, "132 [110, 180]"; an end of the interval outside the measured sizes is named so."""
+
+    def form(number: float) -> str:
+        if number == 0:
+            return f"below {smallest:,}"
+        return f"above {largest:,}" if math.isinf(number) else f"{number:,.0f}"
+
+    return _with_interval(patches, form)
+
+
+SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
+BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+COUNTS = ((1.0, ""),)
+
+
+def law(value: Law, units: tuple[tuple[float, str], ...]) -> str:
+    """A law with each coefficient in the unit that suits it: "2.1 ms + 16.8 µs·N + 108 ns·N²"."""
+    terms = [_term(coefficient, exponent, units) for coefficient, exponent in value.terms if coefficient > 0]
+    return " + ".join(terms) or "0"
+
+
+def _term(coefficient: float, exponent: float, units: tuple[tuple[float, str], ...]) -> str:
+    size, unit = next((pair for pair in units if coefficient >= pair[0]), units[-1])
+    power = {0.0: "", 1.0: "·N", 2.0: "·N²"}.get(exponent, f"·N^{exponent:.2f}")
+    return f"{significant(coefficient / size)} {unit}".rstrip() + power

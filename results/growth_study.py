@@ -18,7 +18,12 @@ SIZES = (64, 121, 225, 400, 729, 1296, 2304, 4096)
 PROCESSES = 3
 NOISE = 0.05
 OUTLIERS = 0.05
-SHAPES = {"constant": lambda n: 0.0, "linear": lambda n: n, "quadratic": lambda n: n**2, "N log N": lambda n: n * math.log(n)}
+SHAPES = {
+    "constant": lambda n: 0.0,
+    "linear": lambda n: n,
+    "quadratic": lambda n: n**2,
+    "N log N": lambda n: n * math.log(n),
+}
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,7 @@ def confusion(count: int, seed: int, unit: float = 1.0) -> Counter[tuple[str, st
     found: Counter[tuple[str, str]] = Counter()
     for curve in curves(count, seed):
         values = {size: [second / unit for second in seconds] for size, seconds in curve.seconds.items()}
-        growth = stats.fit_growth(values)
-        assert growth is not None
-        found[curve.shape, growth.law.name] += 1
+        found[curve.shape, stats.name_growth(stats.fit_laws(values), SIZES[-1]).name] += 1
     return found
 
 

@@ -90,6 +90,7 @@ class StepTimeRecord(Record):
 
     `scope` "core" is the attention layer alone (train: forward and backward), "model" the whole model (train: one
     optimiser step). `multiply_adds` is the closed form of one image, forward, whatever the phase.
+    `activation_bytes` is the closed form of what the step holds at once (`models.cost`).
     `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
     libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
     allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
@@ -102,6 +103,7 @@ class StepTimeRecord(Record):
     batch: Positive
     process: int
     multiply_adds: Positive
+    activation_bytes: Positive
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]

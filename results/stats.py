@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from scipy import optimize, stats
@@ -90,25 +91,16 @@ class LocalExponent:
 class Growth:
     """How values grow with the number of patches N.
 
-    `laws` are "constant" a, "linear" a + bN, "quadratic" a + bN + cN^2 and "power" a + bN^k. `exponent` is the log-log
-    slope over the upper half of the sizes, as measured, constant included; `quadratic_share` is that of cN^2 in the
-    quadratic law at the largest size. Intervals are by resampling processes, from three a size on.
+    `laws` are those of `fit_laws`, and `law` is the one that the growth is named after. `exponent` is the log-log slope
+    over the upper half of the sizes, as measured, constant included; `quadratic_share` is that of cN^2 in the quadratic
+    law at the largest size. Intervals are by resampling processes, from three a size on.
     """
 
     laws: tuple[Law, ...]
+    law: Law
     exponent: Interval
     quadratic_share: Interval
     local_exponents: tuple[LocalExponent, ...]
-
-    @property
-    def law(self) -> Law:
-        """The law the growth is named after: the simplest of constant, linear and quadratic with substantial support.
-
-        That is, with an AICc at most 2 above the best of them (Burnham and Anderson 2002, section 2.6).
-        """
-        named = [law for law in self.laws if law.name != "power"]
-        enough = max(law.weight for law in named) / math.e
-        return next(law for law in named if law.weight >= enough)
 
     def named(self, name: str) -> Law:
         """The law of this name."""
@@ -118,80 +110,112 @@ class Growth:
 FEWEST_SIZES = 6
 """Fewer give no fit: the AICc of a law of three coefficients and a spread needs one value more than these."""
 FEWEST_PROCESSES = 3
-RESAMPLES = 500
+RESAMPLES = 300
 DEGREES_OF_FREEDOM = 4
 SMALLEST_SPREAD = 1e-3
 """Values that follow a law closer than this are taken to follow it this closely: no clock tells more."""
+MATERIAL_SHARE = 0.25
+"""Least share at the largest size of a quadratic term that a growth is named after: chance bends a few linear curves
+by less (`results.growth_study`)."""
+EXPONENTS = {"constant": (0.0,), "linear": (0.0, 1.0), "quadratic": (0.0, 1.0, 2.0)}
 
 
 def fit_growth(values: Mapping[int, Sequence[float]], seed: int = 0) -> Growth | None:
-    """Fits the laws to the values of each size's processes, or None for fewer than `FEWEST_SIZES` sizes.
+    """Laws, exponents and shares of the values of each size's processes; None for fewer than `FEWEST_SIZES` sizes."""
+    if len(values) < FEWEST_SIZES:
+        return None
+    sizes = sorted(values)
+    laws = fit_laws(values)
+    return Growth(
+        laws,
+        name_growth(laws, sizes[-1]),
+        log_log_slope({size: values[size] for size in upper_half(sizes)}, seed),
+        _quadratic_share(values, seed),
+        tuple(
+            LocalExponent(one, next_, log_log_slope({size: values[size] for size in (one, next_)}, seed))
+            for one, next_ in pairwise(sizes)
+        ),
+    )
+
+
+def upper_half(sizes: Sequence[int]) -> list[int]:
+    """The sizes from their median on, in order."""
+    return [size for size in sorted(sizes) if size >= np.median(sizes)]
+
+
+def fit_laws(values: Mapping[int, Sequence[float]]) -> tuple[Law, ...]:
+    """The laws "constant" a, "linear" a + bN, "quadratic" a + bN + cN^2 and "power" a + bN^k, each with its weight.
 
     A size counts once, by the median of its processes, so that a law is judged by how it follows the sizes and one
     slow process cannot bend it. Residuals are relative (of logarithms: a step at N = 4,096 takes a thousand times one
     at N = 64 and would else be all that counts) and Student's t with 4 degrees of freedom, which leaves an outlier
     aside. AICc: Hurvich and Tsai 1989, Biometrika 76:297; weights: Burnham and Anderson 2002, section 2.9.
     """
-    if len(values) < FEWEST_SIZES:
-        return None
     sizes = np.array(sorted(values), float)
     medians = np.array([np.median(values[int(size)]) for size in sizes])
-    fits = {"constant": (0.0,), "linear": (0.0, 1.0), "quadratic": (0.0, 1.0, 2.0)}
-    laws = {name: _fit(sizes, medians, exponents) for name, exponents in fits.items()}
-    exponents = _power(sizes, medians)
-    laws["power"] = _fit(sizes, medians, exponents)
-    fits["power"] = exponents
-    criteria = {
-        name: _aicc(likelihood, len(coefficients) + (2 if name == "power" else 1), len(sizes))
-        for name, (coefficients, likelihood) in laws.items()
-    }
-    evidence = {name: math.exp((min(criteria.values()) - value) / 2) for name, value in criteria.items()}
-    resampled, fewest = _resampled_medians(values, np.random.default_rng(seed)), min(map(len, values.values()))
-    upper = sizes >= np.median(sizes)
-
-    def share(medians: np.ndarray) -> float:
-        coefficients, _ = _fit(sizes, medians, fits["quadratic"])
-        terms = coefficients * sizes[-1] ** np.arange(3)
-        return float(terms[2] / terms.sum())
-
-    return Growth(
-        tuple(
-            Law(name, tuple(zip(coefficients.tolist(), fits[name], strict=True)), evidence[name] / sum(evidence.values()))
-            for name, (coefficients, _) in laws.items()
-        ),
-        _resampled(lambda rows: _slope(sizes[upper], rows[..., upper]), medians, resampled, fewest),
-        _resampled(lambda rows: np.apply_along_axis(share, -1, rows), medians, resampled, fewest),
-        tuple(
-            LocalExponent(
-                int(sizes[i]),
-                int(sizes[i + 1]),
-                _resampled(lambda rows, i=i: _slope(sizes[i : i + 2], rows[..., i : i + 2]), medians, resampled, fewest),
-            )
-            for i in range(len(sizes) - 1)
-        ),
+    exponents = EXPONENTS | {"power": _power(sizes, medians)}
+    fits = {name: _fit(sizes, medians, powers) for name, powers in exponents.items()}
+    fitted = {name: len(powers) + (2 if name == "power" else 1) for name, powers in exponents.items()}
+    criteria = {name: _aicc(likelihood, fitted[name], len(sizes)) for name, (_, likelihood) in fits.items()}
+    evidence = {name: math.exp((min(criteria.values()) - criterion) / 2) for name, criterion in criteria.items()}
+    return tuple(
+        Law(
+            name,
+            tuple(zip(coefficients.tolist(), exponents[name], strict=True)),
+            evidence[name] / sum(evidence.values()),
+        )
+        for name, (coefficients, _) in fits.items()
     )
 
 
-def crossover(ours: Mapping[int, Sequence[float]], base: Mapping[int, Sequence[float]], seed: int = 0) -> Interval | None:
+def name_growth(laws: Sequence[Law], largest: int) -> Law:
+    """Of constant, linear and quadratic the law with the most weight; quadratic only with a `MATERIAL_SHARE` of it."""
+    candidates = [law for law in laws if law.name in EXPONENTS]
+    return max(
+        (law for law in candidates if law.name != "quadratic" or law.share(2, largest) >= MATERIAL_SHARE),
+        key=lambda law: law.weight,
+    )
+
+
+def log_log_slope(values: Mapping[int, Sequence[float]], seed: int = 0) -> Interval:
+    """Least-squares slope of the logarithm of the sizes' medians on that of the sizes."""
+    sizes = sorted(values)
+    x = np.log(sizes) - np.mean(np.log(sizes))
+    return _resampled([values[size] for size in sizes], lambda medians: np.log(medians) @ x / (x @ x), seed)
+
+
+def _quadratic_share(values: Mapping[int, Sequence[float]], seed: int) -> Interval:
+    """Share of cN^2 in the quadratic law at the largest size."""
+    sizes = np.array(sorted(values), float)
+
+    def share(medians: np.ndarray) -> float:
+        terms = _fit(sizes, medians, EXPONENTS["quadratic"])[0] * sizes[-1] ** np.arange(3)
+        return float(terms[2] / terms.sum())
+
+    return _resampled(
+        [values[int(size)] for size in sizes], lambda medians: np.apply_along_axis(share, -1, medians), seed
+    )
+
+
+def crossover(
+    ours: Mapping[int, Sequence[float]], base: Mapping[int, Sequence[float]], seed: int = 0
+) -> Interval | None:
     """The number of patches from which on `ours` is less than `base`, or None where they share fewer than two sizes.
 
     Between measured sizes it is interpolated on log axes. 0 stands for "at every size", infinity for "not at the
-    largest". The interval is by resampling processes; `n` is that of the size with the fewest.
+    largest". The interval is by resampling processes.
     """
     shared = sorted(ours.keys() & base.keys())
     if len(shared) < 2:
         return None
-    ours, base = ({size: values[size] for size in shared} for values in (ours, base))
-    generator = np.random.default_rng(seed)
-    medians = np.log([[np.median(values[size]) for size in shared] for values in (base, ours)])
-    resampled = [_resampled_medians(values, generator) for values in (base, ours)]
-    advantages = None if any(rows is None for rows in resampled) else np.log(resampled[0]) - np.log(resampled[1])
-    fewest = min(len(values[size]) for values in (ours, base) for size in shared)
+
+    def crossing(medians: np.ndarray) -> float:
+        return _crossing(np.log(shared), np.log(medians[len(shared) :] / medians[: len(shared)]))
+
     return _resampled(
-        lambda rows: np.apply_along_axis(lambda row: _crossing(np.log(shared), row), -1, rows),
-        medians[0] - medians[1],
-        advantages,
-        fewest,
+        [values[size] for values in (ours, base) for size in shared],
+        lambda medians: np.apply_along_axis(crossing, -1, medians),
+        seed,
     )
 
 
@@ -245,12 +269,6 @@ def _aicc(likelihood: float, parameters: int, n: int) -> float:
     return 2 * parameters - 2 * likelihood + 2 * parameters * (parameters + 1) / (n - parameters - 1)
 
 
-def _slope(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Least-squares log-log slope along the last axis."""
-    x = np.log(sizes) - np.log(sizes).mean()
-    return np.log(values) @ x / (x @ x)
-
-
 def _crossing(log_sizes: np.ndarray, advantages: np.ndarray) -> float:
     """Where the advantage, a log ratio, has turned positive for good: 0 if it always is, infinity if it is not last."""
     behind = np.flatnonzero(advantages <= 0)
@@ -262,24 +280,19 @@ def _crossing(log_sizes: np.ndarray, advantages: np.ndarray) -> float:
     return float(np.exp(np.interp(0, advantages[last : last + 2], log_sizes[last : last + 2])))
 
 
-def _resampled_medians(values: Mapping[int, Sequence[float]], generator: np.random.Generator) -> np.ndarray | None:
-    """Medians of each size's processes drawn again with replacement, `(resamples, sizes)`; None with too few."""
-    if min(map(len, values.values())) < FEWEST_PROCESSES:
-        return None
-    drawn = []
-    for size in sorted(values):
-        processes = np.asarray(values[size], float)
-        drawn.append(np.median(processes[generator.integers(len(processes), size=(RESAMPLES, len(processes)))], axis=1))
-    return np.stack(drawn, axis=1)
+def _resampled(groups: Sequence[Sequence[float]], statistic: Callable[[np.ndarray], np.ndarray], seed: int) -> Interval:
+    """A statistic of the medians of groups of processes, with its percentile interval over resampled processes.
 
-
-def _resampled(
-    statistic: Callable[[np.ndarray], np.ndarray], medians: np.ndarray, resampled: np.ndarray | None, n: int
-) -> Interval:
-    """The statistic of the medians `(sizes,)` with the percentile interval of its resampled values."""
-    estimate = float(statistic(medians))
-    if resampled is None:
+    `statistic` works along the last axis, which has an entry a group. `n` is the size of the smallest group; below
+    `FEWEST_PROCESSES` there is no interval.
+    """
+    n = min(map(len, groups))
+    estimate = float(statistic(np.array([np.median(group) for group in groups])))
+    if n < FEWEST_PROCESSES:
         return Interval(estimate, None, None, n)
+    generator = np.random.default_rng(seed)
+    drawn = [generator.choice(np.asarray(group, float), (RESAMPLES, len(group))) for group in groups]
+    resampled = statistic(np.stack([np.median(group, axis=1) for group in drawn], axis=1))
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(statistic(resampled), (tail, 1 - tail), method="closest_observation")
+    low, high = np.quantile(resampled, (tail, 1 - tail), method="closest_observation")
     return Interval(estimate, float(low), float(high), n)

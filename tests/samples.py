@@ -83,13 +83,28 @@ def training(
         "test_top1": top1,
         "test_top5": 0.99,
         "train_step_seconds": step,
+        "baseline_memory_bytes": 300 * 2**20,
         "peak_memory_bytes": 600 * 2**20,
+        "device_peak_memory_bytes": None,
         "environment": where,
     }
     return TrainRecord(**(values | changes))
 
 
-def step_time(variant="eanet", patches=64, seconds=0.001, process=0, scope="core", phase="train", where=ENVIRONMENT):
+KINDS = {"eanet": "external", "vit": "self", "vit-fused": "fused_self"}
+
+
+def step_time(
+    variant="eanet",
+    patches=64,
+    seconds=0.001,
+    process=0,
+    scope="core",
+    phase="train",
+    where=ENVIRONMENT,
+    allocated=None,
+    activation=2**20,
+):
     """A StepTimeRecord whose median step takes `seconds`."""
     settings = {
         "suite": "scaling",
@@ -103,7 +118,7 @@ def step_time(variant="eanet", patches=64, seconds=0.001, process=0, scope="core
         "backend": "tensorflow",
         "precision": "float32",
         "dim": 64,
-        "attention": {"kind": "external" if variant == "eanet" else "self", "heads": 4},
+        "attention": {"kind": KINDS.get(variant, variant), "heads": 4},
     }
     return StepTimeRecord(
         trial_id=f"{scope}-{phase}-{variant}-n{patches}-process{process}",
@@ -119,19 +134,22 @@ def step_time(variant="eanet", patches=64, seconds=0.001, process=0, scope="core
         compile_seconds=1.0,
         warmup_seconds=(0.1, 0.1, 0.1),
         samples_seconds=(seconds * 0.9, seconds, seconds * 1.5),
-        peak_memory_bytes=400 * 2**20,
+        activation_bytes=activation,
+        baseline_memory_bytes=300 * 2**20,
+        peak_memory_bytes=100 * 2**20 + activation,
+        device_peak_memory_bytes=allocated,
         environment=where,
     )
 
 
-def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\nValueError: no"):
+def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\nValueError: no", status="failed"):
     done = training(variant, seed)
     return Failure(
         trial_id=done.trial_id,
         suite=done.suite,
         variant=variant,
         settings=done.settings,
-        status="failed",
+        status=status,
         reason=reason,
         log_tail=log_tail,
     )

@@ -1,6 +1,7 @@
 """Workers are real processes: one that dies or fails costs its own trial alone, and the parent stays light."""
 
 import multiprocessing
+import signal
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ import time
 
 from benchmarks import datasets
 from benchmarks.environment import Origin
-from benchmarks.executors import run_local
+from benchmarks.executors import _ending, run_local
 from benchmarks.plan import Overrides, build_plan
 from results.records import Failure, StepTimeRecord
 
@@ -21,6 +22,11 @@ def small_trials(count=3):
     return [trial.model_copy(update={"steps": 1, "seconds": 0.0}) for trial in chosen]
 
 
+def run(trials, on_start=lambda _: None, timeout_seconds=120.0):
+    outcomes = run_local(trials, "tensorflow", ORIGIN, on_start, lambda *_: None, lambda _: timeout_seconds)
+    return [outcome for _, outcome in outcomes]
+
+
 def kill_the_worker():
     """SIGKILL to the running worker, as the kernel does when memory runs out."""
     while not (workers := multiprocessing.active_children()):
@@ -30,13 +36,13 @@ def kill_the_worker():
 
 def test_a_killed_worker_costs_its_own_trial_alone():
     first, second, third = small_trials()
-    second = second.model_copy(update={"seconds": 1e6, "steps": 10**9})  # still running whenever the kill comes
+    second = endless(second)
 
     def on_start(trial):
         if trial is second:
             threading.Thread(target=kill_the_worker, daemon=True).start()
 
-    outcomes = [out for _, out in run_local([first, second, third], "tensorflow", ORIGIN, on_start, lambda *_: None)]
+    outcomes = run([first, second, third], on_start)
     assert isinstance(outcomes[0], StepTimeRecord)
     assert isinstance(outcomes[2], StepTimeRecord)
     assert isinstance(outcomes[1], Failure)
@@ -48,11 +54,67 @@ def test_a_killed_worker_costs_its_own_trial_alone():
 def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
     (trial,) = small_trials(1)
     wrong = trial.model_copy(update={"dim": 7})  # 4 heads do not divide it, which no plan would let through
-    ((_, outcome),) = run_local([wrong], "tensorflow", ORIGIN, lambda _: None, lambda *_: None)
+    (outcome,) = run([wrong])
     assert isinstance(outcome, Failure)
     assert outcome.status == "failed"
     assert outcome.reason == "ValueError: heads 4 does not divide the input's last dimension 7"
     assert "Traceback" in outcome.log_tail
+
+
+def endless(trial):
+    """The trial, still running whenever something happens to it."""
+    return trial.model_copy(update={"seconds": 1e6, "steps": 10**6})
+
+
+def test_a_worker_that_hangs_is_ended_and_costs_its_own_trial_alone():
+    first, second = small_trials(2)
+    hung, after = run([endless(first), second], timeout_seconds=5.0)
+    assert (hung.status, hung.reason) == ("timeout", "no result within 5 s: its process was ended")
+    assert isinstance(after, StepTimeRecord)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_trial_that_does_not_fit_is_skipped_and_costs_its_own_trial_alone():
+    first, second = small_trials(2)
+    skipped, after = run([first.model_copy(update={"patches": 1_000_000, "batch": 1000}), second])
+    assert skipped.status == "skipped"
+    assert skipped.reason.startswith("needs about ")
+    assert skipped.log_tail == ""
+    assert isinstance(after, StepTimeRecord)
+
+
+def test_a_trial_that_runs_out_of_memory_is_oom():
+    """A real allocation that fails: the backend may have 64 MB where the trial, which fits this machine, needs more."""
+    code = """
+import benchmarks.executors
+from tests.benchmarks.test_executors import run, small_trials
+variables = benchmarks.executors.worker_variables
+benchmarks.executors.worker_variables = lambda *a: variables(*a) | {"TF_CPU_BFC_MEM_LIMIT_IN_MB": "64"}
+if __name__ == "__main__":
+    (outcome,) = run([small_trials(1)[0].model_copy(update={"patches": 16_384, "batch": 8})])
+    print(outcome.status, outcome.reason, sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    status, reason = done.stdout.strip().split("|")
+    assert status == "oom", done.stdout
+    assert reason.startswith("OOM when allocating tensor with shape[")
+
+
+def test_the_kernels_kill_for_memory_is_told_from_anybodys():
+    assert _ending(-signal.SIGKILL, out_of_memory=True).status == "oom"
+    assert _ending(-signal.SIGKILL, out_of_memory=False).status == "signal 9"
+    assert _ending(-signal.SIGSEGV, out_of_memory=True).status == "signal 11"
+    assert _ending(0, out_of_memory=False).status == "exit 0"
+
+
+def test_the_parent_uses_less_than_a_hundredth_of_a_core_while_it_waits():
+    (trial,) = small_trials(1)
+    run([trial])  # starts the process that workers are forked from
+    wall, used = time.monotonic(), time.process_time()
+    run([endless(trial)], timeout_seconds=7.0)
+    wall, used = time.monotonic() - wall, time.process_time() - used
+    assert wall > 7
+    assert used < 0.01 * wall
 
 
 def test_the_parent_never_loads_what_the_workers_do():
@@ -67,7 +129,7 @@ if __name__ == "__main__":
     plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides)
     said = []
     on_progress = lambda _, progress: said.append(progress)
-    ((_, record),) = run_local(plan.trials, "tensorflow", ORIGIN, said.append, on_progress)
+    ((_, record),) = run_local(plan.trials, "tensorflow", ORIGIN, said.append, on_progress, lambda _: 120.0)
     print(len(said), record.kind, *({"keras", "tensorflow", "numpy", "sklearn"} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks import datasets, estimate
 from benchmarks.plan import InputError, Overrides, build_plan, profiles, settings_allowed, suites
-from benchmarks.trials import CoreStepTrial, ModelStepTrial, TrainTrial
+from benchmarks.trials import ModelStepTrial, TrainTrial
 from models.config import EANET, VIT
 
 
@@ -32,11 +32,55 @@ def test_variants_differ_in_their_attention_alone(profile):
 
 
 @pytest.mark.parametrize("profile", profiles())
-def test_step_times_of_both_variants_use_the_same_sizes_and_batches(profile):
-    cases = {"eanet": set(), "vit": set()}
+def test_step_times_of_all_variants_use_the_same_sizes_and_batches(profile):
+    cases = {}
     for t in plan("scaling", profile=profile).trials:
-        cases[t.variant].add((t.scope, t.phase, t.patches, t.batch, t.process, t.steps, t.seconds))
-    assert cases["eanet"] == cases["vit"]
+        cases.setdefault((t.scope, t.variant), set()).add((t.phase, t.patches, t.batch, t.process, t.steps, t.seconds))
+    assert cases["core", "eanet"] == cases["core", "vit"] == cases["core", "vit-fused"]
+    assert cases["model", "eanet"] == cases["model", "vit"] == cases.get(("model", "vit-fused"), cases["model", "vit"])
+
+
+@pytest.mark.parametrize(("profile", "processes", "largest"), [("quick", 3, 4096), ("full", 7, 65_536)])
+def test_every_size_is_measured_in_several_processes_at_eight_sizes_over_a_factor_of_64(profile, processes, largest):
+    counted = Counter((t.scope, t.variant, t.phase, t.patches) for t in plan("scaling", profile=profile).trials)
+    assert set(counted.values()) == {processes}
+    for scope in ("core", "model"):
+        sizes = {patches for of, _, _, patches in counted if of == scope}
+        assert len(sizes) >= 8
+        assert max(sizes) >= 64 * min(sizes)
+    assert max(patches for scope, _, _, patches in counted if scope == "core") == largest
+
+
+def test_sizes_can_be_set():
+    given = {"core.patches": "50,7", "core.batch": "3", "core.processes": "2", "model.patches": "9"}
+    trials = plan("scaling", settings=given).trials
+    assert {(t.patches, t.batch, t.process) for t in trials if t.scope == "core"} == {
+        (n, 3, p) for n in (50, 7) for p in (0, 1)
+    }
+    assert {t.patches for t in trials if t.scope == "model"} == {9}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model.patches": "64,120"}, "patches = 120 of the model scope is not a square number; near it: 100, 121"),
+        ({"core.batch": "0"}, "core.batch = '0': should be greater than or equal to 1"),
+        ({"core.patches": "64,64"}, "patches name 64 twice"),
+        ({"core.patches": "64,many"}, "core.patches.1 = 'many': should be a valid integer"),
+        ({"core.patches": ""}, "core.patches.0 = '': should be a valid integer"),
+    ],
+    ids=str,
+)
+def test_impossible_sizes_are_errors(given, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        plan("scaling", settings=given)
+
+
+def test_sizes_without_step_times_are_an_error():
+    with pytest.raises(
+        InputError, match=r"core\.patches changes nothing: none of the chosen suites measures step times"
+    ):
+        plan("accuracy", settings={"core.patches": "64"})
 
 
 def test_the_tutorial_profile_is_the_tutorial():
@@ -112,12 +156,6 @@ def test_cases_are_interleaved_and_the_order_is_the_same_every_time():
     variants = [trial.variant for trial in plan("scaling").trials]
     changes = sum(a != b for a, b in itertools.pairwise(variants))
     assert changes > len(variants) / 3
-
-
-def test_the_core_has_at_least_eight_sizes_over_a_factor_of_64():
-    sizes = {trial.patches for trial in plan("scaling").trials if isinstance(trial, CoreStepTrial)}
-    assert len(sizes) >= 8
-    assert max(sizes) >= 64 * min(sizes)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks import datasets
+from benchmarks import datasets, memory
 from benchmarks.environment import Origin, synchroniser
+from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.steptime import build_case, measure_steps
 from models import cost
@@ -41,7 +42,7 @@ def test_every_case_gives_a_complete_record(trial):
 @pytest.mark.parametrize("trial", small_trials(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")
 def test_nothing_compiles_inside_the_timed_region(trial, monkeypatch):
     """A layer's Python runs while a step is traced, and not in a compiled one: after the first call it must rest."""
-    layer = {"eanet": ExternalAttention, "vit": SelfAttention}[trial.variant]
+    layer = ExternalAttention if trial.variant == "eanet" else SelfAttention
     call, traced = layer.call, []
 
     def counting(self, x, training=None):
@@ -70,3 +71,44 @@ def test_an_inference_predicts_and_a_training_step_learns(trial):
         np.testing.assert_array_equal(results[0], results[-1])
     else:
         assert results[-1] < results[0]
+
+
+def sized(variant, scope, phase, patches):
+    """A trial of the quick profile with one timed step."""
+    plan = build_plan(
+        ["scaling"],
+        "quick",
+        lambda name: datasets.shape(name, None),
+        Overrides(settings={f"{scope}.patches": str(patches)}, variants=(variant,)),
+    )
+    (trial,) = (t for t in plan.trials if (t.scope, t.phase, t.patches, t.process) == (scope, phase, patches, 0))
+    return trial.model_copy(update={"steps": 1, "seconds": 0.0})
+
+
+@pytest.mark.parametrize("phase", ["train", "infer"])
+@pytest.mark.parametrize("variant", ["eanet", "vit", "vit-fused"])
+def test_closed_form_activations_are_within_a_factor_of_2_of_the_measured_peak(variant, phase):
+    """At three sizes of the attention and one of the model, each in a process of its own, as a run measures it."""
+    trials = [sized(variant, "core", phase, patches) for patches in (256, 1024, 2304)]
+    if variant != "vit-fused":
+        trials.append(sized(variant, "model", phase, 1024))
+    outcomes = run_local(trials, "tensorflow", ORIGIN, lambda _: None, lambda *_: None, lambda _: 120.0)
+    for trial, record in outcomes:
+        parts = cost.model(trial.model) if trial.scope == "model" else cost.attention(trial.attention, 64, 64)
+        weights = 4 * cost.parameters(parts) * cost.COPIES_OF_WEIGHTS[phase]
+        assert 0.5 < record.activation_bytes / (record.device_peak_memory_bytes - weights) < 2, trial.trial_id
+        assert record.peak_memory_bytes > 0.5 * record.device_peak_memory_bytes
+
+
+def test_a_peak_is_counted_from_the_baseline_on_and_seen():
+    watch = memory.watch()
+    assert watch.baseline_bytes > 100 * 2**20, "the libraries are in it"
+    block = np.ones(97 * 2**20, np.uint8)
+    del block
+    assert 90 * 2**20 < watch.resident_bytes < 150 * 2**20
+
+
+def test_a_trial_that_needs_more_than_is_free_says_how_much_of_both():
+    trial = sized("vit", "core", "train", 1_000_000)
+    with pytest.raises(memory.TooLargeError, match=r"^needs about 1[56]\d,\d{3}\.\d GB, \d+\.\d GB free$"):
+        measure_steps(trial, ORIGIN)

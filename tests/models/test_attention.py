@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
-from models.attention import ATTENTION, ExternalAttention, SelfAttention
+from models.attention import ATTENTION, ExternalAttention, FusedSelfAttention, SelfAttention
 
 BATCH, PATCHES, DIM, HEADS, COEFFICIENT, UNITS, KEY_DIM = 3, 5, 14, 7, 2, 11, 13
 
@@ -61,6 +61,7 @@ CASES = {
     "external-patches": (lambda: external("patches"), lambda x, w: external_reference(x, w, "patches")),
     "external-units": (lambda: external("units"), lambda x, w: external_reference(x, w, "units")),
     "self": (lambda: SelfAttention(HEADS, KEY_DIM, attention_dropout=0.0), self_reference),
+    "fused": (lambda: FusedSelfAttention(HEADS, KEY_DIM), self_reference),
 }
 
 
@@ -133,9 +134,10 @@ def test_external_attention_mixes_patches_through_its_normalisation_alone():
 @pytest.mark.parametrize("name", ATTENTION)
 def test_config_makes_the_same_layer_again(name):
     changed = {
-        "external": {"heads": 2, "dim_coefficient": 3, "memory_units": 5, "normalization": "units"},
-        "self": {"heads": 3, "key_dim": 5},
-    }[name] | {"attention_dropout": 0.25}
+        "external": {"heads": 2, "dim_coefficient": 3, "memory_units": 5, "attention_dropout": 0.25},
+        "self": {"heads": 3, "key_dim": 5, "attention_dropout": 0.25},
+        "fused_self": {"heads": 3, "key_dim": 5},
+    }[name]
     layer = ATTENTION[name](**changed)
     again = ATTENTION[name].from_config(layer.get_config())
     assert changed.items() <= again.get_config().items()

@@ -6,7 +6,14 @@ import pytest
 
 from models import cost
 from models.build import adapt_normalization, build_model
-from models.config import EANET, PRESETS, ExternalAttentionConfig, ModelConfig, SelfAttentionConfig
+from models.config import (
+    EANET,
+    PRESETS,
+    ExternalAttentionConfig,
+    FusedSelfAttentionConfig,
+    ModelConfig,
+    SelfAttentionConfig,
+)
 
 SMALL = {
     "image_size": 15,
@@ -22,6 +29,7 @@ VARIANTS = {
     "external-patches": ExternalAttentionConfig(heads=2, dim_coefficient=1, memory_units=3, normalization="patches"),
     "external-units": ExternalAttentionConfig(heads=1, dim_coefficient=2, memory_units=17, normalization="units"),
     "self": SelfAttentionConfig(heads=3, key_dim=5),
+    "fused": FusedSelfAttentionConfig(heads=3, key_dim=5),
 }
 BATCH = 3
 

@@ -9,7 +9,7 @@ from models.config import EANET, PRESETS, VIT, ExternalAttentionConfig, ModelCon
 def test_presets_differ_in_their_attention_alone():
     eanet, vit = EANET.model_dump(), VIT.model_dump()
     assert {name for name in eanet if eanet[name] != vit[name]} == {"attention"}
-    assert set(PRESETS) == {"eanet", "vit"}
+    assert set(PRESETS) == {"eanet", "vit", "vit-fused"}
 
 
 def test_presets_are_the_tutorials():

@@ -1,12 +1,23 @@
-"""Closed forms against the tutorial's own figures, against Keras's count, and against products counted one by one."""
+"""Closed forms against the tutorial's own figures, TensorFlow's counters, and products counted one by one."""
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models import cost
-from models.config import EANET, VIT, ExternalAttentionConfig, ModelConfig, SelfAttentionConfig
+from models.attention import build_attention
+from models.build import build_model
+from models.config import (
+    EANET,
+    VIT,
+    VIT_FUSED,
+    ExternalAttentionConfig,
+    FusedSelfAttentionConfig,
+    ModelConfig,
+    SelfAttentionConfig,
+)
 
 COUNTS = st.integers(1, 7)
 
@@ -72,3 +83,52 @@ def test_parts_that_are_not_attention_cost_the_same_for_both(attention):
         "feed_forward": 5 * 2 * 16 * 8 * 7,
         "head": 8 * 11,
     }
+
+
+def profiled_multiply_adds(layer, shape):
+    """What TensorFlow's profiler counts in the matrix products of the layer's graph, two operations each."""
+    run = tf.function(lambda x: layer(x, training=False)).get_concrete_function(tf.TensorSpec(shape, "float32"))
+    builder = tf.compat.v1.profiler.ProfileOptionBuilder
+    options = builder(builder.float_operation()).with_empty_output().build()
+
+    def products_in(node):
+        own = node.float_ops if "MatMul" in node.name else 0
+        return own + sum(map(products_in, node.children))
+
+    return products_in(tf.compat.v1.profiler.profile(run.graph, cmd="op", options=options)) / 2
+
+
+@pytest.mark.parametrize("patches", [64, 256, 1024])
+@pytest.mark.parametrize("attention", [EANET.attention, VIT.attention], ids=lambda a: a.kind)
+def test_tensorflows_profiler_counts_the_same_multiply_adds(attention, patches):
+    layer = build_attention(attention)
+    layer.build((1, patches, 64))
+    counted = profiled_multiply_adds(layer, (1, patches, 64))
+    assert counted == pytest.approx(cost.multiply_adds(cost.attention(attention, 64, patches)), rel=0.01)
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+@pytest.mark.parametrize("config", [EANET, VIT], ids=lambda c: c.attention.kind)
+def test_tensorflows_profiler_counts_the_same_multiply_adds_in_a_whole_model(config, side):
+    config = config.model_copy(update={"blocks": 2, "image_size": 2 * side})
+    counted = profiled_multiply_adds(build_model(config), (1, 2 * side, 2 * side, 3))
+    assert counted == pytest.approx(cost.multiply_adds(cost.model(config)), rel=0.01)
+
+
+def test_a_fused_kernel_does_the_same_products_in_memory_that_is_linear():
+    fused = FusedSelfAttentionConfig(heads=3, key_dim=5)
+    parts, plain = (cost.attention(config, 7, 1009) for config in (fused, cost.unfused(fused)))
+    assert cost.multiply_adds(parts) == cost.multiply_adds(plain)
+    assert cost.parameters(cost.model(VIT_FUSED)) == cost.parameters(cost.model(VIT))
+    for phase in ("train", "infer"):
+        larger = cost.activation_bytes(cost.attention(fused, 7, 2018), 2, phase)
+        assert larger == 2 * cost.activation_bytes(parts, 2, phase)
+        assert cost.activation_bytes(plain, 2, phase) > 2 * 4 * 3 * 1009**2
+
+
+def test_activations_scale_with_the_batch_and_the_bytes_of_a_value_and_training_needs_the_optimizers_copies():
+    parts = cost.model(EANET)
+    assert cost.activation_bytes(parts, 7, "train") == 7 * cost.activation_bytes(parts, 1, "train")
+    assert cost.activation_bytes(parts, 7, "train", 2) * 2 == cost.activation_bytes(parts, 7, "train")
+    extra = {p: cost.needed_bytes(parts, 1, p) - cost.activation_bytes(parts, 1, p) for p in ("train", "infer")}
+    assert extra == {"train": 4 * 4 * 361_380, "infer": 4 * 361_380}

@@ -94,55 +94,91 @@ def test_labels_name_what_differs_and_nothing_else():
 SIZES = (64, 121, 225, 400, 729, 1296, 2304, 4096)
 
 
-def curves(linear=1e-5, quadratic=1e-8, processes=3):
+def curves(linear=1e-5, quadratic=1e-8, processes=3, sizes=SIZES):
+    """EANet linear, ViT quadratic, exactly; memory too, as the allocator tells it."""
     return [
         record
         for process in range(processes)
-        for n in SIZES
+        for n in sizes
         for record in (
-            samples.step_time("eanet", n, linear * n, process),
-            samples.step_time("vit", n, linear * n + quadratic * n**2 - 1e-9, process),
+            samples.step_time("eanet", n, linear * n, process, allocated=4096 * n),
+            samples.step_time("vit", n, linear * n + quadratic * n**2 - 1e-9, process, allocated=64 * n**2),
         )
     ]
 
 
-def test_growth_is_that_of_the_medians_and_the_crossover_is_named():
+def test_each_growth_is_named_with_its_numbers():
     found = find(run(step_times=curves()))
     eanet, vit = found.curves
-    assert eanet.growth.exponent.estimate == pytest.approx(1)
-    assert 1.5 < vit.growth.exponent.estimate < 2
     assert [point.patches for point in eanet.points] == list(SIZES)
     assert eanet.points[0].step_seconds.estimate == pytest.approx(64e-5)
-    assert (
-        "for EANet as N^1.00 [1.00, 1.00] from N = 729 to 4,096 (quadratic part of the fit at 4,096: 0%)"
-        in sentences(found)
-    )
     upper = np.array(SIZES[4:], float)
     slope = np.polyfit(np.log(upper), np.log(1e-5 * upper + 1e-8 * upper**2 - 1e-9), 1)[0]
-    assert f"and for ViT as N^{slope:.2f}" in sentences(found)
-    assert "(quadratic part of the fit at 4,096: 80%)" in sentences(found)
-    assert "2 quadratic, n = 3 processes a case." in sentences(found)
-    assert "2 quadratic, n = 1 process a case." in sentences(find(run(step_times=curves(processes=1))))
-    assert "EANet's step is the shorter one at every measured size; at N = 4,096 ViT's takes 5.1 times" in sentences(
-        found
+    said = sentences(found)
+    assert (
+        "EANet's is linear in the number of patches N (exponent 1.00 [1.00, 1.00] from N = 729 to 4,096, "
+        "cN² share at 4,096 0 % [0, 0])" in said
     )
+    assert f"ViT's is quadratic in the number of patches N (exponent {slope:.2f} [{slope:.2f}, {slope:.2f}]" in said
+    assert "cN² share at 4,096 80 % [80, 80]) (n = 3 processes a size)." in said
+    assert "peak memory of one training step: that of EANet's is linear" in said
+    assert eanet.memory.law.terms[1][0] == pytest.approx(4096, rel=1e-3)
+    assert vit.memory.law.name == "quadratic"
+    assert eanet.multiply_adds.terms[1] == (40_960, 1)
 
 
-def test_the_crossover_is_the_first_size_from_which_eanet_stays_ahead():
-    records = [
-        record
-        for n in SIZES
-        for record in (
-            samples.step_time("eanet", n, 1e-3 + 1e-5 * n),
-            samples.step_time("vit", n, 1e-5 * n + 2e-9 * n**2),
-        )
-    ]
-    crossing = next(n for n in SIZES if 2e-9 * n**2 > 1e-3)
-    assert f"EANet's step is the shorter one from N = {crossing:,} on" in sentences(find(run(step_times=records)))
-    behind = [samples.step_time("eanet", n, 2e-5 * n) for n in SIZES] + [
-        samples.step_time("vit", n, 1e-5 * n) for n in SIZES
-    ]
-    assert "At N = 4,096 EANet's step still takes 2.0 times ViT's." in sentences(find(run(step_times=behind)))
+def test_every_claim_about_growth_gets_a_verdict():
+    verdicts = {v.claim: v.verdict for v in find(run(step_times=curves())).verdicts}
+    core = "The attention alone, one training step: the"
+    assert verdicts == {
+        f"{core} time of EANet is linear in N": "holds",
+        f"{core} time of ViT is quadratic in N": "holds",
+        f"{core} peak memory of EANet is linear in N": "holds",
+        f"{core} peak memory of ViT is quadratic in N": "holds",
+    }
+    swapped = [samples.step_time("eanet", n, 1e-8 * n**2, p) for n in SIZES for p in range(3)]
+    (time, _) = find(run(step_times=swapped)).verdicts
+    assert (time.verdict, "It is quadratic" in time.numbers) == ("does not hold", True)
+
+
+def test_too_few_processes_or_sizes_show_nothing():
+    assert {v.verdict for v in find(run(step_times=curves(processes=2))).verdicts} == {"not shown"}
+    for sizes, words in (((64,), "1 size was measured and a fit needs 6"), (SIZES[:5], "5 sizes were measured")):
+        found = find(run(step_times=curves(sizes=sizes)))
+        assert {v.verdict for v in found.verdicts} == {"not shown"}
+        assert f"no law of growth is claimed, for {words}" in sentences(found)
+        assert all(curve.growth is None for curve in found.curves)
+
+
+def crossing(eanet, vit, variant="vit"):
+    records = [samples.step_time("eanet", n, eanet(n), p) for n in SIZES for p in range(3)]
+    return find(run(step_times=records + [samples.step_time(variant, n, vit(n), p) for n in SIZES for p in range(3)]))
+
+
+def test_the_crossover_lies_where_the_curves_cross():
+    found = crossing(lambda n: 1e-3 + 1e-5 * n, lambda n: 1e-5 * n + 2e-9 * n**2)
+    (one,) = found.crossovers
+    assert one.patches.estimate == pytest.approx((1e-3 / 2e-9) ** 0.5, rel=0.02)
+    assert one.ratio == pytest.approx((1e-5 * 4096 + 2e-9 * 4096**2) / (1e-3 + 1e-5 * 4096))
+    assert f"EANet's is shorter than ViT's from N = {one.patches.estimate:,.0f} [" in sentences(found)
+
+
+def test_a_crossover_outside_the_sizes_is_said_to_be_there():
+    always = crossing(lambda n: 1e-5 * n, lambda n: 2e-5 * n, "vit-fused")
+    assert always.crossovers[0].patches.estimate == 0
+    assert (
+        "EANet's is the shorter one at every measured size, from N = 64 on; ViT (dropout 0)'s takes 2.0 times"
+        in sentences(always)
+    )
+    never = crossing(lambda n: 2e-5 * n, lambda n: 1e-5 * n)
+    assert math.isinf(never.crossovers[0].patches.estimate)
+    assert "EANet's is not shorter than ViT's up to N = 4,096" in sentences(never)
+
+
+def test_memory_is_the_allocators_where_it_tells_and_else_the_resident_peak():
+    told, untold = (find(run(step_times=[samples.step_time(allocated=a)])).curves[0].points[0] for a in (7, None))
+    assert told.memory_bytes.estimate == pytest.approx(7)
+    assert untold.memory_bytes.estimate == pytest.approx(101 * 2**20)
 
 
 def test_a_process_is_the_unit_of_repetition():

@@ -18,7 +18,7 @@ def folder(tmp_path):
         for variant in ("eanet", "vit"):
             store.write(tmp_path, samples.training(variant, seed, top1=0.9 + 0.01 * seed))
     for variant, linear in (("eanet", 1e-5), ("vit", 3e-5)):
-        for n in (64, 121, 225, 400, 729):
+        for n in (64, 121, 225, 400, 729, 1296):
             store.write(tmp_path, samples.step_time(variant, n, linear * n))
     return tmp_path
 
@@ -64,7 +64,7 @@ def test_the_page_is_well_formed_and_every_link_leads_somewhere(folder):
     links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
     assert links
     assert {link.removeprefix("#") for link in links} <= set(ids)
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("svg") == 4
 
 
 def test_the_page_asks_nothing_of_the_network(folder):
@@ -96,12 +96,22 @@ def test_the_same_records_give_the_same_bytes(folder):
 
 def test_what_failed_broke_or_did_not_run_is_on_the_page(folder):
     store.write(folder, samples.failure(seed=5, reason="out of memory", log_tail="last words"))
+    store.write(folder, samples.failure(seed=6, status="skipped", reason="needs about 7 GB, 3 GB free", log_tail=""))
     (folder / "records" / "half.json").write_text("{")
     planned = PlannedSuite(question="Why?", trial_ids=("train-eanet-digits-seed9-beef",))
     store.write_plan(folder, RunPlan(profile="quick", command="the command", suites={"accuracy": planned}), None)
     text = " ".join(page_of(folder).text.split())
-    assert "This page is not the whole run: 1 planned trial has not run, 1 failed, 1 file is broken." in text
-    for words in ("out of memory", "last words", "half.json", "train-eanet-digits-seed9-beef"):
+    assert (
+        "This page is not the whole run: 1 planned trial has not run, 1 failed, 1 did not fit into memory, "
+        "1 file is broken." in text
+    )
+    for words in (
+        "out of memory",
+        "last words",
+        "needs about 7 GB, 3 GB free",
+        "half.json",
+        "train-eanet-digits-seed9-beef",
+    ):
         assert words in text
 
 
@@ -149,6 +159,6 @@ def test_tables_have_the_columns_of_the_contract(folder):
     assert (failed.variant, failed.seed) == ("vit", 5)
     assert pd.isna(failed.top1)
     assert accuracy.loc[0, ["variant", "seed", "top1", "macs"]].tolist() == ["eanet", 0, 0.9, 3000]
-    assert len(scaling) == 10
+    assert len(scaling) == 12
     assert scaling.loc[0, ["scope", "variant", "patches"]].tolist() == ["core", "eanet", 64]
     assert scaling.loc[0, "step_seconds"] == pytest.approx(64e-5)
