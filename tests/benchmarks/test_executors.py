@@ -91,7 +91,8 @@ from tests.benchmarks.test_executors import run, small_trials
 variables = benchmarks.executors.worker_variables
 benchmarks.executors.worker_variables = lambda *a: variables(*a) | {"TF_CPU_BFC_MEM_LIMIT_IN_MB": "64"}
 if __name__ == "__main__":
-    (outcome,) = run([small_trials(1)[0].model_copy(update={"patches": 16_384, "batch": 8})])
+    trial = next(t for t in small_trials(12) if (t.variant, t.phase) == ("vit", "train"))
+    (outcome,) = run([trial.model_copy(update={"patches": 2304})])
     print(outcome.status, outcome.reason, sep="|")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
