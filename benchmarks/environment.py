@@ -30,7 +30,7 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
     OpenBLAS gets one thread because its pool would exist before the fork; the backends' own pools start after it.
     TensorFlow keeps what it frees for the next step, on a CPU as it does on a GPU: otherwise a large step is timed at
     getting memory from the kernel, by up to twice its time here (docs/measurements.md), and no peak is told. Its
-    limit is the machine's memory, beyond which it says that there is no more instead of being killed.
+    limit is the machine's memory, beyond which it says that there is no more.
     """
     return {
         "KERAS_BACKEND": backend,
@@ -83,7 +83,9 @@ def synchroniser() -> Callable[[Any], object]:
     if backend == "torch":
         import torch
 
-        return lambda _: torch.cuda.synchronize() if torch.cuda.is_available() else None
+        if torch.cuda.is_available():
+            return lambda _: torch.cuda.synchronize()
+        return lambda _: torch.mps.synchronize() if torch.backends.mps.is_available() else None
     import tensorflow as tf
 
     return lambda _: tf.test.experimental.sync_devices()

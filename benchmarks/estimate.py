@@ -10,11 +10,11 @@ from benchmarks import stopwatch
 from benchmarks.trials import CoreStepTrial, ModelStepTrial, TrainTrial, Trial
 from models import cost
 
-MULTIPLY_ADDS_PER_SECOND = 3.5e10
+MULTIPLY_ADDS_PER_SECOND = 2.5e10
 TRAIN_PER_FORWARD = 3
 SECONDS_PER_BLOCK_AND_STEP = 0.006
 MOST_SECONDS = 10 * 86400.0
-START_SECONDS = {"train": 8.0, "core": 0.5, "model": 2.0}
+START_SECONDS = {"train": 8.0, "core": 0.6, "model": 2.5}
 TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
 
 
@@ -40,7 +40,7 @@ def _step_time_seconds(trial: CoreStepTrial | ModelStepTrial) -> float:
 
 
 def timeout_seconds(trial: Trial) -> float:
-    """After how long a trial that has given no result has hung: generous, for a machine may be slow or busy."""
+    """After how long without a sign a trial has hung: generous, for a machine may be slow or busy."""
     return min(600 + 20 * seconds(trial), MOST_SECONDS)
 
 

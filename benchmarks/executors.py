@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ def run_local(
 ) -> Iterator[tuple[Trial, TrainRecord | StepTimeRecord | Failure]]:
     """Runs the trials in order and yields each with its outcome. An interruption ends the running worker.
 
-    A worker that has given no result within `timeout_seconds` of its trial is ended too.
+    So is a worker that has neither given a result nor progress for its trial's `timeout_seconds`.
 
     On Linux a worker is forked from a process that has imported the libraries and computed nothing
     (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
@@ -68,18 +67,19 @@ def _run_one(
     timeout_seconds: float,
 ) -> TrainRecord | StepTimeRecord | Failure:
     kills = memory.kernel_kills()
+    log.unlink(missing_ok=True)
     answers, sender = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(trial, origin, log, sender), daemon=True)
     process.start()
     sender.close()
     patience_seconds = 0.0
     try:
-        outcome = _await(answers, time.monotonic() + timeout_seconds, lambda progress: on_progress(trial, progress))
+        outcome = _await(answers, timeout_seconds, lambda progress: on_progress(trial, progress))
         patience_seconds = END_SECONDS
     except TimeoutError:
-        outcome = Trouble("timeout", f"no result within {timeout_seconds:,.0f} s: its process was ended")
-    except EOFError:
-        process.join()
+        outcome = Trouble("timeout", f"no sign for {timeout_seconds:,.0f} s: its process was ended")
+    except (EOFError, OSError):  # it ended, perhaps in the middle of a message
+        process.join(END_SECONDS)
         outcome = _ending(process.exitcode or 0, memory.kernel_kills() > kills)
     finally:
         process.join(patience_seconds)
@@ -91,10 +91,10 @@ def _run_one(
 
 
 def _await(
-    answers: "Connection[None, Answer]", deadline: float, on_progress: Callable[[Progress], None]
+    answers: "Connection[None, Answer]", timeout_seconds: float, on_progress: Callable[[Progress], None]
 ) -> TrainRecord | StepTimeRecord | Trouble:
-    """The worker's result. Raises `TimeoutError` at the deadline and `EOFError` where it ended without one."""
-    while answers.poll(max(0.0, deadline - time.monotonic())):
+    """The worker's result. Raises `TimeoutError` without an answer in time, `EOFError` where it ended without one."""
+    while answers.poll(timeout_seconds):
         answer = answers.recv()
         if not isinstance(answer, Progress):
             return answer

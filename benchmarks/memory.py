@@ -10,10 +10,10 @@ import psutil
 
 from benchmarks.environment import on_accelerator, synchroniser
 from models import cost
-from models.config import AttentionConfig, FusedSelfAttentionConfig, ModelConfig
+from models.config import AttentionConfig, FusedSelfAttentionConfig, ModelConfig, SelfAttentionConfig
 
 VALUE_BYTES = {"float32": 4, "mixed_bfloat16": 2}
-OUT_OF_MEMORY = ("OOM when allocating", "RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
+OUT_OF_MEMORY = ("oom when allocating", "resource_exhausted", "out of memory", "allocate memory", "not enough memory")
 
 
 class TooLargeError(Exception):
@@ -23,14 +23,17 @@ class TooLargeError(Exception):
 def require(parts: list[cost.PartCost], batch: int, phase: cost.Phase, precision: str) -> None:
     """Raises `TooLargeError` where the closed form of what a step needs exceeds what is free."""
     needed, free = cost.needed_bytes(parts, batch, phase, VALUE_BYTES[precision]), free_bytes()
-    if needed > free:
+    if free is not None and needed > free:
         raise TooLargeError(f"needs about {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB free")
 
 
 def held_attention(attention: AttentionConfig, precision: str) -> AttentionConfig:
-    """The attention whose activations this backend holds: a fused one is computed unfused where there is no kernel."""
-    if isinstance(attention, FusedSelfAttentionConfig) and not fuses_attention(precision):
+    """The attention whose activations this backend holds: self-attention without dropout is fused or not, by kernel."""
+    fuses = fuses_attention(precision)
+    if isinstance(attention, FusedSelfAttentionConfig) and not fuses:
         return cost.unfused(attention)
+    if isinstance(attention, SelfAttentionConfig) and not attention.attention_dropout and fuses:
+        return FusedSelfAttentionConfig(heads=attention.heads, key_dim=attention.key_dim)
     return attention
 
 
@@ -43,23 +46,25 @@ def exhaustion(error: Exception) -> str | None:
     """The line of an error that says that there was no more memory, in any backend's words; None for other errors."""
     if isinstance(error, MemoryError):
         return str(error) or "no more memory"
-    return next((line.strip() for line in str(error).splitlines() if any(w in line for w in OUT_OF_MEMORY)), None)
+    return next(
+        (line.strip() for line in str(error).splitlines() if any(w in line.lower() for w in OUT_OF_MEMORY)), None
+    )
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Peaks of memory since `watch`, over what the process held then."""
+    """Peaks of memory of this process."""
 
     baseline_bytes: int
 
     @property
     def resident_bytes(self) -> int:
-        """Largest resident size over the baseline."""
+        """Largest resident size since `watch`, over the baseline (outside Linux since the start of the process)."""
         return max(0, _peak_resident_bytes() - self.baseline_bytes)
 
     @property
     def device_bytes(self) -> int | None:
-        """Most that the backend's own allocator has handed out at once, where it tells."""
+        """Most that the backend's own allocator has handed out at once since it started, where it tells."""
         return _device_peak_bytes()
 
 
@@ -104,23 +109,32 @@ def _device_peak_bytes() -> int | None:
         return None
 
 
-def free_bytes() -> int:
-    """What a trial can have: free memory of the accelerator where the backend tells, else of this machine."""
+def free_bytes() -> int | None:
+    """What a trial can have: free memory of the accelerator, or of this machine and container; None if nobody tells."""
     import keras
 
     backend = keras.backend.backend()
+    if not on_accelerator():
+        return int(min(psutil.virtual_memory().available, _container_free_bytes()))
     if backend == "jax":
         import jax
 
-        stats = jax.devices()[0].memory_stats()
-        if stats and "bytes_limit" in stats:
-            return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+        stats = jax.devices()[0].memory_stats() or {}
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
     if backend == "torch":
         import torch
 
-        if torch.cuda.is_available():
-            return torch.cuda.mem_get_info()[0]
-    return psutil.virtual_memory().available
+        return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
+    return None
+
+
+def _container_free_bytes() -> float:
+    """What a Linux container's limit leaves (cgroup version 2), or infinity without one."""
+    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    try:
+        return int(limit.read_text()) - int(used.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return float("inf")
 
 
 def fuses_attention(precision: str) -> bool:

@@ -211,7 +211,9 @@ def build_plan(
                 trials += _train_trials(name, models, training, dataset, overrides.seeds or profile.seeds, overrides)
             else:
                 scopes = _scopes(getattr(suite, profile_name), overrides.settings)
-                trials += _step_time_trials(name, suite, scopes, models, overrides)
+                step_times = _step_time_trials(name, suite, scopes, models, overrides)
+                _scopes_used(overrides.settings, step_times)
+                trials += step_times
         except ValidationError as error:
             raise InputError(explain(error)) from None
     return Plan(profile_name, {name: suite.question for name, suite in chosen.items()}, tuple(trials))
@@ -289,6 +291,14 @@ def _scopes(scopes: Scopes, given: Mapping[str, str]) -> Scopes:
         scope, name = setting.split(".")
         tables[scope][name] = given[setting].split(",") if name == "patches" else given[setting]
     return Scopes.model_validate(tables)
+
+
+def _scopes_used(given: Mapping[str, str], trials: Iterable[Trial]) -> None:
+    """Sizes of a scope that none of the chosen variants is measured in would be a silent no-op: an error instead."""
+    measured = {trial.scope for trial in trials if isinstance(trial, (CoreStepTrial, ModelStepTrial))}
+    for setting in given.keys() & set(SIZE_SETTINGS):
+        if setting.split(".")[0] not in measured:
+            raise InputError(f"{setting} changes nothing: none of the chosen variants is measured in that scope")
 
 
 def _step_time_trials(

@@ -41,12 +41,13 @@ class Eta:
     def start(self, trial: Trial) -> None:
         self.current, self.current_share, self._started = trial, 0.0, self.clock()
 
-    def finish(self, trial: Trial) -> float:
-        """Seconds that the trial took."""
+    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> float:
+        """Seconds that the trial took; one without a result tells nothing about the pace."""
         seconds = self.clock() - self._started
         self.remaining_estimate -= estimate.seconds(trial)
-        self.finished_estimate += estimate.seconds(trial)
-        self.finished_seconds += seconds
+        if not isinstance(outcome, Failure):
+            self.finished_estimate += estimate.seconds(trial)
+            self.finished_seconds += seconds
         self.current = None
         return seconds
 
@@ -91,7 +92,7 @@ class PlainDisplay:
 
     def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
         self.done += 1
-        seconds = self.eta.finish(trial)
+        seconds = self.eta.finish(trial, outcome)
         self._say(trial, f"{outcome_words(outcome)}, in {estimate.words(seconds)}")
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class LiveDisplay:
 
     def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
         self.done += 1
-        self.eta.finish(trial)
+        self.eta.finish(trial, outcome)
         if isinstance(outcome, (TrainRecord, Failure)):
             self.console.print(f"{trial.label}: {outcome_words(outcome)}", highlight=False, markup=False)
         self._update("")

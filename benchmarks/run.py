@@ -68,7 +68,7 @@ def command(
     timeout: Annotated[
         float | None,
         typer.Option(
-            help="Seconds after which a trial without a result is ended; else 10 minutes and 20 times its estimate.",
+            help="Seconds without a sign after which a trial is ended; else 10 minutes and 20 times its estimate.",
             min=1,
             max=estimate.MOST_SECONDS,
         ),

@@ -96,7 +96,8 @@ def _model(trial: ModelStepTrial) -> Case:
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
         jit_compile=jit_setting(),
     )
-    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
+    if trial.phase == "train":
+        model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
     steps: dict[str, Callable[[], Any]] = {
         "infer": lambda: model.predict_on_batch(images),
         "train": lambda: model.train_on_batch(images, labels),

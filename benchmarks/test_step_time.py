@@ -15,7 +15,7 @@ from benchmarks.plan import Overrides, build_plan
 from benchmarks.stopwatch import WARMUP_STEPS
 from benchmarks.trials import CoreStepTrial, ModelStepTrial
 
-SIZES = {"core": (64, 1296), "model": (64, 324)}
+SIZES = {"core": (64, 1296), "model": (64, 400)}
 
 
 def cases() -> list[CoreStepTrial | ModelStepTrial]:

@@ -18,7 +18,7 @@ from results.records import StepTimeRecord, TrainRecord
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a trial gave no result: "skipped", "oom" or "failed", and the reason in one line."""
+    """Why a trial gave no result: the status of its `Failure`, and the reason in one line."""
 
     status: str
     reason: str

@@ -9,7 +9,7 @@ import typer
 
 from results.store import StoreError
 
-HELP = """Builds RUN/report.html and RUN/tables/*.csv from RUN/records/*.json alone. Takes about 3 seconds; no Keras.
+HELP = """Builds RUN/report.html and RUN/tables/*.csv from RUN/records/*.json alone. Takes about 10 seconds; no Keras.
 
 \b
 Examples:

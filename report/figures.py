@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Annotation
 
 from report import words
-from report.findings import BASE, Curve, Findings, Training, name
+from report.findings import BASE, Crossover, Curve, Findings, Training, name
 from results.stats import Interval
 
 INK = "#010203"
@@ -192,22 +192,29 @@ def _growth(findings: Findings) -> Figure | None:
             rate = last.step_seconds.estimate / predicted.at(last.patches)
             ax.plot(curve.sizes, [predicted.at(n) * rate * 1e3 for n in curve.sizes], **THIN, color=color)
 
-    def cross(ax: Axes, panel: tuple[str, str]) -> None:
+    def finish(ax: Axes, panel: tuple[str, str]) -> None:
         for crossover in findings.crossovers:
-            patches = crossover.patches
-            inside = patches.estimate > 0 and np.isfinite(patches.estimate)
-            if (crossover.ours.scope, crossover.ours.phase) == panel and crossover.base.variant == BASE and inside:
-                ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
-                words_ = f"{name(crossover.ours)} is the shorter\nfrom N = {patches.estimate:,.0f} on"
-                ax.annotate(
-                    words_, (patches.estimate, 1), (3, -3), xycoords=("data", "axes fraction"),
-                    textcoords="offset points", va="top", fontsize=8,
-                )  # fmt: skip
-                if patches.low is not None and patches.high is not None:
-                    low, high = max(patches.low, ax.get_xlim()[0]), min(patches.high, ax.get_xlim()[1])
-                    ax.axvspan(low, high, color=INK, alpha=0.08, linewidth=0)
+            if (crossover.ours.scope, crossover.ours.phase) == panel and crossover.base.variant == BASE:
+                _mark_crossover(ax, crossover)
 
-    return _panels("growth", "Step time against the number of patches", "step time (ms)", findings.curves, paint, cross)
+    return _panels(
+        "growth", "Step time against the number of patches", "step time (ms)", findings.curves, paint, finish
+    )
+
+
+def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
+    """A dotted line where the two curves cross, if they do within the sizes, and a shade for its interval."""
+    patches = crossover.patches
+    if not 0 < patches.estimate < np.inf:
+        return
+    ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
+    said = f"{name(crossover.ours)} is the shorter\nfrom N = {patches.estimate:,.0f} on"
+    corner = (patches.estimate, 0.0)
+    places = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    ax.annotate(said, corner, (3, 3), **places, va="bottom", fontsize=8)
+    if patches.low is not None and patches.high is not None:
+        smallest, largest = ax.get_xlim()
+        ax.axvspan(max(patches.low, smallest), min(patches.high, largest), color=INK, alpha=0.08, linewidth=0)
 
 
 def _memory(findings: Findings) -> Figure | None:
@@ -295,6 +302,7 @@ def _line(ax: Axes, curve: Curve, value: Callable[[float], float], law: str, col
 def _spread_labels(ax: Axes) -> None:
     """Puts the formulas at the heights of their lines, pushed apart where they would overlap."""
     laws = [text for text in ax.texts if isinstance(text, Annotation) and text.xyann[0] == LAW_X]
+    ax.get_ylim()  # settles the limits, which the heights depend on
     axes_height = ax.transData + ax.transAxes.inverted()
     taken = -1.0
     for text in sorted(laws, key=lambda text: text.xy[1]):

@@ -125,9 +125,11 @@ class Crossover:
     ours: Curve
     base: Curve
     patches: Interval
-    ratio: float
-    """Base's step over ours at the largest size that both have, `largest`."""
+    smallest: int
     largest: int
+    """The smallest and the largest size that both have."""
+    ratio: float
+    """Base's step over ours at the largest."""
 
 
 @dataclass(frozen=True)
@@ -339,9 +341,11 @@ def _memory_growth(points: tuple[StepTime, ...]) -> Growth | None:
 
 
 def _multiply_adds(points: tuple[StepTime, ...]) -> Law | None:
-    if len(points) < 3:
+    """Their exact law, or None with too few sizes and for records that follow none."""
+    try:
+        return stats.exact_growth({point.patches: point.multiply_adds for point in points})
+    except ValueError:
         return None
-    return stats.exact_growth({point.patches: point.multiply_adds for point in points})
 
 
 def _over_processes(values: Sequence[float]) -> Interval:
@@ -362,9 +366,10 @@ def _crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
             )
             patches = stats.crossover(ours_seconds, base_seconds)
             if patches is not None:
-                largest = max(ours_seconds.keys() & base_seconds.keys())
+                shared = ours_seconds.keys() & base_seconds.keys()
+                smallest, largest = min(shared), max(shared)
                 ratio = float(np.median(base_seconds[largest]) / np.median(ours_seconds[largest]))
-                found.append(Crossover(ours, base, patches, ratio, largest))
+                found.append(Crossover(ours, base, patches, smallest, largest, ratio))
     return tuple(found)
 
 
@@ -432,46 +437,54 @@ def _cost_answers(comparisons: Iterable[Comparison]) -> Iterable[Answer]:
         )
 
 
+PUBLISHED = ("eanet", BASE)
 SCOPES = {"core": "The attention alone", "model": "The whole model"}
 PHASES = {"train": "one training step", "infer": "one inference"}
 
 
 def _growth_answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Iterable[Answer]:
-    """How the training step grows, in each scope, and from where on it pays; then its memory."""
+    """How the training step grows in each scope and from where on external attention pays; then memory.
+
+    Of time the tutorial's two variants are told, where they are there; the page's tables hold all.
+    """
     for scope, what in SCOPES.items():
         chosen = [curve for curve in curves if (curve.scope, curve.phase) == (scope, "train")]
-        if not chosen:
+        told = [curve for curve in chosen if curve.variant in PUBLISHED] or chosen
+        if not told:
             continue
-        fitted = [f"{name(curve)}'s {_law_words(curve, curve.growth)}" for curve in chosen if curve.growth]
-        yield Answer(
-            f"{what}, one training step: the time of {'; of '.join(fitted)} (n = {_fewest(chosen)} "
-            f"{'process' if _fewest(chosen) == 1 else 'processes'} a size)."
-            if fitted
-            else f"{what}, one training step: no law of growth is claimed, for {_too_few(chosen)}.",
-            "growth",
-        )
-        payoffs = [_payoff(c) for c in crossovers if (c.ours.scope, c.ours.phase) == (scope, "train")]
-        if payoffs:
-            yield Answer(f"{what}, one training step: {'; '.join(payoffs)}.", "growth")
-    remembered = [curve for curve in curves if (curve.scope, curve.phase) == ("core", "train") and curve.memory]
+        laws = [f"{name(curve)}'s {_measured(curve, curve.growth)}" for curve in told if _claimable(curve.growth)]
+        n = min(curve.processes for curve in told)
+        growth = f"{', and '.join(laws)}; n = {n} processes a size" if laws else _unclaimed(told[0])
+        payoffs = [_payoff(c) for c in crossovers if c.ours in told and c.base in told]
+        yield Answer(f"{what}, time of one training step: {'. '.join([growth, *payoffs])}.", "growth")
+    remembered = [c for c in curves if (c.scope, c.phase) == ("core", "train") and _claimable(c.memory)]
     if remembered:
-        parts = [f"{name(curve)}'s {_law_words(curve, curve.memory)}" for curve in remembered]
-        yield Answer(f"The attention alone, peak memory of one training step: that of {'; of '.join(parts)}.", "memory")
+        parts = [f"{name(curve)}'s is {_remembered(curve)}" for curve in remembered]
+        yield Answer(f"The attention alone, peak memory of one training step: {', '.join(parts)}.", "memory")
 
 
-def _fewest(curves: Iterable[Curve]) -> int:
-    return min(curve.processes for curve in curves)
+def _claimable(growth: Growth | None) -> bool:
+    """Whether anything is claimed of a growth: enough sizes, and enough processes at each."""
+    return growth is not None and growth.quadratic_share.low is not None
 
 
-def _too_few(curves: Iterable[Curve]) -> str:
-    most = max(len(curve.points) for curve in curves)
-    return f"{most} {'size was' if most == 1 else 'sizes were'} measured and a fit needs {stats.FEWEST_SIZES}"
+def _unclaimed(curve: Curve) -> str:
+    """Why nothing is claimed of a curve's growth."""
+    sizes, n = len(curve.points), curve.processes
+    if sizes < stats.FEWEST_SIZES:
+        measured = f"{sizes} {'size was' if sizes == 1 else 'sizes were'} measured"
+        return f"no law of growth is claimed, for {measured} and a fit needs {stats.FEWEST_SIZES}"
+    if n < stats.FEWEST_PROCESSES:
+        return (
+            f"no law of growth is claimed, for n = {n} and an interval needs {stats.FEWEST_PROCESSES} processes a size"
+        )
+    return "no law of growth is claimed, for some process told no peak"
 
 
-def _law_words(curve: Curve, growth: Growth | None) -> str:
+def _measured(curve: Curve, growth: Growth | None) -> str:
     """The law's name, and its exponent and quadratic share: a slope alone understates a mixed law."""
-    if growth is None:
-        return f"law is unknown, for {_too_few([curve])}"
+    if growth is None or not _claimable(growth):
+        return _unclaimed(curve)
     largest = curve.sizes[-1]
     return (
         f"is {growth.law.name} in the number of patches N (exponent {words.plain(growth.exponent)} from N = "
@@ -480,22 +493,37 @@ def _law_words(curve: Curve, growth: Growth | None) -> str:
     )
 
 
+def _remembered(curve: Curve) -> str:
+    """The law of a curve's memory, and what it comes to at the largest size."""
+    last = curve.points[-1]
+    assert curve.memory is not None
+    assert last.memory_bytes is not None
+    peak = words.mebibytes(last.memory_bytes.estimate)
+    return f"{curve.memory.law.name} ({peak} MiB at N = {last.patches:,}, batch {last.batch})"
+
+
 def _payoff(crossover: Crossover) -> str:
-    ours, base = name(crossover.ours), name(crossover.base)
-    smallest = max(crossover.ours.sizes[0], crossover.base.sizes[0])
-    ratio = f"{crossover.ratio:.1f} times as long as {ours}'s at N = {crossover.largest:,}"
-    if crossover.patches.estimate == 0:
-        return f"{ours}'s is the shorter one at every measured size, from N = {smallest:,} on; {base}'s takes {ratio}"
-    if math.isinf(crossover.patches.estimate):
-        return f"{ours}'s is not shorter than {base}'s up to N = {crossover.largest:,}: none of the sizes pays"
-    crossing = words.crossing(crossover.patches, smallest, crossover.largest)
-    return f"{ours}'s is shorter than {base}'s from N = {crossing} on; {base}'s takes {ratio}"
+    """From where on the step of external attention is the shorter one, and by how much at the largest size."""
+    ours, base, patches = name(crossover.ours), name(crossover.base), crossover.patches
+    crossing = words.crossing(patches, crossover.smallest, crossover.largest)
+    if math.isinf(patches.estimate):
+        return f"{ours}'s is not the shorter one at N = {crossover.largest:,}; the crossing lies {crossing}"
+    since = f"from N = {crossing} on"
+    if patches.estimate == 0 and not patches.high:
+        since = f"at every measured size, from N = {crossover.smallest:,} on"
+    return (
+        f"{ours}'s is the shorter one {since}; at N = {crossover.largest:,} {base}'s takes "
+        f"{crossover.ratio:.1f} times as long"
+    )
 
 
+GROWS = {"linear": "no faster than linearly in N", "quadratic": "as N²"}
 CLAIMED = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
 CLAIMED_MEMORY = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
-"""Kind of attention -> how its cost is said to grow. Sources: the tutorial's O(d S N) against O(d N^2), and for the
-memory of a fused kernel Dao et al. 2022, arXiv:2205.14135."""
+"""Kind of attention -> how its cost is said to grow; O(N) is a bound from above.
+
+Sources: the tutorial's O(d S N) against O(d N^2), and for the memory of a fused kernel Dao et al. 2022, arXiv:2205.14135.
+"""
 
 
 def _verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
@@ -506,14 +534,25 @@ def _verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
                 continue
             growth = curve.growth if what == "time" else curve.memory
             law = claimed[_kind(curve)]
+            n = f", n = {curve.processes}" if _claimable(growth) else ""
+            remark = "" if what == "time" or _fused(curve) else "; no fused kernel ran: this backend has none here"
             yield Verdict(
-                f"{SCOPES[curve.scope]}, {PHASES[curve.phase]}: the {what} of {name(curve)} is {law} in N",
+                f"{SCOPES[curve.scope]}, {PHASES[curve.phase]}: the {what} of {name(curve)} grows {GROWS[law]}",
                 _growth_verdict(growth, law),
-                f"It {_law_words(curve, growth)}, n = {curve.processes}" if growth else _too_few([curve]),
+                _measured(curve, growth) + n + remark,
             )
 
 
 def _growth_verdict(growth: Growth | None, law: str) -> str:
-    if growth is None or growth.exponent.low is None:
+    if growth is None or not _claimable(growth):
         return "not shown"
     return "holds" if growth.law.name == law else "does not hold"
+
+
+def _fused(curve: Curve) -> bool:
+    """Whether the curve's attention ran in a fused kernel, if it can: not on TensorFlow, nor on JAX in float32."""
+    conditions = dict(curve.conditions)
+    unfused = conditions.get("backend") == "tensorflow" or (
+        conditions.get("backend") == "jax" and conditions.get("precision") == "float32"
+    )
+    return _kind(curve) != "fused_self" or not unfused

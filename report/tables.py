@@ -32,7 +32,7 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
             "step_seconds_low": point.step_seconds.low,
             "step_seconds_high": point.step_seconds.high,
             "macs": point.multiply_adds,
-            "peak_memory_bytes": round(point.resident_bytes.estimate) if point.resident_bytes else 0,
+            "peak_memory_bytes": round(point.resident_bytes.estimate) if point.resident_bytes else None,
             "status": "done",
         }
         for curve in findings.curves

@@ -108,7 +108,7 @@ class Growth:
 
 
 FEWEST_SIZES = 6
-"""Fewer give no fit: the AICc of a law of three coefficients and a spread needs one value more than these."""
+"""Fewer give no fit: the AICc of a law with four parameters (three coefficients, a spread) needs two values more."""
 FEWEST_PROCESSES = 3
 RESAMPLES = 300
 DEGREES_OF_FREEDOM = 4
@@ -222,8 +222,10 @@ def crossover(
 def exact_growth(values: Mapping[int, int]) -> Law:
     """The polynomial of degree 2 at most that whole numbers follow exactly, from three sizes on.
 
-    Raises `ValueError` where they follow none.
+    Raises `ValueError` where they follow none or are fewer than three.
     """
+    if len(values) < 3:
+        raise ValueError("a polynomial of degree 2 needs three values")
     (x0, y0), (x1, y1), (x2, y2), *rest = ((Fraction(x), Fraction(y)) for x, y in sorted(values.items()))
     first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
     quadratic = (second - first) / (x2 - x0)
