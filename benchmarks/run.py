@@ -37,6 +37,7 @@ Examples:
   python -m benchmarks.run --all
   python -m benchmarks.run --all --dry-run
   python -m benchmarks.run --suite accuracy --seeds 10
+  python -m benchmarks.run --suite scaling --set core.patches=256,512,1024,2048,4096,8192 --set core.batch=1
   python -m benchmarks.run --suite accuracy --profile tutorial --data-dir ~/cifar --epochs 2 --set patch_size=4
 """
 

@@ -522,7 +522,7 @@ CLAIMED = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
 CLAIMED_MEMORY = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
 """Kind of attention -> how its cost is said to grow; O(N) is a bound from above.
 
-Sources: the tutorial's O(d S N) against O(d N^2), and for the memory of a fused kernel Dao et al. 2022, arXiv:2205.14135.
+Sources: the tutorial for O(d S N) against O(d N^2); Dao et al. 2022, arXiv:2205.14135, for a fused kernel's memory.
 """
 
 

@@ -189,6 +189,15 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         ("--all --set patch_size=3", "patch_size 3 does not divide image_size 8; allowed: 1, 2, 4, 8"),
         ("--all --set heads=3", "heads 3 does not divide embedding_dim 64"),
         ("--all --set batch_size=0", "batch_size = '0': should be greater than or equal to 1"),
+        ("--suite scaling --set core.batch=0", "core.batch = '0': should be greater than or equal to 1"),
+        ("--suite scaling --set model.patches=64,120", "patches = 120 of the model scope is not a square number; near"),
+        (
+            "--suite scaling --variant vit-fused --set model.patches=9",
+            "model.patches changes nothing: none of the chosen",
+        ),
+        ("--suite accuracy --set core.patches=64", "core.patches changes nothing: none of the chosen suites measures"),
+        ("--suite accuracy --variant vit-fused", "suite 'accuracy' has none of the variants vit-fused; it has: eanet"),
+        ("--all --timeout 0", "--timeout"),
         ("--all --dry-run --data-dir /tmp", "digits come with scikit-learn and take no --data-dir"),
         ("--all --data-dir /tmp", "digits come with scikit-learn and take no --data-dir"),
         ("--all --profile tutorial", "cifar100 is not part of this project: give its folder with --data-dir DIR"),
@@ -226,7 +235,9 @@ def test_help_has_examples_and_every_option(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--help"])
     assert main() == 0
     said = capsys.readouterr().out
-    options = "all suite profile list dry-run dataset data-dir epochs seeds variant set backend precision out fresh"
+    options = (
+        "all suite profile list dry-run dataset data-dir epochs seeds variant set backend precision timeout out fresh"
+    )
     assert all(f"--{option}" in said for option in options.split())
     assert "Examples:" in said
 
