@@ -26,7 +26,7 @@ class Device:
 
 
 def test_compilation_and_warm_up_are_kept_apart_from_the_samples():
-    device = Device([7.0, 3.0, 3.0, 3.0, *[0.5] * 11])
+    device = Device([7.0, *[3.0] * WARMUP_STEPS, *[0.5] * 11])
     timing = measure(device.step, device.wait, steps=11, seconds=0.0, clock=device.clock)
     assert round(timing.compile_seconds, 6) == 7.001
     assert [round(s, 6) for s in timing.warmup_seconds] == [3.001] * WARMUP_STEPS
