@@ -89,7 +89,7 @@ def sized(variant, scope, phase, patches):
 @pytest.mark.parametrize("variant", ["eanet", "vit", "vit-fused"])
 def test_closed_form_activations_are_within_a_factor_of_2_of_the_measured_peak(variant, phase):
     """At three sizes of the attention and one of the model, each in a process of its own, as a run measures it."""
-    trials = [sized(variant, "core", phase, patches) for patches in (256, 1024, 2304)]
+    trials = [sized(variant, "core", phase, patches) for patches in (256, 576, 1024)]
     if variant != "vit-fused":
         trials.append(sized(variant, "model", phase, 1024))
     outcomes = run_local(trials, "tensorflow", ORIGIN, lambda _: None, lambda *_: None, lambda _: 120.0)
