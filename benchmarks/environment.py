@@ -53,6 +53,10 @@ def on_accelerator() -> bool:
     """Whether Keras computes on anything but the processor."""
     import keras
 
+    if keras.backend.backend() == "torch":  # for which Keras lists no devices
+        import torch
+
+        return torch.cuda.is_available() or torch.backends.mps.is_available()
     return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
