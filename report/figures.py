@@ -210,7 +210,7 @@ def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
     ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
     said = f"{name(crossover.ours)} is the shorter\nfrom N = {patches.estimate:,.0f} on"
     corner = (patches.estimate, 0.0)
-    places = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    places: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     ax.annotate(said, corner, (3, 3), **places, va="bottom", fontsize=8)
     if patches.low is not None and patches.high is not None:
         smallest, largest = ax.get_xlim()
