@@ -29,7 +29,7 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
 
     OpenBLAS gets one thread because its pool would exist before the fork; the backends' own pools start after it.
     TensorFlow keeps what it frees for the next step, on a CPU as it does on a GPU: otherwise a large step is timed at
-    getting memory from the kernel, by up to twice its time here (docs/measurements.md), and no peak is told. Its
+    getting memory from the kernel, by up to 1.6 times its time here (docs/measurements.md), and no peak is told. Its
     limit is the machine's memory, beyond which it says that there is no more.
     """
     return {

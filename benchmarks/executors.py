@@ -78,7 +78,7 @@ def _run_one(
         patience_seconds = END_SECONDS
     except TimeoutError:
         outcome = Trouble("timeout", f"no sign for {timeout_seconds:,.0f} s: its process was ended")
-    except (EOFError, OSError):  # it ended, perhaps in the middle of a message
+    except EOFError:
         process.join(END_SECONDS)
         outcome = _ending(process.exitcode or 0, memory.kernel_kills() > kills)
     finally:
@@ -95,7 +95,10 @@ def _await(
 ) -> TrainRecord | StepTimeRecord | Trouble:
     """The worker's result. Raises `TimeoutError` without an answer in time, `EOFError` where it ended without one."""
     while answers.poll(timeout_seconds):
-        answer = answers.recv()
+        try:
+            answer = answers.recv()
+        except OSError as error:  # it ended in the middle of a message
+            raise EOFError from error
         if not isinstance(answer, Progress):
             return answer
         on_progress(answer)
