@@ -13,6 +13,7 @@ from benchmarks import memory
 from benchmarks.environment import Origin, available_threads, worker_variables
 from benchmarks.trials import Progress, Trial
 from benchmarks.worker import Answer, Trouble, work
+from results import store
 from results.records import Failure, StepTimeRecord, TrainRecord
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ def run_local(
     trials: Iterable[Trial],
     backend: str,
     origin: Origin,
+    folder: Path,
     on_start: Callable[[Trial], None],
     on_progress: Callable[[Trial, Progress], None],
     timeout_seconds: Callable[[Trial], float],
 ) -> Iterator[tuple[Trial, TrainRecord | StepTimeRecord | Failure]]:
     """Runs the trials in order and yields each with its outcome. An interruption ends the running worker.
 
-    So is a worker that has neither given a result nor progress for its trial's `timeout_seconds`.
+    So is a worker that has neither given a result nor progress for its trial's `timeout_seconds`. Trainings keep their
+    checkpoints in the run's `folder`, and go on from those that they find there.
 
     On Linux a worker is forked from a process that has imported the libraries and computed nothing
     (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
@@ -44,10 +47,8 @@ def run_local(
     with tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs:
         for trial in trials:
             on_start(trial)
-            yield (
-                trial,
-                _run_one(context, trial, origin, Path(logs) / "worker.log", on_progress, timeout_seconds(trial)),
-            )
+            files = (store.checkpoint(folder, trial.trial_id), Path(logs) / "worker.log")
+            yield trial, _run_one(context, trial, origin, files, on_progress, timeout_seconds(trial))
 
 
 def _context(backend: str) -> "ForkServerContext | SpawnContext":
@@ -62,14 +63,15 @@ def _run_one(
     context: "ForkServerContext | SpawnContext",
     trial: Trial,
     origin: Origin,
-    log: Path,
+    files: tuple[Path, Path],
     on_progress: Callable[[Trial, Progress], None],
     timeout_seconds: float,
 ) -> TrainRecord | StepTimeRecord | Failure:
+    checkpoint, log = files
     kills = memory.kernel_kills()
     log.unlink(missing_ok=True)
     answers, sender = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(trial, origin, log, sender), daemon=True)
+    process = context.Process(target=work, args=(trial, origin, checkpoint, log, sender), daemon=True)
     process.start()
     sender.close()
     patience_seconds = 0.0

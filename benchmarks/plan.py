@@ -1,6 +1,7 @@
 """Suites and a profile -> the trials of a run, in order. Reads TOML, validates, imports no Keras."""
 
 import difflib
+import itertools
 import math
 import random
 import tomllib
@@ -27,6 +28,7 @@ from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settin
 HERE = Path(__file__).parent
 T = TypeVar("T")
 FROM_THE_DATA = {"image_size", "channels", "classes"}
+Grid = dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
 SIZE_SETTINGS = [f"{scope}.{name}" for scope in ("core", "model") for name in ("patches", "batch", "processes")]
 """What `--set` may change of the sizes that step times are measured at; several patches with commas between them."""
 
@@ -76,9 +78,22 @@ class _Suite(Settings):
 
 
 class TrainSuite(_Suite):
-    """A question that is answered by training every variant with every seed."""
+    """A question that is answered by training every variant with every seed, in every combination of `grid`.
+
+    `grid` maps a setting to its values. `quick` is what the profile of that name does instead.
+    """
 
     kind: Literal["train"]
+    grid: Grid = {}
+    quick: "Reduced | None" = None
+
+
+class Reduced(Settings):
+    """A suite of trainings made small enough for a few minutes."""
+
+    seeds: Count
+    epochs: Count
+    grid: Grid
 
 
 class StepTimeSuite(_Suite):
@@ -110,11 +125,21 @@ class Overrides:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One combination of a grid's settings: each variant's model under it, and the training that they share."""
+
+    settings: dict[str, Any]
+    models: dict[str, ModelConfig]
+    training: TrainConfig
+
+
+@dataclass(frozen=True)
 class Plan:
     """The trials of a run, suite by suite."""
 
     profile: str
     questions: dict[str, str]
+    grids: dict[str, tuple[str, ...]]
     trials: tuple[Trial, ...]
 
     def of(self, suite: str) -> list[Trial]:
@@ -193,30 +218,59 @@ def build_plan(
     dataset = overrides.dataset or profile.dataset
     for name in profile.settings:
         one_of("setting", name, settings_allowed())
-    settings = profile.settings | _given(overrides, chosen.values(), dataset)
+    given = _given(overrides, chosen.values(), dataset)
+
+    def models(variants: Iterable[str], settings: Mapping[str, Any]) -> dict[str, ModelConfig]:
+        return {variant: _model(variant, shape(dataset), settings) for variant in variants}
 
     trials: list[Trial] = []
+    grids: dict[str, tuple[str, ...]] = {}
     for name, suite in chosen.items():
-        variants = [v for v in suite.variants if not overrides.variants or v in overrides.variants]
-        if not variants:
-            raise InputError(
-                f"suite {name!r} has none of the variants {', '.join(overrides.variants)}; "
-                f"it has: {', '.join(suite.variants)}"
-            )
+        variants = _variants(name, suite, overrides)
         try:
-            models = {variant: _model(variant, shape(dataset), settings) for variant in variants}
-            _all_used(overrides.settings, models)
-            training = TrainConfig.model_validate({k: v for k, v in settings.items() if k in TrainConfig.model_fields})
+            _all_used(overrides.settings, models(variants, profile.settings | given))
             if isinstance(suite, TrainSuite):
-                trials += _train_trials(name, models, training, dataset, overrides.seeds or profile.seeds, overrides)
+                reduced = suite.quick if profile_name == "quick" else None
+                grid = {k: v for k, v in (reduced or suite).grid.items() if k not in given}
+                settings = profile.settings | ({"epochs": reduced.epochs} if reduced else {}) | given
+                cells = [
+                    Cell(cell, models(variants, settings | cell), _training(settings | cell)) for cell in _cells(grid)
+                ]
+                seeds = overrides.seeds or (reduced or profile).seeds
+                grids[name] = tuple(grid)
+                trials += _train_trials(name, cells, dataset, seeds, overrides)
             else:
                 scopes = _scopes(getattr(suite, profile_name), overrides.settings)
-                step_times = _step_time_trials(name, suite, scopes, models, overrides)
+                step_times = _step_time_trials(
+                    name, suite, scopes, models(variants, profile.settings | given), overrides
+                )
                 _scopes_used(overrides.settings, step_times)
                 trials += step_times
         except ValidationError as error:
             raise InputError(explain(error)) from None
-    return Plan(profile_name, {name: suite.question for name, suite in chosen.items()}, tuple(trials))
+    return Plan(profile_name, {name: suite.question for name, suite in chosen.items()}, grids, tuple(trials))
+
+
+def _variants(name: str, suite: Suite, overrides: Overrides) -> list[str]:
+    """Those of the suite's variants that were asked for; all of them, where none was."""
+    variants = [v for v in suite.variants if not overrides.variants or v in overrides.variants]
+    if not variants:
+        raise InputError(
+            f"suite {name!r} has none of the variants {', '.join(overrides.variants)}; "
+            f"it has: {', '.join(suite.variants)}"
+        )
+    return variants
+
+
+def _cells(grid: Grid) -> list[dict[str, Any]]:
+    """Every combination of the grid's values, the last name varying fastest; of no grid, one with nothing in it."""
+    for name in grid:
+        one_of("setting", name, set(settings_allowed()) - set(SIZE_SETTINGS))
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _training(settings: Mapping[str, Any]) -> TrainConfig:
+    return TrainConfig.model_validate({k: v for k, v in settings.items() if k in TrainConfig.model_fields})
 
 
 def _model(variant: str, shape: DatasetShape, settings: Mapping[str, Any]) -> ModelConfig:
@@ -264,8 +318,8 @@ def _all_used(given: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> No
 
 
 def _train_trials(
-    suite: str, models: Mapping[str, ModelConfig], training: TrainConfig, dataset: str, seeds: int, overrides: Overrides
-) -> list[Trial]:
+    suite: str, cells: Iterable[Cell], dataset: str, seeds: int, overrides: Overrides
+) -> list[TrainTrial]:
     """Seed by seed, the variants of one seed next to each other, so that a stopped run has whole pairs."""
     return [
         TrainTrial(
@@ -276,11 +330,13 @@ def _train_trials(
             seed=seed,
             dataset=dataset,
             data_dir=overrides.data_dir,
+            grid=cell.settings,
             model=model,
-            training=training,
+            training=cell.training,
         )
         for seed in range(seeds)
-        for variant, model in models.items()
+        for cell in cells
+        for variant, model in cell.models.items()
     ]
 
 

@@ -228,7 +228,11 @@ def _run(
                 f"set aside as *.broken and to be run again: {', '.join(before.broken)}", style="yellow", soft_wrap=True
             )
         questions = {
-            name: PlannedSuite(question=question, trial_ids=tuple(trial.trial_id for trial in plan.of(name)))
+            name: PlannedSuite(
+                question=question,
+                grid=plan.grids.get(name, ()),
+                trial_ids=tuple(trial.trial_id for trial in plan.of(name)),
+            )
             for name, question in plan.questions.items()
         }
         store.write_plan(folder, RunPlan(profile=plan.profile, command=origin.command, suites=questions), before.plan)
@@ -279,7 +283,9 @@ def _run_trials(
         return timeout or estimate.timeout_seconds(trial)
 
     try:
-        for trial, outcome in run_local(remaining, backend, origin, shown.start, shown.progress, timeout_seconds):
+        for trial, outcome in run_local(
+            remaining, backend, origin, folder, shown.start, shown.progress, timeout_seconds
+        ):
             store.write(folder, outcome)
             shown.finish(trial, outcome)
             failed += isinstance(outcome, Failure) and outcome.status != "skipped"

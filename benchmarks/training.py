@@ -5,12 +5,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from benchmarks import datasets, memory
+from benchmarks import checkpoints, datasets, memory
+from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe
 from benchmarks.trials import Progress, TrainConfig, TrainTrial
 from models import cost
@@ -50,6 +52,18 @@ class Batches(keras.utils.PyDataset):
         return self.images[chosen], self.labels[chosen]
 
 
+def reseed(model: keras.Model, seed: int, epoch: int) -> None:
+    """Starts the random layers anew, each from (seed, epoch, its place in the model).
+
+    Keras does not save where they are: so a training that goes on from a checkpoint draws what it would have drawn.
+    The variants of a seed have the same random layers before their first block, and so the same augmented images.
+    """
+    states = [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+    for place, state in enumerate(states, start=1):  # SeedSequence takes (seed, epoch, 0) for (seed, epoch)
+        drawn = int(np.random.SeedSequence([seed, epoch, place]).generate_state(1)[0])
+        state.assign([drawn >> 1, 0])
+
+
 def fit_in_order(
     model: keras.Model,
     batches: Batches,
@@ -57,22 +71,28 @@ def fit_in_order(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> None:
-    """`model.fit` that takes exactly the batches of each epoch, in their order.
+    """`model.fit` that takes exactly the batches of each epoch, in their order, and draws what is (seed, epoch)'s.
 
     Left alone, Keras shuffles the batches of a PyDataset once more, and counts an epoch of its own before the first.
     """
-    starts = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start(epoch))
+
+    def start(epoch: int, logs: dict[str, Any] | None) -> None:
+        batches.start(epoch)
+        reseed(model, batches.seed, epoch)
+
+    starts = keras.callbacks.LambdaCallback(on_epoch_begin=start)
     model.fit(batches, epochs=epochs, shuffle=False, callbacks=[starts, *callbacks], verbose=0, **options)
 
 
 class History(keras.callbacks.Callback):
-    """Keeps an `Epoch` per epoch, its training time taken apart from the validation, and reports progress."""
+    """Adds each epoch to those passed, its training time taken apart from the validation, and hands them on."""
 
-    def __init__(self, steps: int, report: Callable[[Progress], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, steps: int, passed: Passed, on_epoch: Callable[[Passed], None], clock: Callable[[], float]
+    ) -> None:
         super().__init__()
-        self.steps, self.report, self.clock = steps, report, clock
-        self.epochs: list[Epoch] = []
-        self.first_step_seconds: float | None = None
+        self.steps, self.passed, self.on_epoch, self.clock = steps, passed, on_epoch, clock
+        self.compiles = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.started = self.clock()
@@ -81,7 +101,7 @@ class History(keras.callbacks.Callback):
         if batch in (0, self.steps - 1):
             float((logs or {})["loss"])  # waits for the device: the work is done, not only handed out
             self.train_seconds = self.clock() - self.started
-            if self.first_step_seconds is None:
+            if batch == 0:
                 self.first_step_seconds = self.train_seconds
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -89,31 +109,38 @@ class History(keras.callbacks.Callback):
         for name, value in values.items():
             if not math.isfinite(value):
                 raise DivergedError(f"diverged: {name} is {value} in epoch {epoch + 1}")
-        self.epochs.append(
-            Epoch(
-                epoch=epoch + 1,
-                train_seconds=self.train_seconds,
-                loss=values["loss"],
-                top1=values["top1"],
-                top5=values["top5"],
-                val_loss=values["val_loss"],
-                val_top1=values["val_top1"],
-                val_top5=values["val_top5"],
-            )
+        passed = Epoch(
+            epoch=epoch + 1,
+            train_seconds=self.train_seconds,
+            loss=values["loss"],
+            top1=values["top1"],
+            top5=values["top5"],
+            val_loss=values["val_loss"],
+            val_top1=values["val_top1"],
+            val_top5=values["val_top5"],
         )
-        self.report(Progress(epoch + 1, self.params["epochs"], values["loss"], values["val_top1"]))
+        self.passed = self.passed.model_copy(
+            update={
+                "epochs": (*self.passed.epochs, passed),
+                "step_seconds": (*self.passed.step_seconds, self._step_seconds()),
+            }
+        )
+        self.compiles = False
+        self.on_epoch(self.passed)
 
-    @property
-    def step_seconds(self) -> float:
-        """Median over the epochs of an epoch's mean step, without the very first step, which compiles."""
-        means = [epoch.train_seconds / self.steps for epoch in self.epochs]
-        if self.steps > 1 and self.first_step_seconds is not None:
-            means[0] = (self.epochs[0].train_seconds - self.first_step_seconds) / (self.steps - 1)
-        return float(np.median(means))
+    def _step_seconds(self) -> float:
+        """The epoch's mean step, without the very first one, which compiles."""
+        if self.compiles and self.steps > 1:
+            return (self.train_seconds - self.first_step_seconds) / (self.steps - 1)
+        return self.train_seconds / self.steps
 
 
-def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None]) -> TrainRecord:
-    """Trains and tests the trial's model in this process. Raises `DivergedError` and `datasets.DataError`."""
+def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[[Progress], None]) -> TrainRecord:
+    """Trains and tests the trial's model in this process, from where `checkpoint` says that it was interrupted.
+
+    The checkpoint is replaced after each epoch and stays behind: it can go once the record is safe.
+    Raises `DivergedError` and `datasets.DataError`.
+    """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     keras.utils.set_random_seed(trial.seed)
     keras.config.set_dtype_policy(trial.precision)
@@ -129,13 +156,27 @@ def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None])
     batches = Batches(images, labels, trial.training.batch_size, trial.seed)
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
-    _compile(model, trial.training, len(batches))
-    history = History(len(batches), report, time.perf_counter)
+    compile_model(model, trial.training, len(batches))
+    restored = checkpoints.restore(checkpoint, model, data.sha256)
+    resumed = len(restored.epochs)
+
+    def tell(passed: Passed) -> None:
+        last = passed.epochs[-1]
+        report(Progress(last.epoch, trial.training.epochs, last.loss, last.val_top1, resumed))
+
+    def keep(passed: Passed) -> None:
+        checkpoints.save(checkpoint, model, passed)
+        tell(passed)
+
+    if resumed:
+        tell(restored)
+    history = History(len(batches), restored, keep, time.perf_counter)
     fit_in_order(
         model,
         batches,
         trial.training.epochs,
         [history],
+        initial_epoch=resumed,
         validation_data=(validation_images, validation_labels),
         validation_batch_size=EVALUATION_BATCH,
     )
@@ -157,11 +198,12 @@ def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None])
         patches=trial.model.patches,
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
         multiply_adds=cost.multiply_adds(cost.model(trial.model)),
-        epochs=tuple(history.epochs),
+        epochs=history.passed.epochs,
+        interrupted_after=history.passed.interrupted_after,
         test_loss=test["loss"],
         test_top1=test["top1"],
         test_top5=test["top5"],
-        train_step_seconds=history.step_seconds,
+        train_step_seconds=float(np.median(history.passed.step_seconds)),
         baseline_memory_bytes=watch.baseline_bytes,
         peak_memory_bytes=watch.resident_bytes,
         device_peak_memory_bytes=watch.device_bytes,
@@ -169,7 +211,8 @@ def train(trial: TrainTrial, origin: Origin, report: Callable[[Progress], None])
     )
 
 
-def _compile(model: keras.Model, training: TrainConfig, steps_per_epoch: int) -> None:
+def compile_model(model: keras.Model, training: TrainConfig, steps_per_epoch: int) -> None:
+    """With the tutorial's optimizer, loss and metrics, ready for its first step."""
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate(training, steps_per_epoch), weight_decay=training.weight_decay),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from models.config import AttentionConfig, Count, ModelConfig, Rate, Settings
 
-PROTOCOL = 1
-"""Goes into every id. Raise it when a change of the code makes earlier results incomparable."""
+PROTOCOLS = {"train": 2, "steptime": 1}
+"""Goes into every id. Raise one when a change of the code makes earlier results of its kind incomparable."""
 
 Backend = Literal["tensorflow", "jax", "torch"]
 Precision = Literal["float32", "mixed_bfloat16"]
@@ -53,20 +53,30 @@ class _Trial(Settings):
     @property
     def trial_id(self) -> str:
         """The case in words and the hash of all that can change the result (so neither suite nor data folder)."""
-        content = self.model_dump(mode="json", exclude={"suite", "data_dir"}) | {"protocol": PROTOCOL}
+        content = self.model_dump(mode="json", exclude={"suite", "grid", "data_dir"})
+        content["protocol"] = PROTOCOLS[content["kind"]]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self._case()}-{digest[:12]}"
 
 
 class TrainTrial(_Trial):
-    """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches."""
+    """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches.
+
+    `grid` tells, for people, which settings its suite's grid gave it; they are in `model` and `training` too.
+    """
 
     kind: Literal["train"] = "train"
     seed: Annotated[int, Field(ge=0)]
     dataset: str
     data_dir: str | None
+    grid: dict[str, Any] = {}
     model: ModelConfig
     training: TrainConfig
+
+    @property
+    def label(self) -> str:
+        """With the settings of its suite's grid, which tell it from its neighbours."""
+        return " ".join([super().label, *(f"{name}={value}" for name, value in self.grid.items())])
 
     def _case(self) -> str:
         return f"train-{self.variant}-{self.dataset}-seed{self.seed}"
@@ -111,9 +121,10 @@ Trial = TrainTrial | CoreStepTrial | ModelStepTrial
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training trial is, after an epoch of `epochs`."""
+    """How far a training trial is, after an epoch of `epochs`; `resumed` of them came from a checkpoint."""
 
     epoch: int
     epochs: int
     loss: float
     val_top1: float
+    resumed: int = 0

@@ -27,8 +27,11 @@ class Trouble:
 Answer = Progress | TrainRecord | StepTimeRecord | Trouble
 
 
-def work(trial: Trial, origin: Origin, log: Path, answers: "Connection[Answer, None]") -> None:
-    """Runs the trial; sends any `Progress`, then its record or the `Trouble` it ran into. Its output goes to `log`."""
+def work(trial: Trial, origin: Origin, checkpoint: Path, log: Path, answers: "Connection[Answer, None]") -> None:
+    """Runs the trial; sends any `Progress`, then its record or the `Trouble` it ran into. Its output goes to `log`.
+
+    A training goes on from `checkpoint`, where there is one, and keeps it up to date.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its worker itself
     with log.open("wb", buffering=0) as file:
         os.dup2(file.fileno(), 1)
@@ -40,7 +43,7 @@ def work(trial: Trial, origin: Origin, log: Path, answers: "Connection[Answer, N
         if isinstance(trial, TrainTrial):
             from benchmarks.training import train
 
-            answers.send(train(trial, origin, answers.send))
+            answers.send(train(trial, origin, checkpoint, answers.send))
         else:
             from benchmarks.steptime import measure_steps
 

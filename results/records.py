@@ -59,8 +59,9 @@ class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
 
     `multiply_adds` is the closed form of one image, forward. `train_step_seconds` is the median over the epochs of an
-    epoch's mean step, with input and metrics and without the very first step, which compiles. The peaks of memory are
-    those of `StepTimeRecord`.
+    epoch's mean step, with input and metrics and without the very first step, which compiles. `interrupted_after` names
+    the epochs after which it was interrupted and went on from its checkpoint in another process. The peaks of memory
+    are those of `StepTimeRecord`, of the last process.
     """
 
     kind: Literal["train"] = "train"
@@ -75,6 +76,7 @@ class TrainRecord(Record):
     parameters: Positive
     multiply_adds: Positive
     epochs: Annotated[tuple[Epoch, ...], Field(min_length=1)]
+    interrupted_after: tuple[int, ...] = ()
     test_loss: float
     test_top1: Share
     test_top5: Share
@@ -127,9 +129,10 @@ class Failure(Record):
 
 
 class PlannedSuite(Frozen):
-    """What a run was asked to do for one suite."""
+    """What a run was asked to do for one suite; `grid` names the settings in which its trials differ."""
 
     question: str
+    grid: tuple[str, ...] = ()
     trial_ids: tuple[str, ...]
 
 

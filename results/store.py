@@ -74,6 +74,8 @@ def _first_line(error: ValidationError | OSError) -> str:
 def write(folder: Path, record: TrainRecord | StepTimeRecord | Failure) -> Path:
     """Writes a record once. A result is never overwritten; a failure gives way to a later outcome of its trial.
 
+    A result ends its trial's checkpoint too.
+
     Raises `FileExistsError` where the trial has a result already.
     """
     records = folder / "records"
@@ -87,7 +89,13 @@ def write(folder: Path, record: TrainRecord | StepTimeRecord | Failure) -> Path:
         raise FileExistsError(f"{result} is written already, and records are written once")
     _write_atomically(result, record)
     failure.unlink(missing_ok=True)
+    checkpoint(folder, record.trial_id).unlink(missing_ok=True)
     return result
+
+
+def checkpoint(folder: Path, trial_id: str) -> Path:
+    """Where the training of a run keeps how far it is, until its result is written."""
+    return folder / "checkpoints" / f"{trial_id}.npz"
 
 
 def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
@@ -95,9 +103,14 @@ def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     suites = dict(before.suites) if before else {}
     for name, suite in plan.suites.items():
-        earlier = suites[name].trial_ids if name in suites else ()
-        trial_ids = (*earlier, *(i for i in suite.trial_ids if i not in earlier))
-        suites[name] = suite.model_copy(update={"trial_ids": trial_ids})
+        if earlier := suites.get(name):
+            suite = suite.model_copy(
+                update={
+                    "trial_ids": tuple(dict.fromkeys(earlier.trial_ids + suite.trial_ids)),
+                    "grid": tuple(dict.fromkeys(earlier.grid + suite.grid)),
+                }
+            )
+        suites[name] = suite
     _write_atomically(folder / "plan.json", plan.model_copy(update={"suites": suites}))
 
 
@@ -111,12 +124,16 @@ def set_aside(folder: Path, names: list[str]) -> None:
 
 
 def _write_atomically(path: Path, model: Frozen) -> None:
+    replace(path, (model.model_dump_json(indent=1) + "\n").encode())
+
+
+def replace(path: Path, content: bytes) -> None:
     """By temporary file, fsync and rename: a reader sees the whole file or none, also after a power cut."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".tmp")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(model.model_dump_json(indent=1) + "\n")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)

@@ -15,7 +15,7 @@ ORIGIN = Origin("", None, None)
 SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4"}
 
 
-def outcomes(suite, backend="jax", only=lambda trial: True, **overrides):
+def outcomes(suite, folder, backend="jax", only=lambda trial: True, **overrides):
     plan = build_plan(
         [suite],
         "quick",
@@ -23,24 +23,27 @@ def outcomes(suite, backend="jax", only=lambda trial: True, **overrides):
         Overrides(backend=backend, settings=SMALL, **overrides),
     )
     trials = [trial for trial in plan.trials if only(trial)]
-    return [outcome for _, outcome in run_local(trials, backend, ORIGIN, print, lambda *_: None, lambda _: 240.0)]
+    return [
+        outcome for _, outcome in run_local(trials, backend, ORIGIN, folder, print, lambda *_: None, lambda _: 240.0)
+    ]
 
 
-def test_the_accuracy_suite_trains_compiled_and_on_the_same_batches_as_tensorflow():
-    on_jax = outcomes("accuracy", seeds=1, epochs=2)
+def test_the_accuracy_suite_trains_compiled_and_on_the_same_batches_as_tensorflow(tmp_path):
+    on_jax = outcomes("accuracy", tmp_path, seeds=1, epochs=2)
     assert [type(outcome) for outcome in on_jax] == [TrainRecord, TrainRecord], on_jax
     assert all(record.environment.backend == "jax" and record.environment.jit for record in on_jax)
     assert all(record.epochs[1].loss < record.epochs[0].loss for record in on_jax)
-    (on_tensorflow,) = outcomes("accuracy", "tensorflow", seeds=1, epochs=2, variants=("eanet",))
+    (on_tensorflow,) = outcomes("accuracy", tmp_path, "tensorflow", seeds=1, epochs=2, variants=("eanet",))
     assert {record.batch_order_sha256 for record in on_jax} == {on_tensorflow.batch_order_sha256}
     assert on_jax[0].parameters == on_tensorflow.parameters
     assert on_jax[0].trial_id != on_tensorflow.trial_id
 
 
-def test_the_scaling_suite_times_both_scopes():
+def test_the_scaling_suite_times_both_scopes(tmp_path):
     chosen = {("core", "train"), ("model", "infer")}
     on_jax = outcomes(
         "scaling",
+        tmp_path,
         only=lambda t: (t.variant, t.patches, t.process) == ("eanet", 64, 0) and (t.scope, t.phase) in chosen,
     )
     assert [type(outcome) for outcome in on_jax] == [StepTimeRecord] * 2, on_jax

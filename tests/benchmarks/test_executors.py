@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from benchmarks import datasets
 from benchmarks.environment import Origin
@@ -22,8 +23,8 @@ def small_trials(count=3):
     return [trial.model_copy(update={"steps": 1, "seconds": 0.0}) for trial in chosen]
 
 
-def run(trials, on_start=lambda _: None, timeout_seconds=lambda _: 120.0):
-    outcomes = run_local(trials, "tensorflow", ORIGIN, on_start, lambda *_: None, timeout_seconds)
+def run(trials, on_start=lambda _: None, timeout_seconds=lambda _: 120.0, folder=Path("nowhere")):
+    outcomes = run_local(trials, "tensorflow", ORIGIN, folder, on_start, lambda *_: None, timeout_seconds)
     return [outcome for _, outcome in outcomes]
 
 
@@ -118,9 +119,10 @@ def test_the_parent_uses_less_than_a_hundredth_of_a_core_while_it_waits():
     assert used < 0.01 * wall
 
 
-def test_the_parent_never_loads_what_the_workers_do():
+def test_the_parent_never_loads_what_the_workers_do(tmp_path):
     code = """
 import sys
+from pathlib import Path
 from tests.benchmarks.test_executors import ORIGIN, run_local
 from benchmarks import datasets
 from benchmarks.plan import Overrides, build_plan
@@ -130,9 +132,9 @@ if __name__ == "__main__":
     plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides)
     said = []
     on_progress = lambda _, progress: said.append(progress)
-    ((_, record),) = run_local(plan.trials, "tensorflow", ORIGIN, said.append, on_progress, lambda _: 120.0)
+    ((_, record),) = run_local(plan.trials, "tensorflow", ORIGIN, Path(sys.argv[1]), said.append, on_progress, lambda _: 120.0)
     print(len(said), record.kind, *({"keras", "tensorflow", "numpy", "sklearn"} & sys.modules.keys()))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "2 train\n"
     assert done.stderr == ""

@@ -20,12 +20,12 @@ def trials(epochs=2, **settings):
 
 
 @pytest.fixture(scope="module")
-def records():
+def records(tmp_path_factory):
     """(variant, seed) -> record, and the progress it reported."""
-    found = {}
+    found, folder = {}, tmp_path_factory.mktemp("checkpoints")
     for trial in trials():
         progress = []
-        found[trial.variant, trial.seed] = train(trial, ORIGIN, progress.append), progress
+        found[trial.variant, trial.seed] = train(trial, ORIGIN, folder / trial.trial_id, progress.append), progress
     return found
 
 
@@ -58,7 +58,7 @@ def test_a_record_says_what_was_trained_on_what(records):
     assert record.environment.backend == keras.backend.backend()
 
 
-def test_the_validation_images_are_the_last_of_the_training_set(monkeypatch):
+def test_the_validation_images_are_the_last_of_the_training_set(monkeypatch, tmp_path):
     """Looks at what `train` hands to Keras."""
     data, handed = datasets.load("digits", None), {}
     original = keras.Model.fit
@@ -68,7 +68,7 @@ def test_the_validation_images_are_the_last_of_the_training_set(monkeypatch):
         return original(self, batches, **options)
 
     monkeypatch.setattr(keras.Model, "fit", fit)
-    train(trials(epochs=1)[0], ORIGIN, lambda _: None)
+    train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
     np.testing.assert_array_equal(handed["training"].images, data.train_images[:1150])
     np.testing.assert_array_equal(handed["validation"][0], data.train_images[1150:])
     np.testing.assert_array_equal(handed["validation"][1].argmax(axis=1), data.train_labels[1150:])
@@ -136,13 +136,13 @@ def test_warm_up_rises_to_the_rate_and_the_cosine_falls_to_nothing():
     assert learning_rate(training.model_copy(update={"schedule": "constant"}), 10) == training.learning_rate
 
 
-def test_a_loss_that_is_no_number_ends_the_trial_with_the_epoch():
+def test_a_loss_that_is_no_number_ends_the_trial_with_the_epoch(tmp_path):
     (trial, *_) = trials(epochs=3, learning_rate="1e38", schedule="constant")
     with pytest.raises(DivergedError, match=r"diverged: \w+ is (nan|inf) in epoch \d"):
-        train(trial, ORIGIN, lambda _: None)
+        train(trial, ORIGIN, tmp_path / "checkpoint", lambda _: None)
 
 
-def test_one_epoch_gives_a_step_time_without_the_first_step_which_compiles(records):
-    record = train(trials(epochs=1)[0], ORIGIN, lambda _: None)
+def test_one_epoch_gives_a_step_time_without_the_first_step_which_compiles(tmp_path):
+    record = train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
     mean_with_compilation = record.epochs[0].train_seconds / 18
     assert record.train_step_seconds < mean_with_compilation / 3

@@ -1,0 +1,72 @@
+"""How far a training is, on disk: one file a trial, replaced after each epoch."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from results import store
+from results.records import Epoch, Frozen, Seconds
+
+
+class Passed(Frozen):
+    """The epochs that a training has behind it, on which data.
+
+    `step_seconds` holds each epoch's mean step, without the first one after a start, which compiles.
+    """
+
+    dataset_sha256: str
+    epochs: tuple[Epoch, ...] = ()
+    step_seconds: tuple[Seconds, ...] = ()
+    interrupted_after: tuple[int, ...] = ()
+
+
+def save(path: Path, model: keras.Model, passed: Passed) -> None:
+    """Puts weights, optimizer and history into one file, which replaces the one before as a whole or not at all.
+
+    The state of the random layers is not in it: `training.reseed` derives that from (seed, epoch).
+    """
+    content = io.BytesIO()
+    np.savez(
+        content,
+        passed=np.frombuffer(passed.model_dump_json().encode(), np.uint8),
+        **{f"variable_{index}": value for index, value in enumerate(map(_value, _variables(model)))},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store.replace(path, content.getvalue())
+
+
+def restore(path: Path, model: keras.Model, dataset_sha256: str) -> Passed:
+    """Brings `model` to where `path` says its training is; without such a file no epoch has passed.
+
+    A file that is damaged, of another model or of other images is renamed to `NAME.broken`: the training starts over.
+    """
+    nothing = Passed(dataset_sha256=dataset_sha256)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            passed = Passed.model_validate_json(arrays["passed"].tobytes())
+            values = [arrays[f"variable_{index}"] for index in range(len(arrays.files) - 1)]
+        if passed.dataset_sha256 != dataset_sha256:
+            raise ValueError("it is of other images")
+        variables = _variables(model)
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+            raise ValueError("it is of another model")
+    except FileNotFoundError:
+        return nothing
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:  # pydantic's is a ValueError
+        path.replace(path.with_name(f"{path.name}.broken"))
+        print(f"{path} is set aside, and the training starts over: {error}")
+        return nothing
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return passed.model_copy(update={"interrupted_after": (*passed.interrupted_after, len(passed.epochs))})
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.weights, *model.optimizer.variables]
+
+
+def _value(variable: keras.Variable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(variable.value)

@@ -1,0 +1,101 @@
+"""python -m benchmarks.epoch_study: what an epoch through the suite costs over a bare `model.fit`.
+
+Trains one model by turns in both ways, an epoch each, on the same images and from the same compiled step. "Suite" has
+the fixed order of the batches, the reseeding of random layers, the history and the checkpoint; "bare" is Keras's own
+shuffling and nothing else. Both validate. About a minute on 2 CPU cores as it stands; for the tutorial's model:
+
+  python -m benchmarks.epoch_study --profile tutorial --data-dir DIR --set patch_size=4 --images 2560
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import datasets
+from benchmarks.environment import available_threads, worker_variables
+from benchmarks.plan import Overrides, build_plan
+from benchmarks.trials import TrainTrial
+
+
+def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float]]:
+    """Seconds of `pairs` pairs of epochs, each (bare, suite), after one of each to warm up."""
+    import keras
+    import numpy as np
+
+    from benchmarks import checkpoints, training
+    from models.build import adapt_normalization, build_model
+
+    data = datasets.load(trial.dataset, trial.data_dir)
+    one_hot = np.eye(data.shape.classes, dtype="float32")
+    split = datasets.training_images(min(images, len(data.train_images)), trial.training.validation_split)
+    train_images, labels = data.train_images[:split], one_hot[data.train_labels[:split]]
+    validation = data.train_images[split:images], one_hot[data.train_labels[split:images]]
+    keras.utils.set_random_seed(trial.seed)
+    model = build_model(trial.model, trial.training.augmentation)
+    adapt_normalization(model, data.train_images)
+    batches = training.Batches(train_images, labels, trial.training.batch_size, trial.seed)
+    training.compile_model(model, trial.training, len(batches))
+    shared = {"validation_data": validation, "validation_batch_size": training.EVALUATION_BATCH}
+
+    def bare() -> None:
+        model.fit(train_images, labels, batch_size=trial.training.batch_size, epochs=1, verbose=0, **shared)
+
+    def suite() -> None:
+        def keep(passed: checkpoints.Passed) -> None:
+            checkpoints.save(checkpoint, model, passed)
+
+        nothing = checkpoints.Passed(dataset_sha256=data.sha256)
+        training.fit_in_order(
+            model, batches, 1, [training.History(len(batches), nothing, keep, time.perf_counter)], **shared
+        )
+
+    def seconds(epoch: Callable[[], None]) -> float:
+        started = time.perf_counter()
+        epoch()
+        return time.perf_counter() - started
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "checkpoint.npz"
+        bare(), suite()
+        found = []
+        for pair in range(pairs):
+            first, second = (bare, suite) if pair % 2 == 0 else (suite, bare)
+            times = {first: seconds(first), second: seconds(second)}
+            found.append((times[bare], times[suite]))
+    return found
+
+
+def command(
+    profile: Annotated[str, typer.Option(help="quick, tutorial or full.")] = "quick",
+    data_dir: Annotated[str | None, typer.Option(help="Where CIFAR-100 is.")] = None,
+    set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = [],  # noqa: B006
+    images: Annotated[int, typer.Option(help="Images of an epoch, those that validate included.")] = 10**6,
+    pairs: Annotated[int, typer.Option(help="Pairs of epochs.", min=3)] = 12,
+) -> None:
+    os.environ.update(worker_variables("tensorflow", available_threads()))
+    import numpy as np
+
+    from results.stats import mean_interval
+
+    settings = dict((name, value) for name, _, value in (text.partition("=") for text in set_))
+    overrides = Overrides(data_dir=data_dir, seeds=1, settings=settings)
+    for trial in build_plan(["accuracy"], profile, lambda name: datasets.shape(name, data_dir), overrides).trials:
+        assert isinstance(trial, TrainTrial)
+        times = np.array(study(trial, images, pairs))
+        ratio = mean_interval(np.log(times[:, 1] / times[:, 0]).tolist())
+        low, high = (float(np.exp(end)) for end in (ratio.low, ratio.high))
+        bare, suite = np.median(times, axis=0)
+        print(
+            f"{trial.variant}: bare {bare:.3f} s, suite {suite:.3f} s (medians), "
+            f"ratio {np.exp(ratio.estimate):.3f} [{low:.3f}, {high:.3f}], n = {pairs} pairs"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(typer.run(command))
