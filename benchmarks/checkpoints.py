@@ -28,12 +28,10 @@ def save(path: Path, model: keras.Model, passed: Passed) -> None:
 
     The state of the random layers is not in it: `training.reseed` derives that from (seed, epoch).
     """
+    arrays = {f"variable_{index}": _value(variable) for index, variable in enumerate(_variables(model))}
+    arrays["passed"] = np.frombuffer(passed.model_dump_json().encode(), np.uint8)
     content = io.BytesIO()
-    np.savez(
-        content,
-        passed=np.frombuffer(passed.model_dump_json().encode(), np.uint8),
-        **{f"variable_{index}": value for index, value in enumerate(map(_value, _variables(model)))},
-    )
+    np.savez(content, allow_pickle=False, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     store.replace(path, content.getvalue())
 
@@ -45,7 +43,7 @@ def restore(path: Path, model: keras.Model, dataset_sha256: str) -> Passed:
     """
     nothing = Passed(dataset_sha256=dataset_sha256)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             passed = Passed.model_validate_json(arrays["passed"].tobytes())
             values = [arrays[f"variable_{index}"] for index in range(len(arrays.files) - 1)]
         if passed.dataset_sha256 != dataset_sha256:

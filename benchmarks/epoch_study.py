@@ -8,7 +8,7 @@ shuffling and nothing else. Both validate. About a minute on 2 CPU cores as it s
 """
 
 import os
-import sys
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -62,7 +62,8 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.npz"
-        bare(), suite()
+        bare()
+        suite()
         found = []
         for pair in range(pairs):
             first, second = (bare, suite) if pair % 2 == 0 else (suite, bare)
@@ -76,26 +77,24 @@ def command(
     data_dir: Annotated[str | None, typer.Option(help="Where CIFAR-100 is.")] = None,
     set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = [],  # noqa: B006
     images: Annotated[int, typer.Option(help="Images of an epoch, those that validate included.")] = 10**6,
-    pairs: Annotated[int, typer.Option(help="Pairs of epochs.", min=3)] = 12,
+    pairs: Annotated[int, typer.Option(help="Pairs of epochs.", min=6)] = 12,
 ) -> None:
     os.environ.update(worker_variables("tensorflow", available_threads()))
-    import numpy as np
+    from results.stats import median_interval
 
-    from results.stats import mean_interval
-
-    settings = dict((name, value) for name, _, value in (text.partition("=") for text in set_))
+    settings = {name: value for name, _, value in (text.partition("=") for text in set_)}
     overrides = Overrides(data_dir=data_dir, seeds=1, settings=settings)
     for trial in build_plan(["accuracy"], profile, lambda name: datasets.shape(name, data_dir), overrides).trials:
         assert isinstance(trial, TrainTrial)
-        times = np.array(study(trial, images, pairs))
-        ratio = mean_interval(np.log(times[:, 1] / times[:, 0]).tolist())
-        low, high = (float(np.exp(end)) for end in (ratio.low, ratio.high))
-        bare, suite = np.median(times, axis=0)
+        times = study(trial, images, pairs)
+        bare, suite = (statistics.median(column) for column in zip(*times, strict=True))
+        ratio = median_interval([suite_seconds / bare_seconds for bare_seconds, suite_seconds in times])
         print(
-            f"{trial.variant}: bare {bare:.3f} s, suite {suite:.3f} s (medians), "
-            f"ratio {np.exp(ratio.estimate):.3f} [{low:.3f}, {high:.3f}], n = {pairs} pairs"
+            f"{trial.variant}: bare {bare:.3f} s, suite {suite:.3f} s, suite / bare {ratio.estimate:.3f} "
+            f"[{ratio.low:.3f}, {ratio.high:.3f}] (medians, 95 % interval, n = {pairs} pairs of epochs)",
+            flush=True,
         )
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(command))
+    typer.run(command)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from benchmarks.datasets import DatasetShape
 from benchmarks.trials import (
@@ -73,19 +73,31 @@ class Scopes(Settings):
 
 
 class _Suite(Settings):
+    """`background` is what a reader of the report should know besides the question."""
+
     question: str
+    background: str = ""
     variants: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class TrainSuite(_Suite):
     """A question that is answered by training every variant with every seed, in every combination of `grid`.
 
-    `grid` maps a setting to its values. `quick` is what the profile of that name does instead.
+    `grid` maps a setting to its values; `base` names the combination that the report holds the others against. `quick`
+    is what the profile of that name does instead.
     """
 
     kind: Literal["train"]
-    grid: Grid = {}
+    grid: Grid = Field(default_factory=dict)
+    base: dict[str, Any] = Field(default_factory=dict)
     quick: "Reduced | None" = None
+
+    @model_validator(mode="after")
+    def _base_is_in_the_grid(self) -> "TrainSuite":
+        for name, value in self.base.items():
+            if value not in self.grid.get(name, ()):
+                raise ValueError(f"base names {name} = {value!r}, which is not in the grid")
+        return self
 
 
 class Reduced(Settings):
@@ -135,10 +147,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a run, suite by suite."""
+    """The trials of a run, suite by suite. `grids` names the settings in which a suite's trials differ."""
 
     profile: str
-    questions: dict[str, str]
+    suites: dict[str, Suite]
     grids: dict[str, tuple[str, ...]]
     trials: tuple[Trial, ...]
 
@@ -248,7 +260,7 @@ def build_plan(
                 trials += step_times
         except ValidationError as error:
             raise InputError(explain(error)) from None
-    return Plan(profile_name, {name: suite.question for name, suite in chosen.items()}, grids, tuple(trials))
+    return Plan(profile_name, chosen, grids, tuple(trials))
 
 
 def _variants(name: str, suite: Suite, overrides: Overrides) -> list[str]:

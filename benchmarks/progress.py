@@ -37,16 +37,22 @@ class Eta:
     finished_seconds: float = 0.0
     current: Trial | None = None
     current_share: float = 0.0
+    resumed_share: float = 0.0
 
     def start(self, trial: Trial) -> None:
-        self.current, self.current_share, self._started = trial, 0.0, self.clock()
+        self.current, self.current_share, self.resumed_share, self._started = trial, 0.0, 0.0, self.clock()
+
+    def progress(self, progress: TrialProgress) -> None:
+        """Takes over how far the running trial is, and which part of that was done before this run."""
+        self.current_share = progress.epoch / progress.epochs
+        self.resumed_share = progress.resumed / progress.epochs
 
     def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> float:
         """Seconds that the trial took; one without a result tells nothing about the pace."""
         seconds = self.clock() - self._started
         self.remaining_estimate -= estimate.seconds(trial)
         if not isinstance(outcome, Failure):
-            self.finished_estimate += estimate.seconds(trial)
+            self.finished_estimate += estimate.seconds(trial) * (1 - self.resumed_share)
             self.finished_seconds += seconds
         self.current = None
         return seconds
@@ -57,8 +63,8 @@ class Eta:
         done_estimate, done_seconds = self.finished_estimate, self.finished_seconds
         remaining = self.remaining_estimate
         if self.current is not None:
-            part = self.current_share * estimate.seconds(self.current)
-            remaining -= part
+            remaining -= self.current_share * estimate.seconds(self.current)
+            part = (self.current_share - self.resumed_share) * estimate.seconds(self.current)
             if part > 0:
                 done_estimate += part
                 done_seconds += self.clock() - self._started
@@ -86,8 +92,8 @@ class PlainDisplay:
         self.eta.start(trial)
 
     def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        self.eta.current_share = progress.epoch / progress.epochs
-        if time.monotonic() - self.said >= PLAIN_SECONDS:
+        self.eta.progress(progress)
+        if progress.epoch == progress.resumed or time.monotonic() - self.said >= PLAIN_SECONDS:
             self._say(trial, f"epoch {progress.epoch} of {progress.epochs}, {_epoch_words(progress)}")
 
     def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
@@ -118,7 +124,8 @@ class LiveDisplay:
             console=console,
             refresh_per_second=2,
         )
-        self.task = self.bar.add_task("", total=max(self.eta.remaining_estimate, 1e-9), shown=self._fields(""))
+        self.total_estimate = max(self.eta.remaining_estimate, 1e-9)
+        self.task = self.bar.add_task("", total=self.total_estimate, shown=self._fields(""))
         self.bar.start()
 
     def start(self, trial: Trial) -> None:
@@ -126,7 +133,7 @@ class LiveDisplay:
         self._update(trial.label)
 
     def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        self.eta.current_share = progress.epoch / progress.epochs
+        self.eta.progress(progress)
         self._update(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {_epoch_words(progress)}")
 
     def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
@@ -144,10 +151,13 @@ class LiveDisplay:
 
     def _update(self, now: str) -> None:
         running = self.eta.current_share * estimate.seconds(self.eta.current) if self.eta.current else 0.0
-        self.bar.update(self.task, completed=self.eta.finished_estimate + running, shown=self._fields(now))
+        completed = self.total_estimate - self.eta.remaining_estimate + running
+        self.bar.update(self.task, completed=completed, shown=self._fields(now))
 
 
 def _epoch_words(progress: TrialProgress) -> str:
+    if progress.epoch == progress.resumed:
+        return "where it was interrupted"
     return f"loss {progress.loss:.3f}, validation top-1 {progress.val_top1:.1%}"
 
 

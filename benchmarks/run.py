@@ -17,9 +17,21 @@ import results
 from benchmarks import datasets, estimate
 from benchmarks.environment import MODULES, Origin
 from benchmarks.executors import run_local
-from benchmarks.plan import InputError, Overrides, Plan, build_plan, one_of, profiles, settings_allowed, suites
+from benchmarks.plan import (
+    InputError,
+    Overrides,
+    Plan,
+    TrainSuite,
+    build_plan,
+    one_of,
+    profiles,
+    settings_allowed,
+    suites,
+)
 from benchmarks.progress import display
 from benchmarks.trials import Backend, Precision, TrainTrial, Trial
+from models import cost
+from models.config import PRESETS
 from results import store
 from results.records import Failure, PlannedSuite, RunPlan
 
@@ -209,6 +221,22 @@ def _origin() -> Origin:
     )
 
 
+def _asked(plan: Plan, command: str) -> RunPlan:
+    """What the report has to know of the plan."""
+    suites = {
+        name: PlannedSuite(
+            question=suite.question,
+            background=suite.background,
+            grid=plan.grids.get(name, ()),
+            base=suite.base if isinstance(suite, TrainSuite) else {},
+            trial_ids=tuple(trial.trial_id for trial in plan.of(name)),
+        )
+        for name, suite in plan.suites.items()
+    }
+    counts = {variant: cost.parameters(cost.model(PRESETS[variant])) for variant in ("eanet", "vit")}
+    return RunPlan(profile=plan.profile, command=command, tutorial_parameters=counts, suites=suites)
+
+
 def _run(
     console: Console,
     plan: Plan,
@@ -227,21 +255,15 @@ def _run(
             console.print(
                 f"set aside as *.broken and to be run again: {', '.join(before.broken)}", style="yellow", soft_wrap=True
             )
-        questions = {
-            name: PlannedSuite(
-                question=question,
-                grid=plan.grids.get(name, ()),
-                trial_ids=tuple(trial.trial_id for trial in plan.of(name)),
-            )
-            for name, question in plan.questions.items()
-        }
-        store.write_plan(folder, RunPlan(profile=plan.profile, command=origin.command, suites=questions), before.plan)
+        store.write_plan(folder, _asked(plan, origin.command), before.plan)
         remaining = list({t.trial_id: t for t in plan.trials if t.trial_id not in before.done}.values())
         there = len(plan.trials) - len(remaining)
+        begun = len(store.checkpoints(folder) & {trial.trial_id for trial in remaining})
         total = estimate.words(sum(map(estimate.seconds, remaining)))
         console.print(
             f"{len(remaining)} {'trial' if len(remaining) == 1 else 'trials'} to run, about {total} on 2 CPU cores"
             + (f"; {there} are done already" if there else "")
+            + (f"; {begun} begun before" if begun else "")
             + f"; into {_shown(folder)}",
             highlight=False,
             soft_wrap=True,
@@ -254,7 +276,8 @@ def _run(
         except KeyboardInterrupt:
             kept = len(store.load(folder).done)
             again = going_on(sys.argv[1:], _shown(folder))
-            print(f"interrupted; {kept} finished trials are kept. Go on with: {again}", file=sys.stderr)
+            part = " and the finished epochs of the running one" if store.checkpoints(folder) else ""
+            print(f"interrupted; {kept} finished trials{part} are kept. Go on with: {again}", file=sys.stderr)
             return 130
 
 
@@ -317,9 +340,9 @@ def _list(console: Console) -> None:
     console.print()
     table = Table("suite", "question", "quick: trials", "time on 2 cores", box=None, pad_edge=False)
     plan = build_plan(list(suites()), "quick", lambda name: datasets.shape(name, None), Overrides())
-    for name, question in plan.questions.items():
+    for name, suite in plan.suites.items():
         trials = plan.of(name)
-        table.add_row(name, question, str(len(trials)), estimate.words(sum(map(estimate.seconds, trials))))
+        table.add_row(name, suite.question, str(len(trials)), estimate.words(sum(map(estimate.seconds, trials))))
     console.print(table)
     console.print(f"\nsettings for --set KEY=VALUE: {', '.join(settings_allowed())}", highlight=False)
 

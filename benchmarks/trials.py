@@ -69,7 +69,7 @@ class TrainTrial(_Trial):
     seed: Annotated[int, Field(ge=0)]
     dataset: str
     data_dir: str | None
-    grid: dict[str, Any] = {}
+    grid: dict[str, Any] = Field(default_factory=dict)
     model: ModelConfig
     training: TrainConfig
 

@@ -17,7 +17,11 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Annotation
 
 from report import words
-from report.findings import BASE, Crossover, Curve, Findings, Training, name
+from report.accuracy import BASE, Study, Training, name
+from report.conditions import proper
+from report.findings import Findings
+from report.growth import Crossover, Curve
+from results import published
 from results.stats import Interval
 
 INK = "#010203"
@@ -56,8 +60,9 @@ class Figure:
 
 def figures(findings: Findings) -> dict[str, Figure]:
     """Every figure that the findings have data for, by name."""
-    drawn = [draw(findings) for draw in (_top1, _learning, _growth, _memory)]
-    return {figure.name: figure for figure in drawn if figure}
+    of_studies = [draw(study) for study in findings.studies for draw in (_top1, _learning)]
+    of_curves = [figure for draw in (_growth, _memory) if (figure := draw(findings))]
+    return {figure.name: figure for figure in (*of_studies, *of_curves)}
 
 
 def _style(label: str, labels: list[str]) -> tuple[str, str]:
@@ -68,7 +73,7 @@ def _style(label: str, labels: list[str]) -> tuple[str, str]:
 def _labels(groups: tuple[Training, ...] | tuple[Curve, ...]) -> list[str]:
     """Labels in a fixed order, the published variants first, so that they keep their colours in every figure."""
     first = list(words.NAMES.values())
-    found = {name(group) for group in groups}
+    found = {proper(group) for group in groups}
     return [label for label in first if label in found] + sorted(found - set(first))
 
 
@@ -96,78 +101,103 @@ def _draw(panels: int, width: float, height: float, paint: Callable[[list[Axes]]
         return canvas
 
 
-def _top1(findings: Findings) -> Figure | None:
+def _top1(study: Study) -> Figure:
     """Test top-1 of every seed and its mean with the interval."""
-    if not findings.trainings:
-        return None
-    labels = _labels(findings.trainings)
-    means = [(training, training.mean("test_top1")) for training in findings.trainings]
+    labels = _labels(study.trainings)
+    rows = [name(training) for label in labels for training in study.trainings if proper(training) == label]
+    means = [(training, training.mean("test_top1")) for training in study.trainings]
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
         frame = pd.DataFrame(
-            [(name(t), record.test_top1 * 100) for t in findings.trainings for record in t.records],
-            columns=["variant", "top1"],
+            [(name(t), record.test_top1 * 100) for t in study.trainings for record in t.records],
+            columns=["training", "top1"],
         )
-        palette = {label: _style(label, labels)[0] for label in labels}
-        sns.stripplot(
-            frame,
-            x="top1",
-            y="variant",
-            hue="variant",
-            order=labels,
-            palette=palette,
-            alpha=0.5,
-            jitter=False,
-            legend=False,
-            ax=ax,
-        )
+        palette = {name(t): _style(proper(t), labels)[0] for t in study.trainings}
+        seeds = {"data": frame, "x": "top1", "y": "training", "hue": "training", "order": rows, "palette": palette}
+        sns.stripplot(**seeds, alpha=0.5, jitter=False, legend=False, ax=ax)
         for training, mean in means:
-            color, marker = _style(name(training), labels)
-            y = labels.index(name(training)) + 0.22
+            color, marker = _style(proper(training), labels)
+            row = rows.index(name(training))
             if mean.low is not None and mean.high is not None:
-                ax.plot([mean.low * 100, mean.high * 100], [y, y], color=color, linewidth=2)
-            ax.plot([mean.estimate * 100], [y], color=color, marker=marker, markersize=7)
-        ax.set_ylim(len(labels) - 0.4, -0.5)
+                ax.plot([mean.low * 100, mean.high * 100], [row + 0.22] * 2, color=color, linewidth=2)
+            ax.plot([mean.estimate * 100], [row + 0.22], color=color, marker=marker, markersize=7)
+        ax.set_ylim(len(rows) - 0.4, -0.5)
         ax.set(xlabel="test top-1 (%), one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
 
-    canvas = _draw(1, 9, 0.9 + 0.7 * len(labels), paint)
+    canvas = _draw(1, 9, 0.9 + 0.6 * len(rows), paint)
     alt = "; ".join(f"{name(t)}: mean top-1 {words.percent(m)}, n = {m.n}" for t, m in means)
-    return Figure("top1", "Test top-1 by variant", alt, _svg("top1", canvas))
+    key = f"{study.suite}-top1"
+    return Figure(key, "Test top-1 by variant", alt, _svg(key, canvas))
 
 
-def _learning(findings: Findings) -> Figure | None:
-    """Training and validation top-1 by epoch: a thin line a seed, a thick one for their mean."""
-    if not findings.trainings:
-        return None
-    labels = _labels(findings.trainings)
+CURVES = (
+    ("top1", "training", "top-1 (%)", 100),
+    ("val_top1", "validation", "top-1 (%)", 100),
+    ("val_loss", "validation", "loss", 1),
+)
+"""Figure of an epoch, the part of the data that it is of, its axis, and its scale: a column each."""
+LINES = ("-", "--", "-.", ":")
+
+
+def _learning(study: Study) -> Figure:
+    """Learning curves: a thin line a seed, a thick one for their mean. With a grid each variant has a row of its own,
+    and a cell of the grid its line style. EANet on CIFAR-100 has the tutorial's printed log behind it."""
+    labels = _labels(study.trainings)
+    cells = sorted({training.cell for training in study.trainings})
+    rows = [[label] for label in labels] if len(cells) > 1 else [labels]
+    panels = [(row, *curve) for row in rows for curve in CURVES]
 
     def paint(axes: list[Axes]) -> None:
-        for ax, figure, title in zip(axes, ("top1", "val_top1"), ("training", "validation"), strict=True):
-            for training in findings.trainings:
-                color, marker = _style(name(training), labels)
-                curves = [[getattr(epoch, figure) * 100 for epoch in record.epochs] for record in training.records]
+        for ax, (row, figure, part, unit, scale) in zip(axes, panels, strict=True):
+            shown = [training for training in study.trainings if proper(training) in row]
+            for training in shown:
+                color, marker = _style(proper(training), labels)
+                style: dict[str, Any] = {"color": color, "linestyle": LINES[cells.index(training.cell) % len(LINES)]}
+                curves = [[getattr(epoch, figure) * scale for epoch in record.epochs] for record in training.records]
                 epochs = range(1, min(map(len, curves)) + 1)
                 for curve in curves if len(curves) > 1 else []:
-                    ax.plot(range(1, len(curve) + 1), curve, color=color, alpha=0.25, linewidth=0.8)
+                    ax.plot(range(1, len(curve) + 1), curve, **style, alpha=0.25, linewidth=0.8)
                 mean = np.mean([curve[: len(epochs)] for curve in curves], axis=0)
                 every = max(1, len(epochs) // 8)
-                ax.plot(epochs, mean, color=color, marker=marker, markevery=every, markersize=5, label=name(training))
-            ax.set(title=title, xlabel="epoch", ylabel="top-1 (%)")
+                ax.plot(
+                    epochs, mean, **style, marker=marker, markevery=every, markersize=4, label=_legend(training, rows)
+                )
+            _tutorial_log(ax, shown, figure, scale)
+            of = f"{row[0]}, " if len(rows) > 1 else ""
+            ax.set(title=f"{of}{part}", xlabel="epoch", ylabel=unit)
             ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-        low = min(ax.get_ylim()[0] for ax in axes)
-        high = max(ax.get_ylim()[1] for ax in axes)
-        for ax in axes:
-            ax.set_ylim(low, high)
-        axes[0].legend()
+        for unit in {unit for *_, unit, _ in panels}:
+            alike = [ax for ax, panel in zip(axes, panels, strict=True) if panel[3] == unit]
+            limits = [limit for ax in alike for limit in ax.get_ylim()]
+            for ax in alike:
+                ax.set_ylim(min(limits), max(limits))
+        for ax in axes[:: len(CURVES)]:
+            ax.legend(fontsize=8)
 
-    canvas = _draw(2, 9, 3.4, paint)
+    canvas = _draw(len(panels), 11, 3.2, paint, columns=len(CURVES))
     alt = "; ".join(
         f"{name(t)} ends at {np.mean([r.epochs[-1].top1 for r in t.records]):.1%} top-1 in training and "
         f"{np.mean([r.epochs[-1].val_top1 for r in t.records]):.1%} in validation"
-        for t in findings.trainings
+        for t in study.trainings
     )
-    return Figure("learning", "Learning curves", alt, _svg("learning", canvas))
+    key = f"{study.suite}-learning"
+    return Figure(key, "Learning curves", alt, _svg(key, canvas))
+
+
+def _legend(training: Training, rows: list[list[str]]) -> str:
+    """What tells a line from the others of its panel."""
+    return name(training) if len(rows) == 1 else ", ".join(f"{setting} {value}" for setting, value in training.cell)
+
+
+def _tutorial_log(ax: Axes, shown: list[Training], figure: str, scale: float) -> None:
+    """The Keras 3 log as the tutorial prints it, as far as was trained here: a thin line behind the measured ones."""
+    alike = [t for t in shown if (t.variant, t.dataset) == ("eanet", published.SETTINGS["dataset"])]
+    if alike:
+        log = published.keras3_log()[: max(training.epochs for training in alike)]
+        values = [getattr(epoch, figure) * scale for epoch in log]
+        label = "EANet in the tutorial's log"
+        ax.plot([epoch.epoch for epoch in log], values, color=INK, linewidth=0.8, alpha=0.6, zorder=1, label=label)
 
 
 PANELS = (("core", "train"), ("core", "infer"), ("model", "train"), ("model", "infer"))
@@ -183,7 +213,7 @@ def _growth(findings: Findings) -> Figure | None:
     """Step time against patches: points with bands, the fitted law, multiply-adds as a thin line, the crossover."""
 
     def paint(ax: Axes, curve: Curve, color: str, marker: str) -> None:
-        _points(ax, curve.sizes, [point.step_seconds for point in curve.points], 1e3, color, marker, name(curve))
+        _points(ax, curve.sizes, [point.step_seconds for point in curve.points], 1e3, color, marker, proper(curve))
         if curve.growth:
             law = curve.growth.law
             _line(ax, curve, lambda size: law.at(size) * 1e3, words.law(law, words.SECONDS), color)
@@ -208,7 +238,7 @@ def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
     if not 0 < patches.estimate < np.inf:
         return
     ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
-    said = f"{name(crossover.ours)} is the shorter\nfrom N = {patches.estimate:,.0f} on"
+    said = f"{proper(crossover.ours)} is the shorter\nfrom N = {patches.estimate:,.0f} on"
     corner = (patches.estimate, 0.0)
     places: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     ax.annotate(said, corner, (3, 3), **places, va="bottom", fontsize=8)
@@ -222,7 +252,7 @@ def _memory(findings: Findings) -> Figure | None:
 
     def paint(ax: Axes, curve: Curve, color: str, marker: str) -> None:
         peaks = [(point.patches, point.memory_bytes) for point in curve.points if point.memory_bytes]
-        _points(ax, [n for n, _ in peaks], [peak for _, peak in peaks], 2**-20, color, marker, name(curve))
+        _points(ax, [n for n, _ in peaks], [peak for _, peak in peaks], 2**-20, color, marker, proper(curve))
         if curve.memory:
             law = curve.memory.law
             _line(ax, curve, lambda size: law.at(size) / 2**20, words.law(law, words.BYTES), color)
@@ -263,7 +293,7 @@ def _panels(
             ax.set(title=TITLES[panel], xlabel="patches N", ylabel=unit, xscale="log", yscale="log")
             for curve in curves:
                 if (curve.scope, curve.phase) == panel:
-                    paint_curve(ax, curve, *_style(name(curve), labels))
+                    paint_curve(ax, curve, *_style(proper(curve), labels))
             ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
             ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
             ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=4))
@@ -312,7 +342,7 @@ def _spread_labels(ax: Axes) -> None:
 
 def _curve_words(curve: Curve, key: str) -> str:
     first, last = curve.points[0], curve.points[-1]
-    what = f"{TITLES[curve.scope, curve.phase]}, {name(curve)}"
+    what = f"{TITLES[curve.scope, curve.phase]}, {proper(curve)}"
     if key == "growth":
         ends = [f"{words.milliseconds(point.step_seconds)} ms at N = {point.patches:,}" for point in (first, last)]
     else:

@@ -8,9 +8,11 @@ from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from report import tables, words
+from report.accuracy import name
+from report.conditions import proper
 from report.figures import figures
-from report.findings import Findings, find, name
-from results import store
+from report.findings import Findings, find
+from results import published, store
 from results.records import Environment
 from results.store import Run, StoreError
 
@@ -61,13 +63,15 @@ def render(run: Run, findings: Findings) -> str:
         "crossing": words.crossing,
         "law": lambda law, units: words.law(law, UNITS[units]),
         "svg": Markup,  # drawn by matplotlib, which escapes what it is given
-        "proper": name,
+        "proper": proper,
+        "full": name,
     }
     environments = [r.environment for r in run.trainings] + [r.environment for r in run.step_times]
     return templates.get_template("page.html.j2").render(
         run=run,
         findings=findings,
         figures=figures(findings),
+        source=published.SOURCE,
         css=Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")),
         datasets=sorted({record.dataset for record in run.trainings}),
         dates=sorted({environment.started[:10] for environment in environments}),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from report.accuracy import Study
 from report.findings import Findings
 from results import frames
 from results.store import Run
@@ -12,11 +13,18 @@ SCALING_COLUMNS = ["scope", "variant", "phase", "patches", "batch", "step_second
 SCALING_COLUMNS += ["step_seconds_high", "macs", "peak_memory_bytes", "status"]
 
 
-def accuracy(run: Run, findings: Findings) -> pd.DataFrame:
-    """One row a training. A variant that was run under several settings is named with what sets each apart."""
-    labels = {record.trial_id: training.label for training in findings.trainings for record in training.records}
+def trainings(run: Run, study: Study) -> pd.DataFrame:
+    """One row a training of a suite, and a column for each setting of its grid.
+
+    A variant that was run under several settings besides is named with what sets each apart.
+    """
+    of_trial = {record.trial_id: training for training in study.trainings for record in training.records}
     frame = frames.trainings(run)
-    return frame.assign(variant=frame.trial_id.map(labels).fillna(frame.variant)).drop(columns="trial_id")
+    failed = {failure.trial_id for failure in run.failures if study.suite in run.asked_by(failure)}
+    frame = frame[frame.trial_id.isin(of_trial.keys() | failed)].assign(suite=study.suite)
+    labels = frame.trial_id.map({trial_id: training.label for trial_id, training in of_trial.items()})
+    cells = pd.DataFrame([dict(of_trial[i].cell) if i in of_trial else {} for i in frame.trial_id], index=frame.index)
+    return frame.assign(variant=labels.fillna(frame.variant)).join(cells).drop(columns="trial_id")
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:
@@ -44,9 +52,10 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
 
 
 def write(run: Run, findings: Findings) -> None:
-    """Writes `tables/accuracy.csv` and `tables/scaling.csv`, each if there is a trial of its kind."""
+    """Writes `tables/SUITE.csv` for each suite that trained, and `tables/scaling.csv`; none that would be empty."""
     folder = run.folder / "tables"
-    for name, frame in (("accuracy", accuracy(run, findings)), ("scaling", scaling(run, findings))):
+    tables = {study.suite: trainings(run, study) for study in findings.studies}
+    for name, frame in (tables | {"scaling": scaling(run, findings)}).items():
         if len(frame):
             folder.mkdir(exist_ok=True)
             _write_csv(folder / f"{name}.csv", frame)

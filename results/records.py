@@ -129,19 +129,29 @@ class Failure(Record):
 
 
 class PlannedSuite(Frozen):
-    """What a run was asked to do for one suite; `grid` names the settings in which its trials differ."""
+    """What a run was asked to do for one suite.
+
+    `grid` names the settings in which its trials differ, `base` their values that the others are held against, and
+    `background` says what a reader should know of them.
+    """
 
     question: str
+    background: str = ""
     grid: tuple[str, ...] = ()
+    base: Settings = {}
     trial_ids: tuple[str, ...]
 
 
 class RunPlan(Frozen):
-    """What a run's folder was asked for, by the latest command and those before it."""
+    """What a run's folder was asked for, by the latest command and those before it.
+
+    `tutorial_parameters` are the closed-form counts of the tutorial's own models, by variant.
+    """
 
     schema_version: Literal[1] = 1
     profile: str
     command: str
+    tutorial_parameters: dict[str, int] = {}
     suites: dict[str, PlannedSuite]
 
 

@@ -47,6 +47,33 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     return Interval(mean, mean - half, mean + half, n)
 
 
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Median with its distribution-free interval, two of the values themselves; none where so few allow none.
+
+    Source: Conover, Practical Nonparametric Statistics, 3rd ed., section 3.2; Wilks 1962.
+    """
+    found = stats.quantile_test(values, p=0.5).confidence_interval(confidence)
+    low, high = (None if math.isnan(end) else float(end) for end in (found.low, found.high))
+    return Interval(float(np.median(values)), low, high, len(values))
+
+
+def geometric_mean_interval(values: Sequence[float]) -> Interval:
+    """Geometric mean of values that vary by factors: Student's t on their logarithms, an interval from three on."""
+    mean = exponential(mean_interval([math.log(value) for value in values]))
+    return mean if len(values) >= FEWEST_PROCESSES else Interval(mean.estimate, None, None, len(values))
+
+
+def exponential(interval: Interval) -> Interval:
+    """An interval of logarithms as one of their values."""
+    low, high = interval.low, interval.high
+    return Interval(
+        math.exp(interval.estimate),
+        None if low is None else math.exp(low),
+        None if high is None else math.exp(high),
+        interval.n,
+    )
+
+
 def paired_difference(
     ours: dict[int, float], theirs: dict[int, float], confidence: float = CONFIDENCE
 ) -> Interval | None:

@@ -2,15 +2,17 @@
 
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from results.records import RECORD, Failure, Frozen, RunPlan, StepTimeRecord, TrainRecord
+from results.records import RECORD, Failure, Frozen, Record, RunPlan, StepTimeRecord, TrainRecord
 
 
 class StoreError(Exception):
@@ -32,6 +34,18 @@ class Run:
     def done(self) -> set[str]:
         """Ids of the trials that have a result."""
         return {record.trial_id for record in (*self.trainings, *self.step_times)}
+
+    def asked_by(self, record: Record) -> list[str]:
+        """The suites that asked for the record's trial: one that two share is run once. Without a plan, its own."""
+        return self._asked_by.get(record.trial_id, [record.suite])
+
+    @cached_property
+    def _asked_by(self) -> dict[str, list[str]]:
+        suites: dict[str, list[str]] = defaultdict(list)
+        for name, suite in (self.plan.suites if self.plan else {}).items():
+            for trial_id in suite.trial_ids:
+                suites[trial_id].append(name)
+        return suites
 
     @property
     def missing(self) -> dict[str, list[str]]:
@@ -96,6 +110,11 @@ def write(folder: Path, record: TrainRecord | StepTimeRecord | Failure) -> Path:
 def checkpoint(folder: Path, trial_id: str) -> Path:
     """Where the training of a run keeps how far it is, until its result is written."""
     return folder / "checkpoints" / f"{trial_id}.npz"
+
+
+def checkpoints(folder: Path) -> set[str]:
+    """Ids of the trainings that were interrupted after an epoch."""
+    return {path.stem for path in checkpoint(folder, "").parent.glob("*.npz")}
 
 
 def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:

@@ -132,7 +132,8 @@ if __name__ == "__main__":
     plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides)
     said = []
     on_progress = lambda _, progress: said.append(progress)
-    ((_, record),) = run_local(plan.trials, "tensorflow", ORIGIN, Path(sys.argv[1]), said.append, on_progress, lambda _: 120.0)
+    folder = Path(sys.argv[1])
+    ((_, record),) = run_local(plan.trials, "tensorflow", ORIGIN, folder, said.append, on_progress, lambda _: 120.0)
     print(len(said), record.kind, *({"keras", "tensorflow", "numpy", "sklearn"} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -1,0 +1,125 @@
+"""The tutorial's claims, each beside its own two logs and what was measured here, with a verdict."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from report import conditions, growth, words
+from report.accuracy import FEWEST_SEEDS, Study, Training
+from report.growth import Curve
+from results import published
+from results.published import Published
+from results.records import Environment
+from results.stats import Interval
+from results.store import Run
+
+ABOUT = 0.02
+"""The page says "about": a claimed share holds where the interval lies within so much of it."""
+NOT_RUN = "–"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measurement that bears on a claim: under which settings, what it gave, where it ran, what it says."""
+
+    settings: str
+    value: str
+    hardware: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the tutorial, as the page's table has it. `measured` has at least one entry."""
+
+    claim: str
+    claimed: str
+    log_2021: str
+    log_keras3: str
+    measured: tuple[Measured, ...]
+
+
+def claims(run: Run, studies: tuple[Study, ...], curves: tuple[Curve, ...]) -> tuple[Claim, ...]:
+    """Every claim of the tutorial, in its order."""
+    trainings = {t.records[0].trial_id: t for study in studies for t in study.trainings}.values()
+    parameters = run.plan.tutorial_parameters if run.plan else {}
+    return (*(_about_variant(claim, trainings, parameters) for claim in published.CLAIMS), _about_growth(curves))
+
+
+WORDS = {"test_top1": "top-1", "test_top5": "top-5", "parameters": "parameters"}
+
+
+def _about_variant(claim: Published, trainings: Iterable[Training], parameters: dict[str, int]) -> Claim:
+    def form(value: float | None) -> str:
+        return NOT_RUN if value is None else f"{value * 100:.2f} %"
+
+    measured = list(_counted(claim, parameters) if claim.figure == "parameters" else _trained(claim, trainings))
+    nothing = Measured("", "not measured in this run: no training on cifar100", "", "not shown")
+    return Claim(
+        f"{words.variant_name(claim.variant)}, {WORDS[claim.figure]}",
+        f"{claim.claimed / 1e6:.1f} M" if claim.figure == "parameters" else f"about {claim.claimed * 100:.0f} %",
+        form(claim.log_2021),
+        form(claim.log_keras3),
+        tuple(measured) or (nothing,),
+    )
+
+
+def _counted(claim: Published, parameters: dict[str, int]) -> Iterator[Measured]:
+    """A count is exact: it holds where it rounds to what is claimed."""
+    if claim.variant in parameters:
+        count = parameters[claim.variant]
+        holds = f"{count / 1e6:.1f}" == f"{claim.claimed / 1e6:.1f}"
+        yield Measured("the tutorial's model", f"{count:,}, exactly", "", "holds" if holds else "does not hold")
+
+
+def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measured]:
+    for training in trainings:
+        if training.variant != claim.variant or training.dataset != published.SETTINGS["dataset"]:
+            continue
+        values = {conditions.bare(name): value for name, value in training.conditions}
+        others = [
+            f"{name} {values[name]}"
+            for name, value in published.SETTINGS.items()
+            if name not in published.RECIPE and values.get(name, value) != value
+        ]
+        interval = training.mean(claim.figure)
+        yield Measured(
+            ", ".join([*(f"{name} {values[name]}" for name in published.RECIPE), *others]),
+            f"{words.percent(interval)}, n = {interval.n}",
+            hardware(training.records[0].environment),
+            _verdict(claim.claimed, interval, others),
+        )
+
+
+def _verdict(claimed: float, measured: Interval, others: list[str]) -> str:
+    if others:
+        return "not shown: not the tutorial's settings"
+    if measured.n < FEWEST_SEEDS or measured.low is None or measured.high is None:
+        return "not shown: too few seeds"
+    if measured.low >= claimed - ABOUT and measured.high <= claimed + ABOUT:
+        return "holds"
+    if measured.high < claimed - ABOUT or measured.low > claimed + ABOUT:
+        return "does not hold"
+    return "not shown: the interval is too wide"
+
+
+def hardware(environment: Environment) -> str:
+    """The device that computed, in words."""
+    if environment.device != "cpu":
+        return environment.device
+    return f"{environment.threads} threads of {environment.cpu}"
+
+
+def _about_growth(curves: tuple[Curve, ...]) -> Claim:
+    """External attention's cost, in time and memory: a training step of the attention alone and of the whole model."""
+    measured = tuple(
+        Measured(
+            f"{growth.SCOPES[verdict.curve.scope]}, {verdict.what} of one training step",
+            verdict.numbers,
+            hardware(verdict.curve.environment),
+            verdict.verdict,
+        )
+        for verdict in growth.verdicts(curves)
+        if (verdict.curve.variant, verdict.curve.phase) == ("eanet", "train")
+    )
+    nothing = Measured("", "not measured in this run: no step times", "", "not shown")
+    return Claim("EANet, cost", "linear in the number of patches", NOT_RUN, NOT_RUN, measured or (nothing,))

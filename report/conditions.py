@@ -1,0 +1,86 @@
+"""Which records are alike: the conditions under which they were taken, and the labels that tell groups apart."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from report import words
+from results.records import Environment
+
+Conditions = tuple[tuple[str, str], ...]
+"""Every setting and property that two groups must share to be averaged, as (name, value), sorted."""
+
+
+class Group(Protocol):
+    """Records that were taken under the same conditions; `label` tells the group from its namesakes."""
+
+    @property
+    def suite(self) -> str: ...
+    @property
+    def variant(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def conditions(self) -> Conditions: ...
+
+
+def text(value: Any) -> str:
+    """A setting's value as conditions hold it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one level of dotted names: `model.attention.heads` -> `attention.heads`."""
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, "" if name in ("model", "training") else f"{prefix}{name}.")
+        else:
+            found[prefix + name] = text(value)
+    return found
+
+
+def of(settings: Mapping[str, Any], without: set[str], where: Environment, more: Mapping[str, str]) -> Conditions:
+    """The conditions of a record: its settings `without` those that tell no difference, and the machine."""
+    chosen = {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}
+    machine = {"device": where.device, "cpu": where.cpu, "threads": str(where.threads)}
+    return tuple(sorted((chosen | machine | dict(more)).items()))
+
+
+def labels(keys: Iterable[tuple[str, Conditions]], grid: tuple[str, ...] = ()) -> dict[tuple[str, Conditions], str]:
+    """(variant, conditions) -> label: the variant, and the conditions in which its groups differ, the grid's apart."""
+    by_variant: dict[str, list[Conditions]] = defaultdict(list)
+    for variant, conditions in keys:
+        by_variant[variant].append(conditions)
+    found = {}
+    for variant, groups in by_variant.items():
+        differing = {
+            name for group in groups for name, value in group if any((name, value) not in other for other in groups)
+        }
+        for group in groups:
+            extra = ", ".join(
+                f"{name}={value}" for name, value in group if name in differing and bare(name) not in grid
+            )
+            found[variant, group] = variant + (f" ({extra})" if extra else "")
+    return found
+
+
+def bare(name: str) -> str:
+    """A condition's name as `--set` has it: `attention.heads` -> `heads`."""
+    return name.removeprefix("attention.")
+
+
+def alike(ours: Group, base: Group) -> bool:
+    """Whether two groups share every condition that both have, their kind of attention apart.
+
+    A dropout or a number of heads that both attentions have is such a condition too.
+    """
+    theirs = dict(base.conditions)
+    shared = {name: value for name, value in ours.conditions if name in theirs and name != "attention.kind"}
+    return ours.suite == base.suite and all(theirs[name] == value for name, value in shared.items())
+
+
+def proper(group: Group) -> str:
+    """The group's label with the variant's proper name."""
+    return group.label.replace(group.variant, words.variant_name(group.variant), 1)

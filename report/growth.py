@@ -1,0 +1,329 @@
+"""Step times -> how time and memory grow with the number of patches, and from which size on external attention pays."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from report import conditions, words
+from report.answer import Answer
+from report.conditions import Conditions, alike, proper
+from results import stats
+from results.records import Environment, StepTimeRecord
+from results.stats import Growth, Interval, Law
+
+BASE = "vit"
+PUBLISHED = ("eanet", BASE)
+SCOPES = {"core": "The attention alone", "model": "The whole model"}
+PHASES = {"train": "one training step", "infer": "one inference"}
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One case of step time over its processes.
+
+    The intervals are Student's t on the logarithms around the processes' geometric mean, from three processes on.
+    `resident_bytes` is the peak over the process's baseline, `allocated_bytes` the peak of the backend's own allocator
+    where it tells, `activation_bytes` the closed form; `seconds_by_process` are the processes' medians.
+    """
+
+    suite: str
+    scope: str
+    phase: str
+    variant: str
+    label: str
+    patches: int
+    batch: int
+    multiply_adds: int
+    activation_bytes: int
+    step_seconds: Interval
+    resident_bytes: Interval | None
+    allocated_bytes: Interval | None
+    seconds_by_process: tuple[float, ...]
+    bytes_by_process: tuple[int, ...]
+
+    @property
+    def memory_bytes(self) -> Interval | None:
+        """What the allocator told, which is exact, or else the resident size."""
+        return self.allocated_bytes or self.resident_bytes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Step time and memory against patches for one scope, phase and variant, with the laws fitted to them.
+
+    `growth` and `memory` are None where there are too few sizes, `multiply_adds` (exact, of one image) too.
+    """
+
+    suite: str
+    scope: str
+    phase: str
+    variant: str
+    label: str
+    conditions: Conditions
+    environment: Environment
+    points: tuple[StepTime, ...]
+    growth: Growth | None
+    memory: Growth | None
+    multiply_adds: Law | None
+
+    @property
+    def sizes(self) -> list[int]:
+        return [point.patches for point in self.points]
+
+    @property
+    def processes(self) -> int:
+        """How many processes the size with the fewest has."""
+        return min(point.step_seconds.n for point in self.points)
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """From how many patches on the step of `ours` is shorter than that of `base`; see `stats.crossover`."""
+
+    ours: Curve
+    base: Curve
+    patches: Interval
+    smallest: int
+    largest: int
+    """The smallest and the largest size that both have."""
+    ratio: float
+    """Base's step over ours at the largest."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim about a curve's time or peak memory, what the measurement says of it, and the numbers it says so by."""
+
+    curve: Curve
+    what: str
+    claim: str
+    verdict: str
+    numbers: str
+
+
+NOT_CONDITIONS = {"suite", "variant", "kind", "process", "patches", "image_size", "phase", "scope"}
+
+
+def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
+    """Step times by size, with their laws. Only like is averaged with like."""
+    groups: dict[tuple[str, str, str, str, Conditions], dict[int, list[StepTimeRecord]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for record in records:
+        shared = conditions.of(record.settings, NOT_CONDITIONS, record.environment, {})
+        groups[record.suite, record.scope, record.phase, record.variant, shared][record.patches].append(record)
+    labels = {
+        (suite, scope, phase): conditions.labels(
+            (v, c) for s, sc, p, v, c in groups if (s, sc, p) == (suite, scope, phase)
+        )
+        for suite, scope, phase, _, _ in groups
+    }
+    found = []
+    for (suite, scope, phase, variant, shared), sizes in sorted(groups.items()):
+        label = labels[suite, scope, phase][variant, shared]
+        points = tuple(_point(label, of_size) for _, of_size in sorted(sizes.items()))
+        found.append(
+            Curve(
+                suite,
+                scope,
+                phase,
+                variant,
+                label,
+                shared,
+                next(iter(sizes.values()))[0].environment,
+                points,
+                stats.fit_growth({point.patches: point.seconds_by_process for point in points}),
+                _memory_growth(points),
+                _multiply_adds(points),
+            )
+        )
+    return tuple(found)
+
+
+def _point(label: str, records: list[StepTimeRecord]) -> StepTime:
+    """One case, from the records of its processes."""
+    first = records[0]
+    resident = [record.peak_memory_bytes for record in records]
+    allocated = [r.device_peak_memory_bytes for r in records if r.device_peak_memory_bytes is not None]
+    told = len(allocated) == len(records)
+    medians = [float(np.median(record.samples_seconds)) for record in records]
+    return StepTime(
+        first.suite,
+        first.scope,
+        first.phase,
+        first.variant,
+        label,
+        first.patches,
+        first.batch,
+        first.multiply_adds,
+        first.activation_bytes,
+        stats.geometric_mean_interval(medians),
+        stats.geometric_mean_interval(resident) if min(resident) > 0 else None,
+        stats.geometric_mean_interval(allocated) if told else None,
+        tuple(medians),
+        tuple(allocated if told else resident),
+    )
+
+
+def _memory_growth(points: tuple[StepTime, ...]) -> Growth | None:
+    if any(min(point.bytes_by_process) <= 0 for point in points):
+        return None
+    return stats.fit_growth({point.patches: point.bytes_by_process for point in points})
+
+
+def _multiply_adds(points: tuple[StepTime, ...]) -> Law | None:
+    """Their exact law, or None with too few sizes and for records that follow none."""
+    try:
+        return stats.exact_growth({point.patches: point.multiply_adds for point in points})
+    except ValueError:
+        return None
+
+
+def crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
+    """External attention against every self-attention measured under the same conditions."""
+    found = []
+    for ours in curves:
+        for base in curves:
+            if (ours.scope, ours.phase) != (base.scope, base.phase) or not _rivals(ours, base):
+                continue
+            ours_seconds, base_seconds = (
+                {point.patches: point.seconds_by_process for point in curve.points} for curve in (ours, base)
+            )
+            patches = stats.crossover(ours_seconds, base_seconds)
+            if patches is not None:
+                shared = ours_seconds.keys() & base_seconds.keys()
+                smallest, largest = min(shared), max(shared)
+                ratio = float(np.median(base_seconds[largest]) / np.median(ours_seconds[largest]))
+                found.append(Crossover(ours, base, patches, smallest, largest, ratio))
+    return tuple(found)
+
+
+def _rivals(ours: Curve, base: Curve) -> bool:
+    kinds = (_kind(ours), _kind(base))
+    return kinds[0] == "external" and kinds[1] in ("self", "fused_self") and alike(ours, base)
+
+
+def _kind(curve: Curve) -> str:
+    """The kind of the curve's attention, "" where its settings do not say."""
+    return dict(curve.conditions).get("attention.kind", "")
+
+
+def answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Iterable[Answer]:
+    """How the training step grows in each scope and from where on external attention pays; then memory.
+
+    Of time the tutorial's two variants are told, where they are there; the page's tables hold all.
+    """
+    for scope, what in SCOPES.items():
+        chosen = [curve for curve in curves if (curve.scope, curve.phase) == (scope, "train")]
+        told = [curve for curve in chosen if curve.variant in PUBLISHED] or chosen
+        if not told:
+            continue
+        laws = [f"{proper(curve)}'s {_measured(curve, curve.growth)}" for curve in told if _claimable(curve.growth)]
+        n = min(curve.processes for curve in told)
+        growth = f"{', and '.join(laws)}; n = {n} processes a size" if laws else _unclaimed(told[0])
+        payoffs = [_payoff(c) for c in crossovers if c.ours in told and c.base in told]
+        yield Answer(f"{what}, time of one training step: {'. '.join([growth, *payoffs])}.", "growth")
+    remembered = [c for c in curves if (c.scope, c.phase) == ("core", "train") and _claimable(c.memory)]
+    if remembered:
+        parts = [f"{proper(curve)}'s is {_remembered(curve)}" for curve in remembered]
+        yield Answer(f"The attention alone, peak memory of one training step: {', '.join(parts)}.", "memory")
+
+
+def _claimable(growth: Growth | None) -> bool:
+    """Whether anything is claimed of a growth: enough sizes, and enough processes at each."""
+    return growth is not None and growth.quadratic_share.low is not None
+
+
+def _unclaimed(curve: Curve) -> str:
+    """Why nothing is claimed of a curve's growth."""
+    sizes, n = len(curve.points), curve.processes
+    if sizes < stats.FEWEST_SIZES:
+        measured = f"{sizes} {'size was' if sizes == 1 else 'sizes were'} measured"
+        return f"no law of growth is claimed, for {measured} and a fit needs {stats.FEWEST_SIZES}"
+    if n < stats.FEWEST_PROCESSES:
+        return (
+            f"no law of growth is claimed, for n = {n} and an interval needs {stats.FEWEST_PROCESSES} processes a size"
+        )
+    return "no law of growth is claimed, for some process told no peak"
+
+
+def _measured(curve: Curve, growth: Growth | None) -> str:
+    """The law's name, and its exponent and quadratic share: a slope alone understates a mixed law."""
+    if growth is None or not _claimable(growth):
+        return _unclaimed(curve)
+    largest = curve.sizes[-1]
+    return (
+        f"is {growth.law.name} in the number of patches N (exponent {words.plain(growth.exponent)} from N = "
+        f"{stats.upper_half(curve.sizes)[0]:,} to {largest:,}, "
+        f"cN² share at {largest:,} {words.share(growth.quadratic_share)})"
+    )
+
+
+def _remembered(curve: Curve) -> str:
+    """The law of a curve's memory, and what it comes to at the largest size."""
+    last = curve.points[-1]
+    assert curve.memory is not None
+    assert last.memory_bytes is not None
+    peak = words.mebibytes(last.memory_bytes.estimate)
+    return f"{curve.memory.law.name} ({peak} MiB at N = {last.patches:,}, batch {last.batch})"
+
+
+def _payoff(crossover: Crossover) -> str:
+    """From where on the step of external attention is the shorter one, and by how much at the largest size."""
+    ours, base, patches = proper(crossover.ours), proper(crossover.base), crossover.patches
+    crossing = words.crossing(patches, crossover.smallest, crossover.largest)
+    if math.isinf(patches.estimate):
+        return f"{ours}'s is not the shorter one at N = {crossover.largest:,}; the crossing lies {crossing}"
+    since = f"from N = {crossing} on"
+    if patches.estimate == 0 and not patches.high:
+        since = f"at every measured size, from N = {crossover.smallest:,} on"
+    return (
+        f"{ours}'s is the shorter one {since}; at N = {crossover.largest:,} {base}'s takes "
+        f"{crossover.ratio:.1f} times as long"
+    )
+
+
+GROWS = {"linear": "no faster than linearly in N", "quadratic": "as N²"}
+CLAIMED = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
+CLAIMED_MEMORY = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
+"""Kind of attention -> how its cost is said to grow; O(N) is a bound from above.
+
+Sources: the tutorial for O(d S N) against O(d N^2); Dao et al. 2022, arXiv:2205.14135, for a fused kernel's memory.
+"""
+
+
+def verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
+    """Every claim about growth, held against the fits."""
+    for what, claimed in (("time", CLAIMED), ("peak memory", CLAIMED_MEMORY)):
+        for curve in curves:
+            if _kind(curve) not in claimed:
+                continue
+            growth = curve.growth if what == "time" else curve.memory
+            law = claimed[_kind(curve)]
+            n = f", n = {curve.processes}" if _claimable(growth) else ""
+            remark = "" if what == "time" or _fused(curve) else "; no fused kernel ran: this backend has none here"
+            yield Verdict(
+                curve,
+                what,
+                f"{SCOPES[curve.scope]}, {PHASES[curve.phase]}: the {what} of {proper(curve)} grows {GROWS[law]}",
+                _growth_verdict(growth, law),
+                _measured(curve, growth) + n + remark,
+            )
+
+
+def _growth_verdict(growth: Growth | None, law: str) -> str:
+    if growth is None or not _claimable(growth):
+        return "not shown"
+    return "holds" if growth.law.name == law else "does not hold"
+
+
+def _fused(curve: Curve) -> bool:
+    """Whether the curve's attention ran in a fused kernel, if it can: not on TensorFlow, nor on JAX in float32."""
+    conditions = dict(curve.conditions)
+    unfused = conditions.get("backend") == "tensorflow" or (
+        conditions.get("backend") == "jax" and conditions.get("precision") == "float32"
+    )
+    return _kind(curve) != "fused_self" or not unfused

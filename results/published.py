@@ -1,0 +1,82 @@
+"""What the tutorial under test claims and logs, so that it can be set beside what is measured here.
+
+Source: https://keras.io/examples/vision/eanet/ ("Image classification with EANet", ZhiYong Chang, created 2021-10-19,
+last edited 2023-07-18). `keras3_eanet_log.csv` is the log that the page prints since its port to Keras 3: EANet alone,
+50 epochs. The 2021 log is that of the page's first version, on TensorFlow 2 with TensorFlow Addons.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = "https://keras.io/examples/vision/eanet/"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One figure that the page claims of a variant, and what its two logs say of it; None where nothing was run.
+
+    `figure` is the name of the figure in a `TrainRecord`. Shares are from 0 to 1.
+    """
+
+    variant: str
+    figure: str
+    claimed: float
+    log_2021: float | None = None
+    log_keras3: float | None = None
+
+
+CLAIMS = (
+    Published("eanet", "test_top1", 0.43, 0.4391, 0.1726),
+    Published("eanet", "test_top5", 0.73, 0.7471, 0.3894),
+    Published("eanet", "parameters", 300_000),
+    Published("vit", "test_top1", 0.41),
+    Published("vit", "test_top5", 0.73),
+    Published("vit", "parameters", 600_000),
+)
+
+SETTINGS = {
+    "dataset": "cifar100",
+    "augmentation": "tutorial",
+    "weight_decay": "0.0001",
+    "epochs": "50",
+    "batch_size": "128",
+    "learning_rate": "0.001",
+    "schedule": "constant",
+    "label_smoothing": "0.1",
+    "validation_split": "0.2",
+    "patch_size": "2",
+    "blocks": "8",
+    "embedding_dim": "64",
+    "mlp_dim": "64",
+    "mlp_dropout": "0.2",
+    "heads": "4",
+    "dim_coefficient": "4",
+    "memory_units": "16",
+    "normalization": "double",
+    "key_dim": "64",
+    "attention_dropout": "0.2",
+    "projection_dropout": "0.2",
+}
+"""The page's hyperparameters, by the names that this project gives them."""
+RECIPE = ("augmentation", "weight_decay")
+"""The two in which the page's two logs differ: its text may be true of one recipe and not of another."""
+
+
+@dataclass(frozen=True)
+class LogEpoch:
+    """One epoch of the Keras 3 log; shares from 0 to 1."""
+
+    epoch: int
+    top1: float
+    val_top1: float
+    val_loss: float
+
+
+def keras3_log() -> tuple[LogEpoch, ...]:
+    """EANet's 50 epochs as the page prints them."""
+    with (Path(__file__).parent / "keras3_eanet_log.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            LogEpoch(int(row["epoch"]), float(row["accuracy"]), float(row["val_accuracy"]), float(row["val_loss"]))
+            for row in csv.DictReader(file)
+        )
