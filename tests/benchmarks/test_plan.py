@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import datasets, estimate
-from benchmarks.plan import InputError, Overrides, build_plan, profiles, settings_allowed, suites
+from benchmarks.plan import InputError, Overrides, TrainSuite, build_plan, profiles, settings_allowed, suites
 from benchmarks.trials import ModelStepTrial, TrainTrial
 from models.config import EANET, VIT
 
@@ -104,11 +104,64 @@ def test_quick_has_at_least_three_seeds_and_no_download():
     assert min(Counter(trial.variant for trial in trials).values()) >= 3
 
 
+def cells_of(trials):
+    return [(t.seed, t.training.augmentation, t.training.weight_decay, t.variant) for t in trials]
+
+
+def test_a_grid_is_every_combination_of_its_values_with_every_variant_and_seed():
+    trials = plan("tutorial-drift", profile="tutorial", seeds=2).trials
+    assert cells_of(trials) == [
+        (seed, augmentation, weight_decay, variant)
+        for seed in (0, 1)
+        for augmentation in ("corrected", "tutorial")
+        for weight_decay in (1e-4, 0.1)
+        for variant in ("eanet", "vit")
+    ]
+    assert len({trial.trial_id for trial in trials}) == 16
+    rest = {"training": {"augmentation", "weight_decay"}, "grid": True, "variant": True, "model": True, "seed": True}
+    assert len({trial.model_dump_json(exclude=rest) for trial in trials}) == 1, "everything else is the tutorial's"
+    assert trials[-2].label == "tutorial-drift train-eanet-cifar100-seed1 augmentation=tutorial weight_decay=0.1"
+
+
+def test_a_setting_that_is_given_is_no_longer_varied():
+    trials = plan("tutorial-drift", profile="tutorial", settings={"weight_decay": "1e-4"})
+    assert cells_of(trials.trials) == [
+        (0, augmentation, 1e-4, variant) for augmentation in ("corrected", "tutorial") for variant in ("eanet", "vit")
+    ]
+    assert trials.grids == {"tutorial-drift": ("augmentation",)}
+
+
+def test_the_drift_suite_shares_the_tutorials_own_trainings_with_the_accuracy_suite():
+    drift, accuracy = (
+        {trial.trial_id for trial in plan(suite, profile="tutorial").trials} for suite in ("tutorial-drift", "accuracy")
+    )
+    assert accuracy < drift
+
+
+def test_quick_has_a_grid_of_its_own():
+    trials = plan("tutorial-drift").trials
+    assert cells_of(trials)[:4] == [
+        (0, "corrected", 1e-4, "eanet"),
+        (0, "corrected", 1e-4, "vit"),
+        (0, "tutorial", 1e-4, "eanet"),
+        (0, "tutorial", 1e-4, "vit"),
+    ]
+    assert {trial.training.epochs for trial in trials} == {12}
+    assert {trial.seed for trial in trials} == {0, 1, 2}
+
+
+def test_a_base_outside_the_grid_is_an_error():
+    suite = suites()["tutorial-drift"].model_dump()
+    with pytest.raises(ValueError, match=r"base names weight_decay = 0.2, which is not in the grid"):
+        TrainSuite.model_validate(suite | {"base": {"weight_decay": 0.2}})
+
+
 @given(variant=st.sampled_from(["eanet", "vit"]), seed=st.integers(0, 4))
 def test_an_id_is_a_function_of_the_trial_and_of_nothing_else(variant, seed):
     one, two = (plan("accuracy", variants=(variant,)).trials[seed] for _ in range(2))
     assert one.trial_id == two.trial_id
-    assert one.model_copy(update={"suite": "another", "data_dir": "/elsewhere"}).trial_id == one.trial_id
+    elsewhere = {"suite": "another", "data_dir": "/elsewhere", "grid": {"augmentation": "digits"}}
+    assert one.model_copy(update=elsewhere).trial_id == one.trial_id
 
 
 def test_everything_that_can_change_a_result_changes_the_id():
@@ -210,6 +263,6 @@ def test_every_suite_asks_a_question():
 
 
 def test_estimates_are_positive_and_the_tutorial_takes_hours():
-    assert all(estimate.seconds(trial) > 0 for trial in plan("accuracy", "scaling").trials)
+    assert all(estimate.seconds(trial) > 0 for trial in plan(*suites()).trials)
     tutorial = [trial for trial in plan("accuracy", profile="tutorial").trials if isinstance(trial, TrainTrial)]
     assert sum(map(estimate.seconds, tutorial)) > 5 * 3600

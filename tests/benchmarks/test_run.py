@@ -170,7 +170,7 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
     [
         ("", "nothing to run: give --all, or --suite with one of: accuracy, scaling"),
         ("--al", "No such option: --al"),
-        ("--suite speed", "unknown suite 'speed'; allowed: accuracy, scaling"),
+        ("--suite speed", "unknown suite 'speed'; allowed: accuracy, scaling, tutorial-drift"),
         ("--all --profile slow", "unknown profile 'slow'; allowed: quick, tutorial, full"),
         ("--all --variant cnn", "unknown variant 'cnn'; allowed: eanet, vit"),
         ("--all --dataset mnist", "unknown dataset 'mnist'; allowed: digits, cifar10, cifar100, folder"),

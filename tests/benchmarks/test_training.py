@@ -7,8 +7,9 @@ import pytest
 from benchmarks import datasets
 from benchmarks.environment import Origin
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import Batches, DivergedError, batch_order, fit_in_order, learning_rate, train
+from benchmarks.training import Batches, DivergedError, batch_order, fit_in_order, learning_rate, reseed, train
 from models import cost
+from models.build import build_model
 
 ORIGIN = Origin("python -m benchmarks.run --all", "abc", False)
 SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4", "memory_units": "3", "key_dim": "3"}
@@ -146,3 +147,37 @@ def test_one_epoch_gives_a_step_time_without_the_first_step_which_compiles(tmp_p
     record = train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
     mean_with_compilation = record.epochs[0].train_seconds / 18
     assert record.train_step_seconds < mean_with_compilation / 3
+
+
+def seeds_of(model):
+    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
+    return [keras.ops.convert_to_numpy(state).tolist() for state in states]
+
+
+def test_random_layers_start_anew_from_seed_epoch_and_place():
+    models = [build_model(trial.model, "tutorial") for trial in trials()[:2]]
+    for model in models:
+        reseed(model, seed=5, epoch=3)
+    eanet, vit = map(seeds_of, models)
+    assert eanet[:4] == vit[:4], "flip, rotation, contrast, zoom: the variants of a seed see the same images"
+    assert len({first for first, _ in eanet}) == len(eanet) == 4 + 4, "each layer draws its own"
+    assert {count for _, count in eanet} == {0}
+    found = set()
+    for seed, epoch in ((5, 3), (5, 4), (6, 3), (3, 5)):
+        reseed(models[0], seed, epoch)
+        found.add(str(seeds_of(models[0])))
+    assert len(found) == 4
+
+
+def test_augmented_images_of_an_epoch_depend_on_nothing_that_was_drawn_before():
+    model = build_model(trials()[0].model, "tutorial")
+    images = datasets.load("digits", None).train_images[:7].astype("float32")
+    augmented = keras.Model(model.input, model.get_layer("patch_embedding").input)
+
+    def draw(epoch):
+        reseed(model, seed=5, epoch=epoch)
+        return keras.ops.convert_to_numpy(augmented(images, training=True))
+
+    first, other, again = draw(1), draw(2), draw(1)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1

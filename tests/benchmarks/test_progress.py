@@ -1,0 +1,59 @@
+"""What a run says of the time that is left."""
+
+import pytest
+
+from benchmarks import datasets, estimate
+from benchmarks.plan import Overrides, build_plan
+from benchmarks.progress import Eta
+from benchmarks.trials import Progress
+from tests import samples
+
+TRIALS = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1)).trials
+SECONDS = [estimate.seconds(trial) for trial in TRIALS]
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def started(clock):
+    eta = Eta(sum(SECONDS), clock)
+    eta.start(TRIALS[0])
+    return eta
+
+
+def test_what_is_left_follows_the_pace_of_what_is_done():
+    clock = Clock()
+    eta = started(clock)
+    assert eta.seconds == pytest.approx(sum(SECONDS)), "at first the estimates stand"
+    clock.now = 0.25 * SECONDS[0] * 3
+    eta.progress(Progress(1, 4, 2.0, 0.1))
+    assert eta.seconds == pytest.approx(3 * (0.75 * SECONDS[0] + SECONDS[1])), "three times slower than estimated"
+    clock.now = SECONDS[0] * 3
+    eta.finish(TRIALS[0], samples.training())
+    assert eta.seconds == pytest.approx(3 * SECONDS[1])
+
+
+def test_epochs_from_a_checkpoint_took_no_time_in_this_run():
+    clock = Clock()
+    eta = started(clock)
+    eta.progress(Progress(2, 4, 2.0, 0.1, resumed=2))
+    assert eta.seconds == pytest.approx(0.5 * SECONDS[0] + SECONDS[1]), "nothing of this run tells a pace yet"
+    clock.now = 0.25 * SECONDS[0] * 3
+    eta.progress(Progress(3, 4, 2.0, 0.1, resumed=2))
+    assert eta.seconds == pytest.approx(3 * (0.25 * SECONDS[0] + SECONDS[1]))
+    clock.now = 0.5 * SECONDS[0] * 3
+    eta.finish(TRIALS[0], samples.training())
+    assert eta.seconds == pytest.approx(3 * SECONDS[1])
+
+
+def test_a_trial_without_a_result_tells_nothing_of_the_pace():
+    clock = Clock()
+    eta = started(clock)
+    clock.now = 0.01
+    eta.finish(TRIALS[0], samples.failure())
+    assert eta.seconds == pytest.approx(SECONDS[1])

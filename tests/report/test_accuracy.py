@@ -1,0 +1,166 @@
+"""Studies of made-up trainings: only like is averaged with like, and nothing is claimed that is not shown."""
+
+import pytest
+
+from report.findings import find
+from results.records import PlannedSuite, RunPlan
+from results.store import Run
+from tests import samples
+
+
+def run(trainings=(), step_times=(), failures=()):
+    return Run(None, None, tuple(trainings), tuple(step_times), tuple(failures), {})
+
+
+def sentences(findings):
+    return " ".join(answer.sentence for answer in findings.answers)
+
+
+def pairs(differences, base=0.9, **changes):
+    """EANet and ViT trainings whose top-1 differ by `differences`, seed by seed."""
+    return [
+        record
+        for seed, difference in enumerate(differences)
+        for record in (
+            samples.training("eanet", seed, top1=base + difference, step=0.01, **changes),
+            samples.training("vit", seed, top1=base, step=0.02, **changes),
+        )
+    ]
+
+
+def test_a_difference_is_claimed_only_where_its_interval_excludes_zero():
+    shown = find(run(pairs([0.04, 0.05, 0.06])))
+    assert (
+        "EANet is more accurate than ViT on these images (+5.0 points [+2.5, +7.5], n = 3 pairs of seeds)"
+        in sentences(shown)
+    )
+    opposite = find(run(pairs([-0.04, -0.05, -0.06])))
+    assert "EANet is less accurate than ViT on these images (-5.0 points" in sentences(opposite)
+    unclear = find(run(pairs([-0.04, 0.05, 0.06])))
+    assert "no difference shown (+2.3 points [-11.3, +16.0], n = 3" in sentences(unclear)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_fewer_than_three_seeds_claim_nothing(n):
+    found = sentences(find(run(pairs([0.05, 0.0501][:n]))))
+    assert "too few seeds to claim a difference" in found
+    assert "more accurate" not in found
+    assert f"in too few runs (n = {n}) to claim it" in found
+
+
+def test_differences_are_paired_by_seed_and_unpaired_seeds_are_left_out():
+    records = [*pairs([0.05, 0.05, 0.05]), samples.training("eanet", 7, top1=0.1)]
+    (comparison,) = find(run(records)).studies[0].variants
+    assert comparison.top1.estimate == pytest.approx(0.05)
+    assert comparison.top1.n == 3
+    assert "EANet 95.0 % [95.0, 95.0] and ViT 90.0 %" in sentences(find(run(records))), "means of the same seeds"
+
+
+def test_step_ratio_is_the_mean_of_the_ratios_logarithms():
+    (comparison,) = find(run(pairs([0, 0, 0]))).studies[0].variants
+    assert comparison.step_ratio.estimate == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"augmentation": "none"}},
+        {"dataset_sha256": "ef" * 32},
+        {"where": samples.environment(cpu="Another CPU")},
+        {"where": samples.environment(threads=64)},
+        {"dropout": 0.5},
+    ],
+    ids=str,
+)
+def test_only_like_is_averaged_with_like(changes):
+    records = [*pairs([0.01, 0.02, 0.03]), *pairs([0.11, 0.12, 0.13], base=0.5, **changes)]
+    (study,) = find(run(records)).studies
+    assert len(study.trainings) == 4
+    assert sorted(round(c.top1.estimate, 6) for c in study.variants) == [0.02, 0.12]
+    assert len({training.label for training in study.trainings}) == 4, "each group has a name of its own"
+
+
+def test_labels_name_what_differs_and_nothing_else():
+    records = [*pairs([0.0]), *pairs([0.0], training={"augmentation": "none"})]
+    labels = {training.label for training in find(run(records)).studies[0].trainings}
+    assert labels == {
+        f"{variant} (augmentation={recipe})" for variant in ("eanet", "vit") for recipe in ("digits", "none")
+    }
+    assert {training.label for training in find(run(pairs([0.0]))).studies[0].trainings} == {"eanet", "vit"}
+
+
+DRIFT = PlannedSuite(
+    question="What drifted?",
+    grid=("augmentation", "weight_decay"),
+    base={"augmentation": "tutorial", "weight_decay": 1e-4},
+    trial_ids=(),
+)
+
+
+def cell(augmentation, weight_decay, differences, base, **changes):
+    """A cell of the drift grid: pairs of EANet and ViT, whose suite's grid gave them these settings."""
+    return [
+        record.model_copy(update={"settings": record.settings | {"grid": record.settings["training"]}})
+        for record in pairs(
+            differences, base, training={"augmentation": augmentation, "weight_decay": weight_decay}, **changes
+        )
+    ]
+
+
+def drift(records):
+    """A run whose plan asked for the records in the suite `tutorial-drift`."""
+    plan = DRIFT.model_copy(update={"trial_ids": tuple(record.trial_id for record in records)})
+    suites = {"tutorial-drift": plan}
+    return Run(None, RunPlan(profile="tutorial", command="", suites=suites), tuple(records), (), (), {})
+
+
+def test_a_grids_cells_are_held_against_its_base_variant_by_variant():
+    records = [
+        *cell("tutorial", 1e-4, [0.01, 0.02, 0.03], base=0.2),
+        *cell("corrected", 1e-4, [0.01, 0.02, 0.03], base=0.5),
+        *cell("tutorial", 0.1, [0.01, 0.02, 0.03], base=0.25),
+    ]
+    (study,) = find(drift(records)).studies
+    assert {training.label for training in study.trainings} == {"eanet", "vit"}, "the grid is no part of a name"
+    effects = {(e.ours.variant, e.ours.cell): round(e.top1.estimate, 6) for e in study.effects}
+    corrected = (("augmentation", "corrected"), ("weight_decay", "0.0001"))
+    decayed = (("augmentation", "tutorial"), ("weight_decay", "0.1"))
+    assert effects == {
+        ("eanet", corrected): 0.3, ("vit", corrected): 0.3, ("eanet", decayed): 0.05, ("vit", decayed): 0.05
+    }  # fmt: skip
+    assert {dict(e.base.cell)["augmentation"] for e in study.effects} == {"tutorial"}
+    assert len(study.variants) == 3, "EANet against ViT in each cell"
+    said = sentences(find(drift(records)))
+    assert (
+        "On digits (360 test images), with augmentation corrected instead of tutorial, the test top-1 goes: "
+        "EANet from 22.0 % [19.5, 24.5] to 52.0 % [49.5, 54.5] (+30.0 points [+30.0, +30.0], n = 3 pairs of seeds); ViT"
+    ) in said
+    assert "with weight_decay 0.1 instead of 0.0001" in said
+    assert "the test top-1 with augmentation corrected and weight_decay 0.0001 is EANet 52.0 %" in said
+    assert said.count("times the parameters") == 1, "the cost is the same in each cell, and told once"
+
+
+def test_an_effect_is_claimed_only_where_its_interval_excludes_zero():
+    base = cell("tutorial", 1e-4, [0.0] * 3, base=0.2)
+    noise = [
+        record.model_copy(update={"test_top1": record.test_top1 + (-0.1, 0.0, 0.11)[record.seed]})
+        for record in cell("corrected", 1e-4, [0.0] * 3, base=0.2)
+    ]
+    assert "n = 3 pairs of seeds: no difference shown)" in sentences(find(drift([*base, *noise])))
+    assert "n = 2 pairs of seeds, too few to claim it)" in sentences(find(drift([*base[:4], *noise[:4]])))
+
+
+def test_a_trial_that_two_suites_asked_for_is_in_both():
+    records = cell("tutorial", 1e-4, [0.01], base=0.2)
+    plan = drift(records).plan
+    both = {**plan.suites, "accuracy": PlannedSuite(question="", trial_ids=plan.suites["tutorial-drift"].trial_ids)}
+    run_of_both = Run(None, plan.model_copy(update={"suites": both}), tuple(records), (), (), {})
+    studies = find(run_of_both).studies
+    assert [(study.suite, len(study.trainings), len(study.effects)) for study in studies] == [
+        ("accuracy", 2, 0),
+        ("tutorial-drift", 2, 0),
+    ]
+
+
+def test_nothing_at_all_gives_no_answer():
+    assert find(run()).answers == ()

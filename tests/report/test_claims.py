@@ -1,0 +1,139 @@
+"""The tutorial's claims: each gets the verdict that the measurement allows, and none on other settings than its own."""
+
+import zlib
+
+import pytest
+
+from report.claims import hardware
+from report.findings import find
+from results.published import CLAIMS, SETTINGS, keras3_log
+from results.records import RunPlan
+from results.store import Run
+from tests import samples
+
+MODEL = {"patch_size": 2, "blocks": 8, "embedding_dim": 64, "mlp_dim": 64, "mlp_dropout": 0.2}
+TRAINING = {
+    "augmentation": "tutorial", "weight_decay": 1e-4, "epochs": 50, "batch_size": 128, "learning_rate": 1e-3,
+    "schedule": "constant", "label_smoothing": 0.1, "validation_split": 0.2,
+}  # fmt: skip
+ATTENTIONS = {
+    "eanet": {"kind": "external", "heads": 4, "dim_coefficient": 4, "memory_units": 16, "normalization": "double"},
+    "vit": {"kind": "self", "heads": 4, "key_dim": 64},
+}
+
+
+def trained(top1s, variant="eanet", model=None, **training):
+    """A training at the tutorial's own settings for each top-1, `training` and `model` apart."""
+    records = []
+    for seed, top1 in enumerate(top1s):
+        record = samples.training(variant, seed, top1=top1, suite="tutorial-drift", dataset="cifar100")
+        attention = ATTENTIONS[variant] | {"attention_dropout": 0.2}
+        settings = record.settings | {
+            "dataset": "cifar100",
+            "training": TRAINING | training,
+            "model": MODEL | {"attention": attention} | (model or {}),
+        }
+        trial_id = f"{record.trial_id}-{zlib.crc32(str(settings).encode()):08x}"
+        records.append(record.model_copy(update={"settings": settings, "trial_id": trial_id}))
+    return records
+
+
+def claims_of(*trainings, step_times=(), parameters=None):
+    plan = RunPlan(profile="tutorial", command="", tutorial_parameters=parameters or {}, suites={})
+    run = Run(None, plan, tuple(r for group in trainings for r in group), tuple(step_times), (), {})
+    return {claim.claim: claim for claim in find(run).claims}
+
+
+@pytest.mark.parametrize(
+    ("top1s", "verdict"),
+    [
+        ([0.427, 0.430, 0.433], "holds"),
+        ([0.170, 0.172, 0.174], "does not hold"),
+        ([0.480, 0.482, 0.484], "does not hold"),
+        ([0.40, 0.43, 0.46], "not shown: the interval is too wide"),
+        ([0.43, 0.43], "not shown: too few seeds"),
+    ],
+)
+def test_a_claimed_accuracy_holds_only_where_its_interval_lies_about_it(top1s, verdict):
+    claim = claims_of(trained(top1s))["EANet, top-1"]
+    assert (claim.claimed, claim.log_2021, claim.log_keras3) == ("about 43 %", "43.91 %", "17.26 %")
+    (measured,) = claim.measured
+    assert measured.verdict == verdict
+    assert f"n = {len(top1s)}" in measured.value
+    assert measured.hardware == "2 threads of A CPU"
+    assert measured.settings == "augmentation tutorial, weight_decay 0.0001"
+
+
+def test_each_recipe_has_a_verdict_of_its_own():
+    as_published, corrected = trained([0.17, 0.171, 0.172]), trained([0.43, 0.431, 0.432], augmentation="corrected")
+    measured = claims_of(as_published, corrected)["EANet, top-1"].measured
+    assert {m.settings: m.verdict for m in measured} == {
+        "augmentation tutorial, weight_decay 0.0001": "does not hold",
+        "augmentation corrected, weight_decay 0.0001": "holds",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 12}, "epochs 12"),
+        ({"model": {"patch_size": 4}}, "patch_size 4"),
+        ({"model": {"attention": ATTENTIONS["vit"] | {"key_dim": 16}}, "variant": "vit"}, "key_dim 16"),
+    ],
+)
+def test_other_settings_than_the_tutorials_show_nothing_of_its_claims(changes, said):
+    records = trained([0.43, 0.43, 0.43], **changes)
+    (measured,) = claims_of(records)["ViT, top-1" if "variant" in changes else "EANet, top-1"].measured
+    assert measured.verdict == "not shown: not the tutorial's settings"
+    assert measured.settings.endswith(said)
+
+
+def test_what_was_not_run_is_not_shown():
+    claims = claims_of(trained([0.43, 0.43, 0.43]))
+    assert [m.verdict for m in claims["ViT, top-1"].measured] == ["not shown"]
+    assert claims["ViT, top-1"].measured[0].value == "not measured in this run: no training on cifar100"
+    assert [m.verdict for m in claims["EANet, cost"].measured] == ["not shown"]
+    digits = samples.training("eanet")
+    assert claims_of([digits])["EANet, top-1"].measured[0].verdict == "not shown"
+
+
+def test_a_number_of_parameters_is_exact_and_holds_where_it_rounds_to_the_claim():
+    claims = claims_of(parameters={"eanet": 361_380, "vit": 623_268})
+    assert [(m.value, m.verdict) for m in claims["EANet, parameters"].measured] == [
+        ("361,380, exactly", "does not hold")
+    ]
+    assert [(m.value, m.verdict) for m in claims["ViT, parameters"].measured] == [("623,268, exactly", "holds")]
+
+
+def test_linear_cost_is_judged_by_the_growth_of_time_and_memory():
+    sizes = (64, 121, 225, 400, 729, 1296, 2304, 4096)
+    steps = [samples.step_time("eanet", n, 1e-5 * n, p, allocated=n**2) for n in sizes for p in range(3)]
+    time, memory = claims_of(step_times=steps)["EANet, cost"].measured
+    assert (time.verdict, memory.verdict) == ("holds", "does not hold")
+    assert time.value.startswith("is linear in the number of patches")
+    assert memory.settings == "The attention alone, peak memory of one training step"
+
+
+def test_a_machine_is_named_by_what_computed():
+    assert hardware(samples.environment(device="NVIDIA H100")) == "NVIDIA H100"
+    assert hardware(samples.environment()) == "2 threads of A CPU"
+
+
+def test_the_published_log_ends_as_the_page_says():
+    log = keras3_log()
+    assert [epoch.epoch for epoch in log] == list(range(1, 51))
+    assert (log[-1].top1, log[-1].val_top1, log[-1].val_loss) == (0.4245, 0.1778, 5.1093)
+    assert {(c.variant, c.figure) for c in CLAIMS} == {
+        (variant, figure) for variant in ("eanet", "vit") for figure in ("test_top1", "test_top5", "parameters")
+    }
+
+
+def test_the_tutorial_profile_is_what_the_page_publishes():
+    """Compares two accounts of the same page: the profile that trains it, and the settings that claims are held to."""
+    from benchmarks.datasets import shape
+    from benchmarks.plan import Overrides, build_plan
+    from report.conditions import bare, flat
+
+    for trial in build_plan(["accuracy"], "tutorial", lambda name: shape(name, None), Overrides()).trials:
+        settings = {bare(name): value for name, value in flat(trial.model_dump(mode="json")).items()}
+        assert {name: settings.get(name, value) for name, value in SETTINGS.items()} == SETTINGS
