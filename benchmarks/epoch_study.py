@@ -76,6 +76,7 @@ def command(
     profile: Annotated[str, typer.Option(help="quick, tutorial or full.")] = "quick",
     data_dir: Annotated[str | None, typer.Option(help="Where CIFAR-100 is.")] = None,
     set_: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = [],  # noqa: B006
+    variant: Annotated[list[str], typer.Option(help="Only this variant; may be given again.")] = [],  # noqa: B006
     images: Annotated[int, typer.Option(help="Images of an epoch, those that validate included.")] = 10**6,
     pairs: Annotated[int, typer.Option(help="Pairs of epochs.", min=6)] = 12,
 ) -> None:
@@ -83,7 +84,7 @@ def command(
     from results.stats import median_interval
 
     settings = {name: value for name, _, value in (text.partition("=") for text in set_)}
-    overrides = Overrides(data_dir=data_dir, seeds=1, settings=settings)
+    overrides = Overrides(data_dir=data_dir, seeds=1, variants=tuple(variant), settings=settings)
     for trial in build_plan(["accuracy"], profile, lambda name: datasets.shape(name, data_dir), overrides).trials:
         assert isinstance(trial, TrainTrial)
         times = study(trial, images, pairs)

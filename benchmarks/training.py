@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import checkpoints, datasets, memory
 from benchmarks.checkpoints import Passed
-from benchmarks.environment import Origin, jit_setting, observe
+from benchmarks.environment import Origin, jit_setting, observe, synchroniser
 from benchmarks.trials import Progress, TrainConfig, TrainTrial
 from models import cost
 from models.build import adapt_normalization, build_model
@@ -85,24 +85,30 @@ def fit_in_order(
 
 
 class History(keras.callbacks.Callback):
-    """Adds each epoch to those passed, its training time taken apart from the validation, and hands them on."""
+    """Adds each epoch to those passed, its training time taken apart from the validation, and hands them on.
+
+    It has nothing to do after a batch: Keras would wait for the device there, after every step.
+    """
 
     def __init__(
         self, steps: int, passed: Passed, on_epoch: Callable[[Passed], None], clock: Callable[[], float]
     ) -> None:
         super().__init__()
         self.steps, self.passed, self.on_epoch, self.clock = steps, passed, on_epoch, clock
+        self.synchronise = synchroniser()
         self.compiles = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.started = self.clock()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if batch in (0, self.steps - 1):
-            float((logs or {})["loss"])  # waits for the device: the work is done, not only handed out
-            self.train_seconds = self.clock() - self.started
-            if batch == 0:
-                self.first_step_seconds = self.train_seconds
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch == 1 and self.compiles:
+            self.first_step_seconds = self.clock() - self.started  # compiled, and handed to the device
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """The training is over, and the validation about to begin."""
+        self.synchronise([variable.value for variable in self.model.trainable_variables])
+        self.train_seconds = self.clock() - self.started
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = {name: float(value) for name, value in (logs or {}).items()}

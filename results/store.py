@@ -169,7 +169,10 @@ def replace(path: Path, content: bytes) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the run's folder for one command; raises `StoreError` where another one holds it."""
+    """Holds the run's folder for one command; raises `StoreError` where another one holds it.
+
+    What a killed one had not finished writing is cleared away.
+    """
     (folder / "records").mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -179,6 +182,8 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} is in use by another run: wait for it, or choose another folder with --out"
         ) from None
     try:
+        for half_written in folder.glob("*/.writing-*.tmp"):
+            half_written.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

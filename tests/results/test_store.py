@@ -81,6 +81,43 @@ def test_a_plan_remembers_what_was_asked_before(tmp_path):
     assert store.load(tmp_path).missing == {"accuracy": ["a", "b", "c"], "scaling": ["d"]}
 
 
+def test_a_plan_remembers_every_setting_that_a_suite_varied(tmp_path):
+    for grid in (("augmentation",), (), ("weight_decay", "augmentation")):
+        suite = PlannedSuite(question="Why?", grid=grid, trial_ids=())
+        plan = RunPlan(profile="quick", command="now", suites={"drift": suite})
+        store.write_plan(tmp_path, plan, store.load(tmp_path).plan)
+    assert store.load(tmp_path).plan.suites["drift"].grid == ("augmentation", "weight_decay")
+
+
+def test_a_shared_trial_belongs_to_every_suite_that_asked_for_it(tmp_path):
+    store.write(tmp_path, samples.training(suite="accuracy"))
+    (record,) = store.load(tmp_path).trainings
+    assert store.load(tmp_path).asked_by(record) == ["accuracy"], "without a plan its own"
+    suites = {name: PlannedSuite(question="Why?", trial_ids=(record.trial_id,)) for name in ("accuracy", "drift")}
+    store.write_plan(tmp_path, RunPlan(profile="quick", command="now", suites=suites), None)
+    assert store.load(tmp_path).asked_by(record) == ["accuracy", "drift"]
+
+
+def test_a_result_ends_its_trials_checkpoint_and_a_failure_does_not(tmp_path):
+    done, failed = samples.training("eanet"), samples.failure("vit")
+    for trial_id in (done.trial_id, failed.trial_id):
+        path = store.checkpoint(tmp_path, trial_id)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"weights")
+    assert store.checkpoints(tmp_path) == {done.trial_id, failed.trial_id}
+    store.write(tmp_path, done)
+    store.write(tmp_path, failed)
+    assert store.checkpoints(tmp_path) == {failed.trial_id}
+
+
+def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    half = tmp_path / "checkpoints" / ".writing-abc.tmp"
+    half.write_bytes(b"half")
+    with store.locked(tmp_path):
+        assert not half.exists()
+
+
 def test_no_temporary_file_stays(tmp_path):
     store.write(tmp_path, samples.training())
     assert [path.suffix for path in (tmp_path / "records").iterdir()] == [".json"]
