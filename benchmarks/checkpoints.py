@@ -1,26 +1,28 @@
 """How far a training is, on disk: one file a trial, replaced after each epoch."""
 
 import io
-import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from results import store
-from results.records import Epoch, Frozen, Seconds
+from results.records import Environment, Epoch, Frozen, Seconds
 
 
 class Passed(Frozen):
-    """The epochs that a training has behind it, on which data.
+    """The epochs that a training has behind it: in which environment, on which data.
 
+    `interrupted_after` and `interrupted_in` tell of the processes before this one, as in a `TrainRecord`.
     `step_seconds` holds each epoch's mean step, without the first one after a start, which compiles.
     """
 
+    environment: Environment
     dataset_sha256: str
     epochs: tuple[Epoch, ...] = ()
     step_seconds: tuple[Seconds, ...] = ()
     interrupted_after: tuple[int, ...] = ()
+    interrupted_in: tuple[Environment, ...] = ()
 
 
 def save(path: Path, model: keras.Model, passed: Passed) -> None:
@@ -36,30 +38,35 @@ def save(path: Path, model: keras.Model, passed: Passed) -> None:
     store.replace(path, content.getvalue())
 
 
-def restore(path: Path, model: keras.Model, dataset_sha256: str) -> Passed:
-    """Brings `model` to where `path` says its training is; without such a file no epoch has passed.
+def restore(path: Path, model: keras.Model, nothing: Passed) -> Passed:
+    """Brings `model` to where `path` says its training is; without such a file what has passed is `nothing`.
 
     A file that is damaged, of another model or of other images is renamed to `NAME.broken`: the training starts over.
     """
-    nothing = Passed(dataset_sha256=dataset_sha256)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             passed = Passed.model_validate_json(arrays["passed"].tobytes())
             values = [arrays[f"variable_{index}"] for index in range(len(arrays.files) - 1)]
-        if passed.dataset_sha256 != dataset_sha256:
+        if passed.dataset_sha256 != nothing.dataset_sha256:
             raise ValueError("it is of other images")
         variables = _variables(model)
         if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise ValueError("it is of another model")
     except FileNotFoundError:
         return nothing
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:  # pydantic's is a ValueError
+    except Exception as error:  # a damaged file can raise anything
         path.replace(path.with_name(f"{path.name}.broken"))
         print(f"{path} is set aside, and the training starts over: {error}")
         return nothing
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    return passed.model_copy(update={"interrupted_after": (*passed.interrupted_after, len(passed.epochs))})
+    return passed.model_copy(
+        update={
+            "environment": nothing.environment,
+            "interrupted_after": (*passed.interrupted_after, len(passed.epochs)),
+            "interrupted_in": (*passed.interrupted_in, passed.environment),
+        }
+    )
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

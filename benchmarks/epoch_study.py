@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import datasets
-from benchmarks.environment import available_threads, worker_variables
+from benchmarks.environment import Origin, available_threads, observe, worker_variables
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.trials import TrainTrial
 
@@ -41,6 +41,7 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
     adapt_normalization(model, data.train_images)
     batches = training.Batches(train_images, labels, trial.training.batch_size, trial.seed)
     training.compile_model(model, trial.training, len(batches))
+    environment = observe(Origin("", None, None), trial.precision, "", model.jit_compile)
     shared = {"validation_data": validation, "validation_batch_size": training.EVALUATION_BATCH}
 
     def bare() -> None:
@@ -50,7 +51,7 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
         def keep(passed: checkpoints.Passed) -> None:
             checkpoints.save(checkpoint, model, passed)
 
-        nothing = checkpoints.Passed(dataset_sha256=data.sha256)
+        nothing = checkpoints.Passed(environment=environment, dataset_sha256=data.sha256)
         training.fit_in_order(
             model, batches, 1, [training.History(len(batches), nothing, keep, time.perf_counter)], **shared
         )

@@ -5,7 +5,7 @@ import itertools
 import math
 import random
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -94,8 +94,10 @@ class TrainSuite(_Suite):
 
     @model_validator(mode="after")
     def _base_is_in_the_grid(self) -> "TrainSuite":
+        if self.base and self.base.keys() != self.grid.keys():
+            raise ValueError(f"base names {', '.join(self.base)}, and the grid {', '.join(self.grid)}")
         for name, value in self.base.items():
-            if value not in self.grid.get(name, ()):
+            if value not in self.grid[name]:
                 raise ValueError(f"base names {name} = {value!r}, which is not in the grid")
         return self
 
@@ -138,20 +140,35 @@ class Overrides:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of a grid's settings: each variant's model under it, and the training that they share."""
+    """One combination of a grid's settings as it was `given`: the models under it, and the training they share."""
 
-    settings: dict[str, Any]
+    given: dict[str, Any]
     models: dict[str, ModelConfig]
     training: TrainConfig
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The combination as it was understood: 0.1 for "1e-1", and with every name that some variant has."""
+        return {name: value for variant in self.models for name, value in self.settings_of(variant).items()}
+
+    def settings_of(self, variant: str) -> dict[str, Any]:
+        """Those of the combination that the variant has: a ViT has no `memory_units`."""
+        model = self.models[variant].model_dump(mode="json")
+        known = model["attention"] | model | self.training.model_dump(mode="json")
+        return {name: known[name] for name in self.given if name in known}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a run, suite by suite. `grids` names the settings in which a suite's trials differ."""
+    """The trials of a run, suite by suite.
+
+    `grids` names the settings in which a suite's trials differ, `bases` their values that the others are held against.
+    """
 
     profile: str
     suites: dict[str, Suite]
     grids: dict[str, tuple[str, ...]]
+    bases: dict[str, dict[str, Any]]
     trials: tuple[Trial, ...]
 
     def of(self, suite: str) -> list[Trial]:
@@ -237,6 +254,7 @@ def build_plan(
 
     trials: list[Trial] = []
     grids: dict[str, tuple[str, ...]] = {}
+    bases: dict[str, dict[str, Any]] = {}
     for name, suite in chosen.items():
         variants = _variants(name, suite, overrides)
         try:
@@ -246,10 +264,13 @@ def build_plan(
                 grid = {k: v for k, v in (reduced or suite).grid.items() if k not in given}
                 settings = profile.settings | ({"epochs": reduced.epochs} if reduced else {}) | given
                 cells = [
-                    Cell(cell, models(variants, settings | cell), _training(settings | cell)) for cell in _cells(grid)
+                    Cell(given_cell, models(variants, settings | given_cell), _training(settings | given_cell))
+                    for given_cell in _cells(grid)
                 ]
                 seeds = overrides.seeds or (reduced or profile).seeds
                 grids[name] = tuple(grid)
+                base = {setting: value for setting, value in suite.base.items() if setting in grid}
+                bases[name] = next((cell.settings for cell in cells if base and cell.given == base), {})
                 trials += _train_trials(name, cells, dataset, seeds, overrides)
             else:
                 scopes = _scopes(getattr(suite, profile_name), overrides.settings)
@@ -260,7 +281,7 @@ def build_plan(
                 trials += step_times
         except ValidationError as error:
             raise InputError(explain(error)) from None
-    return Plan(profile_name, chosen, grids, tuple(trials))
+    return Plan(profile_name, chosen, grids, bases, tuple(trials))
 
 
 def _variants(name: str, suite: Suite, overrides: Overrides) -> list[str]:
@@ -330,10 +351,13 @@ def _all_used(given: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> No
 
 
 def _train_trials(
-    suite: str, cells: Iterable[Cell], dataset: str, seeds: int, overrides: Overrides
+    suite: str, cells: Sequence[Cell], dataset: str, seeds: int, overrides: Overrides
 ) -> list[TrainTrial]:
-    """Seed by seed, the variants of one seed next to each other, so that a stopped run has whole pairs."""
-    return [
+    """Seed by seed, the variants of one seed next to each other, so that a stopped run has whole pairs.
+
+    A variant that has none of a grid's settings is trained once.
+    """
+    trials = [
         TrainTrial(
             suite=suite,
             variant=variant,
@@ -342,7 +366,7 @@ def _train_trials(
             seed=seed,
             dataset=dataset,
             data_dir=overrides.data_dir,
-            grid=cell.settings,
+            grid=cell.settings_of(variant),
             model=model,
             training=cell.training,
         )
@@ -350,6 +374,7 @@ def _train_trials(
         for cell in cells
         for variant, model in cell.models.items()
     ]
+    return list({trial.trial_id: trial for trial in trials}.values())
 
 
 def _scopes(scopes: Scopes, given: Mapping[str, str]) -> Scopes:

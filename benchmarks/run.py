@@ -21,7 +21,6 @@ from benchmarks.plan import (
     InputError,
     Overrides,
     Plan,
-    TrainSuite,
     build_plan,
     one_of,
     profiles,
@@ -228,7 +227,7 @@ def _asked(plan: Plan, command: str) -> RunPlan:
             question=suite.question,
             background=suite.background,
             grid=plan.grids.get(name, ()),
-            base=suite.base if isinstance(suite, TrainSuite) else {},
+            base=plan.bases.get(name, {}),
             trial_ids=tuple(trial.trial_id for trial in plan.of(name)),
         )
         for name, suite in plan.suites.items()
@@ -257,7 +256,7 @@ def _run(
             )
         store.write_plan(folder, _asked(plan, origin.command), before.plan)
         remaining = list({t.trial_id: t for t in plan.trials if t.trial_id not in before.done}.values())
-        there = len(plan.trials) - len(remaining)
+        there = len({trial.trial_id for trial in plan.trials}) - len(remaining)
         begun = len(store.checkpoints(folder) & {trial.trial_id for trial in remaining})
         total = estimate.words(sum(map(estimate.seconds, remaining)))
         console.print(
@@ -276,7 +275,7 @@ def _run(
         except KeyboardInterrupt:
             kept = len(store.load(folder).done)
             again = going_on(sys.argv[1:], _shown(folder))
-            part = " and the finished epochs of the running one" if store.checkpoints(folder) else ""
+            part = " and the finished epochs of the others" if store.checkpoints(folder) else ""
             print(f"interrupted; {kept} finished trials{part} are kept. Go on with: {again}", file=sys.stderr)
             return 130
 
@@ -351,11 +350,13 @@ def _dry_run(console: Console, plan: Plan, folder: Path) -> None:
     done = store.load(folder).done
     for trial in plan.trials:
         state = "done" if trial.trial_id in done else estimate.words(estimate.seconds(trial))
-        console.out(f"{trial.suite:<12} {trial.trial_id:<60} {state:>8}", highlight=False)
-    left = [trial for trial in plan.trials if trial.trial_id not in done]
+        cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", {}).items())
+        console.out(f"{trial.suite:<14} {trial.trial_id:<60} {state:>8}  {cell}".rstrip(), highlight=False)
+    trials = {trial.trial_id: trial for trial in plan.trials}
+    left = [trial for trial_id, trial in trials.items() if trial_id not in done]
     total = estimate.words(sum(map(estimate.seconds, left)))
     console.out(
-        f"{len(left)} of {len(plan.trials)} trials to run, about {total} on 2 CPU cores, into {_shown(folder)}",
+        f"{len(left)} of {len(trials)} trials to run, about {total} on 2 CPU cores, into {_shown(folder)}",
         highlight=False,
     )
 

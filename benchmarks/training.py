@@ -163,7 +163,8 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
     compile_model(model, trial.training, len(batches))
-    restored = checkpoints.restore(checkpoint, model, data.sha256)
+    environment = observe(origin, trial.precision, started, model.jit_compile)
+    restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=data.sha256))
     resumed = len(restored.epochs)
 
     def tell(passed: Passed) -> None:
@@ -206,6 +207,7 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
         multiply_adds=cost.multiply_adds(cost.model(trial.model)),
         epochs=history.passed.epochs,
         interrupted_after=history.passed.interrupted_after,
+        interrupted_in=history.passed.interrupted_in,
         test_loss=test["loss"],
         test_top1=test["top1"],
         test_top5=test["top5"],
@@ -213,7 +215,7 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
         baseline_memory_bytes=watch.baseline_bytes,
         peak_memory_bytes=watch.resident_bytes,
         device_peak_memory_bytes=watch.device_bytes,
-        environment=observe(origin, trial.precision, started, model.jit_compile),
+        environment=environment,
     )
 
 

@@ -9,9 +9,6 @@ from pydantic import Field
 
 from models.config import AttentionConfig, Count, ModelConfig, Rate, Settings
 
-PROTOCOLS = {"train": 2, "steptime": 1}
-"""Goes into every id. Raise one when a change of the code makes earlier results of its kind incomparable."""
-
 Backend = Literal["tensorflow", "jax", "torch"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Positive = Annotated[float, Field(gt=0)]
@@ -36,6 +33,8 @@ class TrainConfig(Settings):
 
 
 class _Trial(Settings):
+    """`protocol` is to be raised when a change of the code makes earlier results of its kind incomparable."""
+
     suite: str
     variant: str
     backend: Backend
@@ -54,7 +53,6 @@ class _Trial(Settings):
     def trial_id(self) -> str:
         """The case in words and the hash of all that can change the result (so neither suite nor data folder)."""
         content = self.model_dump(mode="json", exclude={"suite", "grid", "data_dir"})
-        content["protocol"] = PROTOCOLS[content["kind"]]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self._case()}-{digest[:12]}"
 
@@ -66,6 +64,7 @@ class TrainTrial(_Trial):
     """
 
     kind: Literal["train"] = "train"
+    protocol: Literal[2] = 2
     seed: Annotated[int, Field(ge=0)]
     dataset: str
     data_dir: str | None
@@ -86,6 +85,7 @@ class _StepTimeTrial(_Trial):
     """Times the steps of one case in one fresh process: at least `steps` steps and at least `seconds` seconds."""
 
     kind: Literal["steptime"] = "steptime"
+    protocol: Literal[1] = 1
     phase: Literal["train", "infer"]
     patches: Count
     batch: Count

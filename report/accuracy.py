@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from report import conditions, words
 from report.answer import Answer
-from report.conditions import Conditions, alike, proper
+from report.conditions import BASE, Conditions, alike, proper
 from results import stats
 from results.records import PlannedSuite, TrainRecord
 from results.stats import Interval
@@ -15,7 +15,6 @@ from results.store import Run
 
 FEWEST_SEEDS = 3
 """Below this many pairs of seeds a difference is drawn and nothing is claimed."""
-BASE = "vit"
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,11 @@ class Training:
     dataset: str
     conditions: Conditions
     records: tuple[TrainRecord, ...]
+
+    @property
+    def settings(self) -> list[str]:
+        """Its cell of the grid in words: "augmentation corrected"."""
+        return [f"{setting} {value}" for setting, value in self.cell]
 
     @property
     def epochs(self) -> int:
@@ -157,9 +161,9 @@ def _log_step_seconds(training: Training) -> dict[int, float]:
     return {seed: math.log(seconds) for seed, seconds in training.by_seed("train_step_seconds").items()}
 
 
-def name(training: Training) -> str:
+def full_name(training: Training) -> str:
     """The training as the page names it: its variant and its cell of the grid."""
-    return ", ".join([proper(training), *(f"{setting} {value}" for setting, value in training.cell)])
+    return ", ".join([proper(training), *training.settings])
 
 
 def answers(study: Study) -> Iterator[Answer]:
@@ -171,8 +175,8 @@ def answers(study: Study) -> Iterator[Answer]:
 
 def _effect_sentences(study: Study) -> Iterator[str]:
     """One for each cell of the grid: what it changes for every variant."""
-    for cell in dict.fromkeys(effect.ours.cell for effect in study.effects):
-        effects = [effect for effect in study.effects if effect.ours.cell == cell]
+    for cell, on in dict.fromkeys((effect.ours.cell, _on(effect.ours)) for effect in study.effects):
+        effects = [effect for effect in study.effects if (effect.ours.cell, _on(effect.ours)) == (cell, on)]
         base = dict(effects[0].base.cell)
         changed = " and ".join(
             f"{setting} {value} instead of {base[setting]}" for setting, value in cell if value != base[setting]
@@ -180,7 +184,7 @@ def _effect_sentences(study: Study) -> Iterator[str]:
         moved = "; ".join(
             f"{proper(e.ours)} from {_mean(e.base, e)} to {_mean(e.ours, e)} ({_moved(e)})" for e in effects
         )
-        yield f"{_on(effects[0].ours)}, with {changed}, the test top-1 goes: {moved}."
+        yield f"{on}, with {changed}, the test top-1 goes: {moved}."
 
 
 def _variant_sentences(study: Study) -> Iterator[str]:
@@ -193,9 +197,10 @@ def _variant_sentences(study: Study) -> Iterator[str]:
         )
     for training in study.trainings:
         if id(training) not in compared:
+            mean = words.percent(training.mean("test_top1"))
             yield (
-                f"{_on(training)} the test top-1 of {name(training)} is {words.percent(training.mean('test_top1'))} "
-                f"(n = {len(training.records)}); there is no ViT here to compare it with."
+                f"{_on(training)} the test top-1 of {full_name(training)} is {mean} "
+                f"(n = {len(training.records)}); there is nothing here to compare it with."
             )
 
 
@@ -205,8 +210,7 @@ def _on(training: Training) -> str:
 
 def _within(training: Training) -> str:
     """The cell of the grid that a sentence speaks of: " with augmentation corrected", or nothing without a grid."""
-    cell = " and ".join(f"{setting} {value}" for setting, value in training.cell)
-    return f" with {cell}" if cell else ""
+    return f" with {' and '.join(training.settings)}" if training.cell else ""
 
 
 def _mean(training: Training, comparison: Comparison) -> str:
@@ -240,7 +244,7 @@ def _verdict(comparison: Comparison) -> str:
 
 
 def _cost_sentences(study: Study) -> Iterator[str]:
-    """What a variant costs against the base: once for each pair, whatever the grid's cell."""
+    """What a variant costs against the base: once for each pair of models, in the first cell of the grid."""
     told = set()
     for comparison in study.variants:
         ours, base = comparison.ours.records[0], comparison.base.records[0]
@@ -255,7 +259,7 @@ def _cost_sentences(study: Study) -> Iterator[str]:
         if ratio.n < FEWEST_SEEDS:
             step = f"took {words.plain(ratio)} times as long, in too few runs (n = {ratio.n}) to claim it"
         yield (
-            f"At {ours.patches} patches {proper(comparison.ours)} has {ours.parameters / base.parameters:.2f} times "
-            f"the parameters of {proper(comparison.base)} and {ours.multiply_adds / base.multiply_adds:.2f} times "
-            f"its multiply-adds; its training step {step}."
+            f"At {ours.patches} patches{_within(comparison.ours)} {proper(comparison.ours)} has "
+            f"{ours.parameters / base.parameters:.2f} times the parameters of {proper(comparison.base)} and "
+            f"{ours.multiply_adds / base.multiply_adds:.2f} times its multiply-adds; its training step {step}."
         )

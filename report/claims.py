@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from report import conditions, growth, words
 from report.accuracy import FEWEST_SEEDS, Study, Training
+from report.answer import Answer
 from report.growth import Curve
 from results import published
 from results.published import Published
@@ -40,9 +41,14 @@ class Claim:
 
 def claims(run: Run, studies: tuple[Study, ...], curves: tuple[Curve, ...]) -> tuple[Claim, ...]:
     """Every claim of the tutorial, in its order."""
-    trainings = {t.records[0].trial_id: t for study in studies for t in study.trainings}.values()
+    trainings: dict[object, Training] = {}  # one of each kind, from the suite that has the most of them
+    for training in sorted((t for study in studies for t in study.trainings), key=lambda t: len(t.records)):
+        trainings[training.variant, training.conditions] = training
     parameters = run.plan.tutorial_parameters if run.plan else {}
-    return (*(_about_variant(claim, trainings, parameters) for claim in published.CLAIMS), _about_growth(curves))
+    return (
+        *(_about_variant(claim, trainings.values(), parameters) for claim in published.CLAIMS),
+        _about_growth(curves),
+    )
 
 
 WORDS = {"test_top1": "top-1", "test_top5": "top-5", "parameters": "parameters"}
@@ -53,7 +59,8 @@ def _about_variant(claim: Published, trainings: Iterable[Training], parameters: 
         return NOT_RUN if value is None else f"{value * 100:.2f} %"
 
     measured = list(_counted(claim, parameters) if claim.figure == "parameters" else _trained(claim, trainings))
-    nothing = Measured("", "not measured in this run: no training on cifar100", "", "not shown")
+    why = "its plan does not tell the count" if claim.figure == "parameters" else "no training on cifar100"
+    nothing = Measured("", f"not measured in this run: {why}", "", "not shown")
     return Claim(
         f"{words.variant_name(claim.variant)}, {WORDS[claim.figure]}",
         f"{claim.claimed / 1e6:.1f} M" if claim.figure == "parameters" else f"about {claim.claimed * 100:.0f} %",
@@ -81,9 +88,14 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
             for name, value in published.SETTINGS.items()
             if name not in published.RECIPE and values.get(name, value) != value
         ]
+        others += [
+            f"{figure} {getattr(training.records[0], figure):,}"
+            for figure, images in published.IMAGES.items()
+            if getattr(training.records[0], figure) != images
+        ]
         interval = training.mean(claim.figure)
         yield Measured(
-            ", ".join([*(f"{name} {values[name]}" for name in published.RECIPE), *others]),
+            ", ".join([*(f"{name} {values[name]}" for name in published.RECIPE if name in values), *others]),
             f"{words.percent(interval)}, n = {interval.n}",
             hardware(training.records[0].environment),
             _verdict(claim.claimed, interval, others),
@@ -102,11 +114,21 @@ def _verdict(claimed: float, measured: Interval, others: list[str]) -> str:
     return "not shown: the interval is too wide"
 
 
+def answers(claims: Iterable[Claim]) -> Iterator[Answer]:
+    """A sentence for each claimed top-1 that was trained for."""
+    for claim in claims:
+        if claim.claim.endswith(WORDS["test_top1"]) and any(measured.hardware for measured in claim.measured):
+            logs = "" if claim.log_keras3 == NOT_RUN else f" (its logs say {claim.log_2021} and {claim.log_keras3})"
+            here = "; ".join(f"{m.value} with {m.settings}: {m.verdict}" for m in claim.measured)
+            yield Answer(f"{claim.claim}: the tutorial claims {claim.claimed}{logs}. Here {here}.", "claims")
+
+
 def hardware(environment: Environment) -> str:
-    """The device that computed, in words."""
-    if environment.device != "cpu":
-        return environment.device
-    return f"{environment.threads} threads of {environment.cpu}"
+    """The device that computed, and the backend."""
+    device = environment.device
+    if device == "cpu":
+        device = f"{environment.threads} threads of {environment.cpu}"
+    return f"{device}, {environment.backend}"
 
 
 def _about_growth(curves: tuple[Curve, ...]) -> Claim:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from report import words
 from results.records import Environment
 
+BASE = "vit"
+"""The variant that the others are held against."""
 Conditions = tuple[tuple[str, str], ...]
 """Every setting and property that two groups must share to be averaged, as (name, value), sorted."""
 
@@ -42,8 +44,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def of(settings: Mapping[str, Any], without: set[str], where: Environment, more: Mapping[str, str]) -> Conditions:
-    """The conditions of a record: its settings `without` those that tell no difference, and the machine."""
-    chosen = {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}
+    """The conditions of a record: its settings `without` those that tell no difference, and the machine.
+
+    Records from before the protocol was among the settings are of the first one.
+    """
+    chosen = {"protocol": "1"}
+    chosen |= {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}
     machine = {"device": where.device, "cpu": where.cpu, "threads": str(where.threads)}
     return tuple(sorted((chosen | machine | dict(more)).items()))
 

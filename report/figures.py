@@ -17,8 +17,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Annotation
 
 from report import words
-from report.accuracy import BASE, Study, Training, name
-from report.conditions import proper
+from report.accuracy import Study, Training, full_name
+from report.conditions import BASE, proper
 from report.findings import Findings
 from report.growth import Crossover, Curve
 from results import published
@@ -104,21 +104,21 @@ def _draw(panels: int, width: float, height: float, paint: Callable[[list[Axes]]
 def _top1(study: Study) -> Figure:
     """Test top-1 of every seed and its mean with the interval."""
     labels = _labels(study.trainings)
-    rows = [name(training) for label in labels for training in study.trainings if proper(training) == label]
+    rows = [full_name(training) for label in labels for training in study.trainings if proper(training) == label]
     means = [(training, training.mean("test_top1")) for training in study.trainings]
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
         frame = pd.DataFrame(
-            [(name(t), record.test_top1 * 100) for t in study.trainings for record in t.records],
+            [(full_name(t), record.test_top1 * 100) for t in study.trainings for record in t.records],
             columns=["training", "top1"],
         )
-        palette = {name(t): _style(proper(t), labels)[0] for t in study.trainings}
+        palette = {full_name(t): _style(proper(t), labels)[0] for t in study.trainings}
         seeds = {"data": frame, "x": "top1", "y": "training", "hue": "training", "order": rows, "palette": palette}
         sns.stripplot(**seeds, alpha=0.5, jitter=False, legend=False, ax=ax)
         for training, mean in means:
             color, marker = _style(proper(training), labels)
-            row = rows.index(name(training))
+            row = rows.index(full_name(training))
             if mean.low is not None and mean.high is not None:
                 ax.plot([mean.low * 100, mean.high * 100], [row + 0.22] * 2, color=color, linewidth=2)
             ax.plot([mean.estimate * 100], [row + 0.22], color=color, marker=marker, markersize=7)
@@ -126,7 +126,7 @@ def _top1(study: Study) -> Figure:
         ax.set(xlabel="test top-1 (%), one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
 
     canvas = _draw(1, 9, 0.9 + 0.6 * len(rows), paint)
-    alt = "; ".join(f"{name(t)}: mean top-1 {words.percent(m)}, n = {m.n}" for t, m in means)
+    alt = "; ".join(f"{full_name(t)}: mean top-1 {words.percent(m)}, n = {m.n}" for t, m in means)
     key = f"{study.suite}-top1"
     return Figure(key, "Test top-1 by variant", alt, _svg(key, canvas))
 
@@ -137,7 +137,7 @@ CURVES = (
     ("val_loss", "validation", "loss", 1),
 )
 """Figure of an epoch, the part of the data that it is of, its axis, and its scale: a column each."""
-LINES = ("-", "--", "-.", ":")
+LINES = ("-", "--", "-.", ":", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (1, 3)), (0, (3, 3)))
 
 
 def _learning(study: Study) -> Figure:
@@ -177,7 +177,7 @@ def _learning(study: Study) -> Figure:
 
     canvas = _draw(len(panels), 11, 3.2, paint, columns=len(CURVES))
     alt = "; ".join(
-        f"{name(t)} ends at {np.mean([r.epochs[-1].top1 for r in t.records]):.1%} top-1 in training and "
+        f"{full_name(t)} ends at {np.mean([r.epochs[-1].top1 for r in t.records]):.1%} top-1 in training and "
         f"{np.mean([r.epochs[-1].val_top1 for r in t.records]):.1%} in validation"
         for t in study.trainings
     )
@@ -187,7 +187,7 @@ def _learning(study: Study) -> Figure:
 
 def _legend(training: Training, rows: list[list[str]]) -> str:
     """What tells a line from the others of its panel."""
-    return name(training) if len(rows) == 1 else ", ".join(f"{setting} {value}" for setting, value in training.cell)
+    return full_name(training) if len(rows) == 1 else ", ".join(training.settings)
 
 
 def _tutorial_log(ax: Axes, shown: list[Training], figure: str, scale: float) -> None:

@@ -27,13 +27,15 @@ def find(run: Run) -> Findings:
     studies = accuracy.studies(run)
     curves = growth.curves(run.step_times)
     crossovers = growth.crossovers(curves)
-    answers = [answer for study in studies for answer in accuracy.answers(study)]
+    claimed = claims.claims(run, studies, curves)
+    answers = list(claims.answers(claimed))
+    answers += [answer for study in studies for answer in accuracy.answers(study)]
     answers += growth.answers(curves, crossovers)
     return Findings(
         studies,
         curves,
         crossovers,
         tuple(growth.verdicts(curves)),
-        claims.claims(run, studies, curves),
+        claimed,
         tuple(answers),
     )

@@ -9,12 +9,11 @@ import numpy as np
 
 from report import conditions, words
 from report.answer import Answer
-from report.conditions import Conditions, alike, proper
+from report.conditions import BASE, Conditions, alike, proper
 from results import stats
 from results.records import Environment, StepTimeRecord
 from results.stats import Growth, Interval, Law
 
-BASE = "vit"
 PUBLISHED = ("eanet", BASE)
 SCOPES = {"core": "The attention alone", "model": "The whole model"}
 PHASES = {"train": "one training step", "infer": "one inference"}

@@ -8,7 +8,6 @@ from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from report import tables, words
-from report.accuracy import name
 from report.conditions import proper
 from report.figures import figures
 from report.findings import Findings, find
@@ -64,7 +63,7 @@ def render(run: Run, findings: Findings) -> str:
         "law": lambda law, units: words.law(law, UNITS[units]),
         "svg": Markup,  # drawn by matplotlib, which escapes what it is given
         "proper": proper,
-        "full": name,
+        "dict": dict,
     }
     environments = [r.environment for r in run.trainings] + [r.environment for r in run.step_times]
     return templates.get_template("page.html.j2").render(
@@ -82,7 +81,8 @@ def render(run: Run, findings: Findings) -> str:
         time_growths=[(curve, curve.growth) for curve in findings.curves if curve.growth],
         memory_growths=[(curve, curve.memory) for curve in findings.curves if curve.memory],
         memory_caption=_memory_caption(findings),
-        missing=[(suite, trial) for suite, trials in run.missing.items() for trial in trials],
+        missing=sorted({trial for trials in run.missing.values() for trial in trials}),
+        interrupted=[record for record in run.trainings if record.interrupted_after],
         hashes=sorted(
             {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
         ),

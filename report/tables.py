@@ -1,30 +1,39 @@
 """Findings and records -> the tables of the contract, as CSV files."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from report.accuracy import Study
+from report.accuracy import Study, Training
 from report.findings import Findings
 from results import frames
+from results.records import Record
 from results.store import Run
 
 SCALING_COLUMNS = ["scope", "variant", "phase", "patches", "batch", "step_seconds", "step_seconds_low"]
 SCALING_COLUMNS += ["step_seconds_high", "macs", "peak_memory_bytes", "status"]
 
 
-def trainings(run: Run, study: Study) -> pd.DataFrame:
-    """One row a training of a suite, and a column for each setting of its grid.
+def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
+    """One row a training of a suite, failed ones too, and a column for each setting of its grid.
 
     A variant that was run under several settings besides is named with what sets each apart.
     """
-    of_trial = {record.trial_id: training for training in study.trainings for record in training.records}
     frame = frames.trainings(run)
-    failed = {failure.trial_id for failure in run.failures if study.suite in run.asked_by(failure)}
-    frame = frame[frame.trial_id.isin(of_trial.keys() | failed)].assign(suite=study.suite)
-    labels = frame.trial_id.map({trial_id: training.label for trial_id, training in of_trial.items()})
-    cells = pd.DataFrame([dict(of_trial[i].cell) if i in of_trial else {} for i in frame.trial_id], index=frame.index)
-    return frame.assign(variant=labels.fillna(frame.variant)).join(cells).drop(columns="trial_id")
+    outcomes = {record.trial_id: record for record in (*run.trainings, *run.failures)}
+    asked = frame[[suite in run.asked_by(outcomes[trial_id]) for trial_id in frame.trial_id]].assign(suite=suite)
+    of_trial = {r.trial_id: training for training in (study.trainings if study else ()) for r in training.records}
+    labels = [of_trial[i].label if i in of_trial else outcomes[i].variant for i in asked.trial_id]
+    asked = asked.assign(variant=labels)
+    for setting in study.plan.grid if study else ():
+        if setting not in asked:
+            asked[setting] = [_cell(of_trial.get(i), outcomes[i]).get(setting) for i in asked.trial_id]
+    return asked.drop(columns="trial_id")
+
+
+def _cell(training: Training | None, outcome: Record) -> dict[str, Any]:
+    return dict(training.cell) if training else outcome.settings.get("grid", {})
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:
@@ -54,7 +63,10 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
 def write(run: Run, findings: Findings) -> None:
     """Writes `tables/SUITE.csv` for each suite that trained, and `tables/scaling.csv`; none that would be empty."""
     folder = run.folder / "tables"
-    tables = {study.suite: trainings(run, study) for study in findings.studies}
+    studies = {study.suite: study for study in findings.studies}
+    failed = [failure for failure in run.failures if failure.settings.get("kind") == "train"]
+    suites = sorted(studies.keys() | {suite for failure in failed for suite in run.asked_by(failure)})
+    tables = {suite: trainings(run, suite, studies.get(suite)) for suite in suites}
     for name, frame in (tables | {"scaling": scaling(run, findings)}).items():
         if len(frame):
             folder.mkdir(exist_ok=True)

@@ -37,6 +37,7 @@ CLAIMS = (
 
 SETTINGS = {
     "dataset": "cifar100",
+    "precision": "float32",
     "augmentation": "tutorial",
     "weight_decay": "0.0001",
     "epochs": "50",
@@ -59,6 +60,7 @@ SETTINGS = {
     "projection_dropout": "0.2",
 }
 """The page's hyperparameters, by the names that this project gives them."""
+IMAGES = {"train_images": 40_000, "validation_images": 10_000, "test_images": 10_000}
 RECIPE = ("augmentation", "weight_decay")
 """The two in which the page's two logs differ: its text may be true of one recipe and not of another."""
 

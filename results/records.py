@@ -59,9 +59,10 @@ class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
 
     `multiply_adds` is the closed form of one image, forward. `train_step_seconds` is the median over the epochs of an
-    epoch's mean step, with input and metrics and without the very first step, which compiles. `interrupted_after` names
-    the epochs after which it was interrupted and went on from its checkpoint in another process. The peaks of memory
-    are those of `StepTimeRecord`, of the last process.
+    epoch's mean step, with input and metrics and without the first step after a start, which compiles. Where the
+    training was interrupted and went on from its checkpoint, `interrupted_after` names the epochs after which, and
+    `interrupted_in` where; `environment` is that of the last process, and so are the peaks of memory, which are those
+    of `StepTimeRecord`.
     """
 
     kind: Literal["train"] = "train"
@@ -77,6 +78,7 @@ class TrainRecord(Record):
     multiply_adds: Positive
     epochs: Annotated[tuple[Epoch, ...], Field(min_length=1)]
     interrupted_after: tuple[int, ...] = ()
+    interrupted_in: tuple[Environment, ...] = ()
     test_loss: float
     test_top1: Share
     test_top5: Share

@@ -113,7 +113,7 @@ def checkpoint(folder: Path, trial_id: str) -> Path:
 
 
 def checkpoints(folder: Path) -> set[str]:
-    """Ids of the trainings that were interrupted after an epoch."""
+    """Ids of the trainings that have finished an epoch and not given a result."""
     return {path.stem for path in checkpoint(folder, "").parent.glob("*.npz")}
 
 
@@ -182,7 +182,7 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} is in use by another run: wait for it, or choose another folder with --out"
         ) from None
     try:
-        for half_written in folder.glob("*/.writing-*.tmp"):
+        for half_written in folder.rglob(".writing-*.tmp"):
             half_written.unlink(missing_ok=True)
         yield
     finally:

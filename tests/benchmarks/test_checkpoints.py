@@ -7,9 +7,12 @@ import pytest
 from benchmarks import checkpoints
 from benchmarks.checkpoints import Passed
 from results.records import Epoch
+from tests import samples
 
 SHARES = {"top1": 0.5, "top5": 0.75, "val_loss": 2.5, "val_top1": 0.25, "val_top5": 0.625}
+NOTHING = Passed(environment=samples.environment(started="now"), dataset_sha256="ab")
 PASSED = Passed(
+    environment=samples.environment(started="before"),
     dataset_sha256="ab",
     epochs=(Epoch(epoch=1, train_seconds=3.0, loss=1 / 3, **SHARES),),
     step_seconds=(0.1,),
@@ -40,8 +43,11 @@ def arrays(model):
 def test_weights_optimizer_and_history_come_back_exactly(saved):
     model, path = saved
     other = model_of()
-    passed = checkpoints.restore(path, other, "ab")
-    assert passed == PASSED.model_copy(update={"interrupted_after": (1,)})
+    passed = checkpoints.restore(path, other, NOTHING)
+    assert passed.epochs == PASSED.epochs
+    assert passed.step_seconds == PASSED.step_seconds
+    assert (passed.interrupted_after, passed.interrupted_in) == ((1,), (PASSED.environment,))
+    assert passed.environment == NOTHING.environment
     assert int(other.optimizer.iterations) == 2
     assert len(arrays(other)) > 12, "two moments of each weight, and the counters"
     for before, after in zip(arrays(model), arrays(other), strict=True):
@@ -52,11 +58,12 @@ def test_a_checkpoint_replaces_the_one_before_and_leaves_nothing_beside_it(saved
     model, path = saved
     checkpoints.save(path, model, PASSED.model_copy(update={"dataset_sha256": "cd"}))
     assert [file.name for file in path.parent.iterdir()] == ["trial.npz"]
-    assert checkpoints.restore(path, model_of(), "cd").dataset_sha256 == "cd"
+    others = NOTHING.model_copy(update={"dataset_sha256": "cd"})
+    assert checkpoints.restore(path, model_of(), others).epochs == PASSED.epochs
 
 
 def test_without_a_checkpoint_no_epoch_has_passed(tmp_path):
-    assert checkpoints.restore(tmp_path / "none.npz", model_of(), "ab") == Passed(dataset_sha256="ab")
+    assert checkpoints.restore(tmp_path / "none.npz", model_of(), NOTHING) == NOTHING
 
 
 def cut(path):
@@ -73,17 +80,24 @@ def flip(path):
     path.write_bytes(bytes(content))
 
 
+def encrypt(path):
+    """Sets the flag of an encrypted archive in its directory."""
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(bytes(content))
+
+
 def pickle_in(path):
     np.savez(path, passed=np.array([{"a": 1}], dtype=object))
 
 
-@pytest.mark.parametrize("damage", [cut, empty, flip, pickle_in])
+@pytest.mark.parametrize("damage", [cut, empty, flip, encrypt, pickle_in])
 def test_a_damaged_checkpoint_is_set_aside_and_the_training_starts_over(saved, damage, capsys):
     _, path = saved
     damage(path)
     other = model_of()
     before = arrays(other)
-    assert checkpoints.restore(path, other, "ab") == Passed(dataset_sha256="ab")
+    assert checkpoints.restore(path, other, NOTHING) == NOTHING
     for ours, theirs in zip(before, arrays(other), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [file.name for file in path.parent.iterdir()] == ["trial.npz.broken"]
@@ -93,6 +107,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_training_starts_over(saved, d
 @pytest.mark.parametrize(("width", "sha256", "reason"), [(7, "ab", "another model"), (5, "cd", "other images")])
 def test_a_checkpoint_of_something_else_is_set_aside(saved, width, sha256, reason, capsys):
     _, path = saved
-    assert checkpoints.restore(path, model_of(width), sha256).epochs == ()
+    nothing = NOTHING.model_copy(update={"dataset_sha256": sha256})
+    assert checkpoints.restore(path, model_of(width), nothing) == nothing
     assert not path.exists()
     assert f"it is of {reason}" in capsys.readouterr().out

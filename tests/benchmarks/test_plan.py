@@ -150,10 +150,41 @@ def test_quick_has_a_grid_of_its_own():
     assert {trial.seed for trial in trials} == {0, 1, 2}
 
 
-def test_a_base_outside_the_grid_is_an_error():
+@pytest.mark.parametrize(
+    ("base", "complaint"),
+    [
+        ({"augmentation": "tutorial", "weight_decay": 0.2}, "base names weight_decay = 0.2, which is not in the grid"),
+        ({"weight_decay": 0.1}, "base names weight_decay, and the grid augmentation, weight_decay"),
+    ],
+)
+def test_a_base_outside_the_grid_is_an_error(base, complaint):
     suite = suites()["tutorial-drift"].model_dump()
-    with pytest.raises(ValueError, match=r"base names weight_decay = 0.2, which is not in the grid"):
-        TrainSuite.model_validate(suite | {"base": {"weight_decay": 0.2}})
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        TrainSuite.model_validate(suite | {"base": base})
+
+
+def with_suite(monkeypatch, **suite):
+    table = {"question": "Why?", "kind": "train", "variants": ("eanet", "vit")} | suite
+    monkeypatch.setattr("benchmarks.plan.suites", lambda: {"made-up": TrainSuite.model_validate(table)})
+    return plan("made-up", seeds=1)
+
+
+def test_a_variant_without_the_grids_setting_is_trained_once(monkeypatch):
+    trials = with_suite(monkeypatch, grid={"memory_units": (3, 5, 7)}).trials
+    assert [(trial.variant, trial.grid) for trial in trials] == [
+        ("eanet", {"memory_units": 3}),
+        ("vit", {}),
+        ("eanet", {"memory_units": 5}),
+        ("eanet", {"memory_units": 7}),
+    ]
+
+
+def test_a_base_is_told_as_its_trials_have_it(monkeypatch):
+    """TOML has 0 and 1e-1, the records 0.0 and 0.1: the report looks for the base among the records."""
+    made = with_suite(monkeypatch, grid={"weight_decay": (0, "1e-1")}, base={"weight_decay": 0})
+    assert made.bases == {"made-up": {"weight_decay": 0.0}}
+    assert isinstance(made.bases["made-up"]["weight_decay"], float)
+    assert [trial.grid["weight_decay"] for trial in made.trials] == [0.0, 0.0, 0.1, 0.1]
 
 
 @given(variant=st.sampled_from(["eanet", "vit"]), seed=st.integers(0, 4))

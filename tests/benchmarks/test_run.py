@@ -136,7 +136,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
     assert status == 130
     assert "Traceback" not in said
     words = " ".join(said.split())
-    kept_words = r"interrupted; \d+ finished trials( and the finished epochs of the running one)? are kept\. "
+    kept_words = r"interrupted; \d+ finished trials( and the finished epochs of the others)? are kept\. "
     assert re.search(kept_words + "Go on with: python -m benchmarks.run --suite", words)
     assert re.search(r"\d+/80 trials", said), "the live display"
     kept = store.load(folder).done

@@ -150,6 +150,15 @@ def test_an_effect_is_claimed_only_where_its_interval_excludes_zero():
     assert "n = 2 pairs of seeds, too few to claim it)" in sentences(find(drift([*base[:4], *noise[:4]])))
 
 
+def test_results_of_different_protocols_are_not_averaged_together():
+    old = pairs([0.01, 0.02, 0.03])
+    new = [r.model_copy(update={"settings": r.settings | {"protocol": 2}, "trial_id": f"{r.trial_id}-2"}) for r in old]
+    (study,) = find(run([*old, *new])).studies
+    assert {training.label: len(training.records) for training in study.trainings} == {
+        f"{variant} (protocol={protocol})": 3 for variant in ("eanet", "vit") for protocol in (1, 2)
+    }
+
+
 def test_a_trial_that_two_suites_asked_for_is_in_both():
     records = cell("tutorial", 1e-4, [0.01], base=0.2)
     plan = drift(records).plan

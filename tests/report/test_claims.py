@@ -6,8 +6,8 @@ import pytest
 
 from report.claims import hardware
 from report.findings import find
-from results.published import CLAIMS, SETTINGS, keras3_log
-from results.records import RunPlan
+from results.published import CLAIMS, IMAGES, SETTINGS, keras3_log
+from results.records import PlannedSuite, RunPlan
 from results.store import Run
 from tests import samples
 
@@ -26,7 +26,7 @@ def trained(top1s, variant="eanet", model=None, **training):
     """A training at the tutorial's own settings for each top-1, `training` and `model` apart."""
     records = []
     for seed, top1 in enumerate(top1s):
-        record = samples.training(variant, seed, top1=top1, suite="tutorial-drift", dataset="cifar100")
+        record = samples.training(variant, seed, top1=top1, suite="tutorial-drift", dataset="cifar100", **IMAGES)
         attention = ATTENTIONS[variant] | {"attention_dropout": 0.2}
         settings = record.settings | {
             "dataset": "cifar100",
@@ -60,7 +60,7 @@ def test_a_claimed_accuracy_holds_only_where_its_interval_lies_about_it(top1s, v
     (measured,) = claim.measured
     assert measured.verdict == verdict
     assert f"n = {len(top1s)}" in measured.value
-    assert measured.hardware == "2 threads of A CPU"
+    assert measured.hardware == "2 threads of A CPU, tensorflow"
     assert measured.settings == "augmentation tutorial, weight_decay 0.0001"
 
 
@@ -86,6 +86,36 @@ def test_other_settings_than_the_tutorials_show_nothing_of_its_claims(changes, s
     (measured,) = claims_of(records)["ViT, top-1" if "variant" in changes else "EANet, top-1"].measured
     assert measured.verdict == "not shown: not the tutorial's settings"
     assert measured.settings.endswith(said)
+
+
+def test_fewer_images_than_the_tutorials_show_nothing():
+    records = [r.model_copy(update={"train_images": 20_000}) for r in trained([0.43, 0.43, 0.43])]
+    (measured,) = claims_of(records)["EANet, top-1"].measured
+    assert measured.verdict == "not shown: not the tutorial's settings"
+    assert measured.settings.endswith("train_images 20,000")
+
+
+def test_each_claim_that_was_trained_for_is_told_first():
+    records = trained([0.17, 0.171, 0.172])
+    plan = RunPlan(profile="tutorial", command="", suites={})
+    first = find(Run(None, plan, tuple(records), (), (), {})).answers[0]
+    assert first.evidence == "claims"
+    assert first.sentence == (
+        "EANet, top-1: the tutorial claims about 43 % (its logs say 43.91 % and 17.26 %). Here 17.1 % [16.9, 17.3], "
+        "n = 3 with augmentation tutorial, weight_decay 0.0001: does not hold."
+    )
+
+
+def test_a_kind_of_training_that_two_suites_have_is_told_once_with_all_its_seeds():
+    few, all_seeds = trained([0.17, 0.171, 0.172]), trained([0.17, 0.171, 0.172, 0.173])
+    suites = {
+        "accuracy": PlannedSuite(question="", trial_ids=tuple(r.trial_id for r in all_seeds)),
+        "tutorial-drift": PlannedSuite(question="", trial_ids=tuple(r.trial_id for r in few)),
+    }
+    plan = RunPlan(profile="tutorial", command="", suites=suites)
+    claims = {claim.claim: claim for claim in find(Run(None, plan, tuple(all_seeds), (), (), {})).claims}
+    (measured,) = claims["EANet, top-1"].measured
+    assert measured.value.endswith("n = 4")
 
 
 def test_what_was_not_run_is_not_shown():
@@ -115,8 +145,8 @@ def test_linear_cost_is_judged_by_the_growth_of_time_and_memory():
 
 
 def test_a_machine_is_named_by_what_computed():
-    assert hardware(samples.environment(device="NVIDIA H100")) == "NVIDIA H100"
-    assert hardware(samples.environment()) == "2 threads of A CPU"
+    assert hardware(samples.environment(device="NVIDIA H100")) == "NVIDIA H100, tensorflow"
+    assert hardware(samples.environment()) == "2 threads of A CPU, tensorflow"
 
 
 def test_the_published_log_ends_as_the_page_says():
@@ -134,6 +164,9 @@ def test_the_tutorial_profile_is_what_the_page_publishes():
     from benchmarks.plan import Overrides, build_plan
     from report.conditions import bare, flat
 
+    trained = {}
     for trial in build_plan(["accuracy"], "tutorial", lambda name: shape(name, None), Overrides()).trials:
         settings = {bare(name): value for name, value in flat(trial.model_dump(mode="json")).items()}
         assert {name: settings.get(name, value) for name, value in SETTINGS.items()} == SETTINGS
+        trained |= settings
+    assert trained.keys() >= SETTINGS.keys(), "every name is one that some variant has"
