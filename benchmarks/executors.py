@@ -6,6 +6,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,10 +74,11 @@ def _run_one(
     log.unlink(missing_ok=True)
     answers, sender = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(trial, origin, checkpoint, log, sender), daemon=True)
-    process.start()
-    sender.close()
     patience_seconds = 0.0
     try:
+        with _interruption_held_back():
+            process.start()
+            sender.close()
         outcome = _await(answers, timeout_seconds, lambda progress: on_progress(trial, progress))
         patience_seconds = END_SECONDS
     except TimeoutError:
@@ -84,12 +87,33 @@ def _run_one(
         process.join(END_SECONDS)
         outcome = _ending(process.exitcode or 0, memory.kernel_kills() > kills)
     finally:
-        process.join(patience_seconds)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        if process.pid is not None:  # else interrupted before its start
+            process.join(patience_seconds)
+            if process.is_alive():
+                process.kill()
+                process.join()
         answers.close()
     return _failure(trial, outcome, log) if isinstance(outcome, Trouble) else outcome
+
+
+@contextmanager
+def _interruption_held_back() -> Iterator[None]:
+    """Ctrl-C waits meanwhile: between a worker's start and the moment the parent knows it, nobody would end it.
+
+    It is blocked as well, which the worker inherits: so that one never sees it, not even before it can ignore it. To
+    block it is not enough for the parent, whose other threads would take it.
+    """
+    resource_tracker.ensure_running()  # the start of a worker would start it, and that unblocks the signal
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _await(

@@ -1,6 +1,7 @@
 """Workers are real processes: one that dies or fails costs its own trial alone, and the parent stays light."""
 
 import multiprocessing
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,26 @@ def test_a_killed_worker_costs_its_own_trial_alone():
     assert (outcomes[1].trial_id, outcomes[1].status) == (second.trial_id, "signal 9")
     assert outcomes[1].reason == "its process was ended by SIGKILL before it gave a record"
     assert multiprocessing.active_children() == []
+
+
+def test_a_worker_never_sees_ctrl_c():
+    """It is for the parent to end its worker; one that has only just started could not ignore it yet."""
+    (trial,) = small_trials(1)
+    masks = []
+
+    def on_start(_):
+        def look():
+            while not (workers := multiprocessing.active_children()):
+                time.sleep(0.002)
+            status = Path(f"/proc/{workers[0].pid}/status").read_text()
+            masks.append(int(re.search(r"^SigBlk:\s*([0-9a-f]+)", status, re.MULTILINE)[1], 16))
+            workers[0].kill()
+
+        threading.Thread(target=look, daemon=True).start()
+
+    run([endless(trial)], on_start)
+    assert masks[0] & (1 << (signal.SIGINT - 1)), "blocked from its first instruction on"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "and not in the parent"
 
 
 def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
