@@ -7,6 +7,7 @@ shuffling and nothing else. Both validate. About a minute on 2 CPU cores as it s
   python -m benchmarks.epoch_study --profile tutorial --data-dir DIR --set patch_size=4 --images 2560
 """
 
+import math
 import os
 import statistics
 import tempfile
@@ -39,22 +40,22 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
     keras.utils.set_random_seed(trial.seed)
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
-    batches = training.Batches(train_images, labels, trial.training.batch_size, trial.seed)
-    training.compile_model(model, trial.training, len(batches))
+    steps = math.ceil(len(train_images) / trial.training.batch_size)
+    training.compile_model(model, trial.training, steps)
     environment = observe(Origin("", None, None), trial.precision, "", model.jit_compile)
     shared = {"validation_data": validation, "validation_batch_size": training.EVALUATION_BATCH}
+    shared |= {"batch_size": trial.training.batch_size}
 
     def bare() -> None:
-        model.fit(train_images, labels, batch_size=trial.training.batch_size, epochs=1, verbose=0, **shared)
+        model.fit(train_images, labels, epochs=1, verbose=0, **shared)
 
     def suite() -> None:
         def keep(passed: checkpoints.Passed) -> None:
             checkpoints.save(checkpoint, model, passed)
 
         nothing = checkpoints.Passed(environment=environment, dataset_sha256=data.sha256)
-        training.fit_in_order(
-            model, batches, 1, [training.History(len(batches), nothing, keep, time.perf_counter)], **shared
-        )
+        history = training.History(steps, nothing, keep, time.perf_counter)
+        training.fit_in_order(model, train_images, labels, range(1), trial.seed, [history], **shared)
 
     def seconds(epoch: Callable[[], None]) -> float:
         started = time.perf_counter()

@@ -31,27 +31,6 @@ def batch_order(seed: int, epoch: int, images: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(images)
 
 
-class Batches(keras.utils.PyDataset):
-    """The training images, batch by batch, in the order of (seed, epoch). To be trained on by `fit_in_order`."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int) -> None:
-        super().__init__()
-        self.images, self.labels = images, labels
-        self.batch_size, self.seed = batch_size, seed
-        self.start(0)
-
-    def start(self, epoch: int) -> None:
-        """Puts the images in the order of `epoch`."""
-        self.order = batch_order(self.seed, epoch, len(self.images))
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.images) / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.images[chosen], self.labels[chosen]
-
-
 def reseed(model: keras.Model, seed: int, epoch: int) -> None:
     """Starts the random layers anew, each from (seed, epoch, its place in the model).
 
@@ -66,22 +45,23 @@ def reseed(model: keras.Model, seed: int, epoch: int) -> None:
 
 def fit_in_order(
     model: keras.Model,
-    batches: Batches,
-    epochs: int,
+    images: np.ndarray,
+    labels: np.ndarray,
+    epochs: range,
+    seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> None:
-    """`model.fit` that takes exactly the batches of each epoch, in their order, and draws what is (seed, epoch)'s.
+    """`model.fit`, epoch by epoch, on the images in the order of (seed, epoch), drawing what is (seed, epoch)'s.
 
-    Left alone, Keras shuffles the batches of a PyDataset once more, and counts an epoch of its own before the first.
+    The images of an epoch are put in order at once: Keras takes batches that are made one by one for up to a tenth of
+    a step longer, and would shuffle those of a `PyDataset` once more (docs/measurements.md).
     """
-
-    def start(epoch: int, logs: dict[str, Any] | None) -> None:
-        batches.start(epoch)
-        reseed(model, batches.seed, epoch)
-
-    starts = keras.callbacks.LambdaCallback(on_epoch_begin=start)
-    model.fit(batches, epochs=epochs, shuffle=False, callbacks=[starts, *callbacks], verbose=0, **options)
+    for epoch in epochs:
+        order = batch_order(seed, epoch, len(images))
+        reseed(model, seed, epoch)
+        only = {"initial_epoch": epoch, "epochs": epoch + 1}
+        model.fit(images[order], labels[order], shuffle=False, callbacks=[*callbacks], verbose=0, **only, **options)
 
 
 class History(keras.callbacks.Callback):
@@ -159,10 +139,10 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
     images, validation_images = data.train_images[:split], data.train_images[split:]
     labels, validation_labels = one_hot[data.train_labels[:split]], one_hot[data.train_labels[split:]]
 
-    batches = Batches(images, labels, trial.training.batch_size, trial.seed)
+    steps = math.ceil(len(images) / trial.training.batch_size)
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
-    compile_model(model, trial.training, len(batches))
+    compile_model(model, trial.training, steps)
     environment = observe(origin, trial.precision, started, model.jit_compile)
     restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=data.sha256))
     resumed = len(restored.epochs)
@@ -177,13 +157,15 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
 
     if resumed:
         tell(restored)
-    history = History(len(batches), restored, keep, time.perf_counter)
+    history = History(steps, restored, keep, time.perf_counter)
     fit_in_order(
         model,
-        batches,
-        trial.training.epochs,
+        images,
+        labels,
+        range(resumed, trial.training.epochs),
+        trial.seed,
         [history],
-        initial_epoch=resumed,
+        batch_size=trial.training.batch_size,
         validation_data=(validation_images, validation_labels),
         validation_batch_size=EVALUATION_BATCH,
     )

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import datasets
 from benchmarks.environment import Origin
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import Batches, DivergedError, batch_order, fit_in_order, learning_rate, reseed, train
+from benchmarks.training import DivergedError, batch_order, fit_in_order, learning_rate, reseed, train
 from models import cost
 from models.build import build_model
 
@@ -64,13 +64,15 @@ def test_the_validation_images_are_the_last_of_the_training_set(monkeypatch, tmp
     data, handed = datasets.load("digits", None), {}
     original = keras.Model.fit
 
-    def fit(self, batches, **options):
-        handed["training"], handed["validation"] = batches, options["validation_data"]
-        return original(self, batches, **options)
+    def fit(self, images, labels, **options):
+        handed["training"], handed["validation"] = (images, labels), options["validation_data"]
+        return original(self, images, labels, **options)
 
     monkeypatch.setattr(keras.Model, "fit", fit)
     train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
-    np.testing.assert_array_equal(handed["training"].images, data.train_images[:1150])
+    order = batch_order(0, 0, 1150)
+    np.testing.assert_array_equal(handed["training"][0], data.train_images[:1150][order])
+    np.testing.assert_array_equal(handed["training"][1].argmax(axis=1), data.train_labels[:1150][order])
     np.testing.assert_array_equal(handed["validation"][0], data.train_images[1150:])
     np.testing.assert_array_equal(handed["validation"][1].argmax(axis=1), data.train_labels[1150:])
 
@@ -83,14 +85,9 @@ def test_a_part_without_images_is_an_error(images, share):
         datasets.training_images(images, share)
 
 
-def test_the_order_is_another_each_epoch_and_the_one_that_is_hashed():
-    images = np.arange(53)
-    batches = Batches(images, images, 7, seed=5)
+def test_the_order_is_another_each_epoch_and_holds_every_image_once():
     for epoch in range(3):
-        batches.start(epoch)
-        seen = np.concatenate([batches[index][0] for index in range(len(batches))])
-        assert np.array_equal(seen, batch_order(5, epoch, 53))
-        assert np.array_equal(np.sort(seen), images)
+        assert np.array_equal(np.sort(batch_order(5, epoch, 53)), np.arange(53))
     assert not np.array_equal(batch_order(5, 0, 53), batch_order(5, 1, 53))
     assert not np.array_equal(batch_order(5, 0, 53), batch_order(6, 0, 53))
 
@@ -121,7 +118,7 @@ def test_what_reaches_the_model_in_every_epoch_is_the_order_that_the_record_hash
     recorder = Recorder(5, steps=21)
     model = keras.Model(inputs, keras.layers.Dense(1)(recorder(inputs)))
     model.compile("sgd", "mse", jit_compile=False)
-    fit_in_order(model, Batches(images, images, 5, seed=7), epochs=3)
+    fit_in_order(model, images, images, range(3), seed=7, batch_size=5)
     expected = np.concatenate([batch_order(7, epoch, 35) for epoch in range(3)])
     assert keras.ops.convert_to_numpy(recorder.seen).ravel().tolist() == expected.tolist()
 
