@@ -54,8 +54,8 @@ def fit_in_order(
 ) -> None:
     """`model.fit`, epoch by epoch, on the images in the order of (seed, epoch), drawing what is (seed, epoch)'s.
 
-    The images of an epoch are put in order at once: Keras takes batches that are made one by one for up to a tenth of
-    a step longer, and would shuffle those of a `PyDataset` once more (docs/measurements.md).
+    The images of an epoch are put in order at once: of a `PyDataset`, which makes its batches one by one, Keras would
+    shuffle the batches once more (docs/measurements.md).
     """
     for epoch in epochs:
         order = batch_order(seed, epoch, len(images))
