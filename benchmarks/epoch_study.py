@@ -43,6 +43,7 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
     steps = math.ceil(len(train_images) / trial.training.batch_size)
     training.compile_model(model, trial.training, steps)
     environment = observe(Origin("", None, None), trial.precision, "", model.jit_compile)
+    nothing = checkpoints.Passed(environment=environment, dataset_sha256=data.sha256)
     shared = {"validation_data": validation, "validation_batch_size": training.EVALUATION_BATCH}
     shared |= {"batch_size": trial.training.batch_size}
 
@@ -53,7 +54,6 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
         def keep(passed: checkpoints.Passed) -> None:
             checkpoints.save(checkpoint, model, passed)
 
-        nothing = checkpoints.Passed(environment=environment, dataset_sha256=data.sha256)
         history = training.History(steps, nothing, keep, time.perf_counter)
         training.fit_in_order(model, train_images, labels, range(1), trial.seed, [history], **shared)
 
