@@ -93,6 +93,19 @@ def training_images(images: int, validation_split: float) -> int:
     return images - validation
 
 
+def chosen_images(seed: int, share: float, images: int) -> np.ndarray:
+    """Which of the training images are trained on, in their own order: a function of the seed, no variant.
+
+    A smaller share of a seed is part of a larger one. Raises `DataError` for a share that leaves none.
+    """
+    import numpy as np
+
+    count = round(images * share)
+    if count == 0:
+        raise DataError(f"train_share {share} of {images} images leaves none to train on")
+    return np.sort(np.random.default_rng([seed]).permutation(images)[:count])
+
+
 def _digits() -> Dataset:
     """1,797 real scans of 8 x 8 pixels (UCI optdigits); 360 of them, alike for each class, are the test set."""
     import numpy as np

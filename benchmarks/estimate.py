@@ -21,7 +21,7 @@ TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
 def seconds(trial: Trial) -> float:
     """Estimated seconds of the trial on 2 CPU cores."""
     if isinstance(trial, TrainTrial):
-        images = TRAIN_IMAGES.get(trial.dataset, 10_000)
+        images = trial.training.train_share * TRAIN_IMAGES.get(trial.dataset, 10_000)
         steps = trial.training.epochs * math.ceil(images / trial.training.batch_size)
         work = cost.multiply_adds(cost.model(trial.model)) * trial.training.batch_size * TRAIN_PER_FORWARD
         step = work / MULTIPLY_ADDS_PER_SECOND + trial.model.blocks * SECONDS_PER_BLOCK_AND_STEP

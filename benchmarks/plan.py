@@ -1,18 +1,32 @@
-"""Suites and a profile -> the trials of a run, in order. Reads TOML, validates, imports no Keras."""
+"""Suites and a profile -> the trials of a run, in order. Imports no Keras."""
 
-import difflib
 import itertools
 import math
 import random
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from benchmarks.datasets import DatasetShape
+from benchmarks.suite import (
+    FROM_THE_DATA,
+    SETTINGS,
+    SIZE_SETTINGS,
+    Grid,
+    InputError,
+    OwnVariant,
+    Scopes,
+    Sizes,
+    StepTimeSuite,
+    Suite,
+    TrainSuite,
+    explain,
+    one_of,
+    profiles,
+    suites,
+)
 from benchmarks.trials import (
     Backend,
     CoreStepTrial,
@@ -23,105 +37,9 @@ from benchmarks.trials import (
     TrainTrial,
     Trial,
 )
-from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
-
-HERE = Path(__file__).parent
-T = TypeVar("T")
-FROM_THE_DATA = {"image_size", "channels", "classes"}
-Grid = dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
-SIZE_SETTINGS = [f"{scope}.{name}" for scope in ("core", "model") for name in ("patches", "batch", "processes")]
-"""What `--set` may change of the sizes that step times are measured at; several patches with commas between them."""
-
-
-class InputError(Exception):
-    """Wrong usage or input; the message is one line that says what is wrong and what is allowed."""
-
-
-class Profile(Settings):
-    """The data, seeds and settings that the suites of a run share."""
-
-    summary: str
-    dataset: str
-    seeds: Count
-    settings: dict[str, Any]
-
-
-class Sizes(Settings):
-    """The cases of one scope of step time, in one profile. `variants` are all of the suite's unless it names some."""
-
-    patches: Annotated[tuple[Count, ...], Field(min_length=1)]
-    variants: tuple[str, ...] | None = None
-    batch: Count
-    processes: Count
-    steps: Count
-    seconds: Annotated[float, Field(ge=0)]
-
-    @field_validator("patches")
-    @classmethod
-    def _each_once(cls, patches: tuple[int, ...]) -> tuple[int, ...]:
-        for size in patches:
-            if patches.count(size) > 1:
-                raise ValueError(f"patches name {size} twice")
-        return patches
-
-
-class Scopes(Settings):
-    """The sizes of both scopes, in one profile."""
-
-    core: Sizes
-    model: Sizes
-
-
-class _Suite(Settings):
-    """`background` is what a reader of the report should know besides the question."""
-
-    question: str
-    background: str = ""
-    variants: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class TrainSuite(_Suite):
-    """A question that is answered by training every variant with every seed, in every combination of `grid`.
-
-    `grid` maps a setting to its values; `base` names the combination that the report holds the others against. `quick`
-    is what the profile of that name does instead.
-    """
-
-    kind: Literal["train"]
-    grid: Grid = Field(default_factory=dict)
-    base: dict[str, Any] = Field(default_factory=dict)
-    quick: "Reduced | None" = None
-
-    @model_validator(mode="after")
-    def _base_is_in_the_grid(self) -> "TrainSuite":
-        if self.base and self.base.keys() != self.grid.keys():
-            raise ValueError(f"base names {', '.join(self.base)}, and the grid {', '.join(self.grid)}")
-        for name, value in self.base.items():
-            if value not in self.grid[name]:
-                raise ValueError(f"base names {name} = {value!r}, which is not in the grid")
-        return self
-
-
-class Reduced(Settings):
-    """A suite of trainings made small enough for a few minutes."""
-
-    seeds: Count
-    epochs: Count
-    grid: Grid
-
-
-class StepTimeSuite(_Suite):
-    """A question that is answered by timing steps."""
-
-    kind: Literal["steptime"]
-    phases: tuple[Literal["train", "infer"], ...]
-    quick: Scopes
-    tutorial: Scopes
-    full: Scopes
-
-
-Suite = TrainSuite | StepTimeSuite
-_SUITE: TypeAdapter[Suite] = TypeAdapter(Annotated[Suite, Field(discriminator="kind")])
+from models import cost
+from models.config import PRESETS, ModelConfig
+from results.records import PlannedSuite, PlannedVariant
 
 
 @dataclass(frozen=True)
@@ -160,75 +78,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a run, suite by suite.
-
-    `grids` names the settings in which a suite's trials differ, `bases` their values that the others are held against.
-    """
+    """The trials of a run, and what the report has to know of each suite that asked for them."""
 
     profile: str
-    suites: dict[str, Suite]
-    grids: dict[str, tuple[str, ...]]
-    bases: dict[str, dict[str, Any]]
+    suites: dict[str, PlannedSuite]
     trials: tuple[Trial, ...]
 
     def of(self, suite: str) -> list[Trial]:
         """The suite's trials, in order."""
         return [trial for trial in self.trials if trial.suite == suite]
-
-
-def explain(error: ValidationError) -> str:
-    """The first complaint of a validation as one line: setting, value, what is allowed."""
-    first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    if first["type"] == "value_error":
-        return message
-    return f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {message}"
-
-
-def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
-    """`name`, if it is allowed; else raises `InputError` with what is, and the nearest one."""
-    names = list(allowed)
-    if name in names:
-        return name
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise InputError(f"unknown {what} {name!r}{hint}; allowed: {', '.join(names)}")
-
-
-def profiles() -> dict[str, Profile]:
-    """Every profile of `profiles.toml`, in the file's order."""
-    path = HERE / "profiles.toml"
-    return {name: _validated(Profile.model_validate, table, path) for name, table in _toml(path).items()}
-
-
-def suites() -> dict[str, Suite]:
-    """Every suite of `suites/*.toml`, by file name."""
-    return {
-        path.stem: _validated(_SUITE.validate_python, _toml(path), path)
-        for path in sorted((HERE / "suites").glob("*.toml"))
-    }
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def _validated(validate: Callable[[Any], T], table: Any, path: Path) -> T:
-    try:
-        return validate(table)
-    except ValidationError as error:
-        raise InputError(f"{path}: {explain(error)}") from None
-
-
-def settings_allowed() -> list[str]:
-    """Every name that a profile's settings and `--set` may give."""
-    names = {*TrainConfig.model_fields, *ModelConfig.model_fields} - FROM_THE_DATA - {"attention"}
-    for attention in ATTENTION_CONFIGS:
-        names |= attention.model_fields.keys() - {"kind"}
-    return sorted(names) + SIZE_SETTINGS
 
 
 def build_plan(
@@ -242,46 +100,82 @@ def build_plan(
     known_profiles, known_suites = profiles(), suites()
     profile = known_profiles[one_of("profile", profile_name, known_profiles)]
     chosen = {name: known_suites[one_of("suite", name, known_suites)] for name in names}
+    own = [variant for suite in chosen.values() for variant in _own(suite)]
     for variant in overrides.variants:
-        one_of("variant", variant, PRESETS)
+        one_of("variant", variant, [*PRESETS, *own])
     dataset = overrides.dataset or profile.dataset
-    for name in profile.settings:
-        one_of("setting", name, settings_allowed())
     given = _given(overrides, chosen.values(), dataset)
 
-    def models(variants: Iterable[str], settings: Mapping[str, Any]) -> dict[str, ModelConfig]:
-        return {variant: _model(variant, shape(dataset), settings) for variant in variants}
-
+    planned: dict[str, PlannedSuite] = {}
     trials: list[Trial] = []
-    grids: dict[str, tuple[str, ...]] = {}
-    bases: dict[str, dict[str, Any]] = {}
+    used: dict[str, ModelConfig] = {}
     for name, suite in chosen.items():
         variants = _variants(name, suite, overrides)
         try:
-            _all_used(overrides.settings, models(variants, profile.settings | given))
+            models = _models(suite, variants, shape(dataset), profile.settings | given)
+            used |= models
             if isinstance(suite, TrainSuite):
                 reduced = suite.quick if profile_name == "quick" else None
                 grid = {k: v for k, v in (reduced or suite).grid.items() if k not in given}
                 settings = profile.settings | ({"epochs": reduced.epochs} if reduced else {}) | given
-                cells = [
-                    Cell(given_cell, models(variants, settings | given_cell), _training(settings | given_cell))
-                    for given_cell in _cells(grid)
-                ]
-                seeds = overrides.seeds or (reduced or profile).seeds
-                grids[name] = tuple(grid)
-                base = {setting: value for setting, value in suite.base.items() if setting in grid}
-                bases[name] = next((cell.settings for cell in cells if base and cell.given == base), {})
-                trials += _train_trials(name, cells, dataset, seeds, overrides)
+                cells = [_cell(suite, variants, shape(dataset), settings, values) for values in _combinations(grid)]
+                seeds = overrides.seeds or (reduced or suite).seeds or profile.seeds
+                _grid_used(cells)
+                of_suite: Sequence[Trial] = _train_trials(name, cells, dataset, seeds, overrides)
+                planned[name] = _planned_trainings(suite, cells, of_suite)
             else:
                 scopes = _scopes(getattr(suite, profile_name), overrides.settings)
-                step_times = _step_time_trials(
-                    name, suite, scopes, models(variants, profile.settings | given), overrides
+                of_suite = _step_time_trials(name, suite, scopes, models, overrides)
+                planned[name] = PlannedSuite(
+                    question=suite.question, background=suite.background, trial_ids=_ids(of_suite)
                 )
-                _scopes_used(overrides.settings, step_times)
-                trials += step_times
-        except ValidationError as error:
-            raise InputError(explain(error)) from None
-    return Plan(profile_name, chosen, grids, bases, tuple(trials))
+        except (InputError, ValidationError) as error:
+            raise InputError(f"suite {name}: {explain(error)}") from None
+        trials += of_suite
+    _all_used(overrides.settings, used)
+    _scopes_used(overrides.settings, trials)
+    return Plan(profile_name, planned, tuple(trials))
+
+
+def suites_with(variants: Sequence[str]) -> list[str]:
+    """Every suite that has one of the variants, or simply every suite where none is named."""
+    return [name for name, suite in suites().items() if not variants or set(variants) & set(suite.variants)]
+
+
+def _own(suite: Suite) -> dict[str, OwnVariant]:
+    return suite.own if isinstance(suite, TrainSuite) else {}
+
+
+def _ids(trials: Iterable[Trial]) -> tuple[str, ...]:
+    return tuple(trial.trial_id for trial in trials)
+
+
+def _planned_trainings(suite: TrainSuite, cells: Sequence[Cell], trials: Iterable[Trial]) -> PlannedSuite:
+    grid, models = tuple(cells[0].given), cells[0].models
+    base = {setting: value for setting, value in suite.base.items() if setting in grid}
+    return PlannedSuite(
+        question=suite.question,
+        background=suite.background,
+        grid=grid,
+        base=next((cell.settings for cell in cells if base and cell.given == base), {}),
+        own={
+            name: _planned_variant(made, cells[0].models[name])
+            for name, made in suite.own.items()
+            if name in cells[0].models
+        },
+        base_variant=suite.base_variant,
+        metric=suite.metric,
+        draw=suite.draw,
+        trial_ids=_ids(trials),
+    )
+
+
+def _planned_variant(made: OwnVariant, model: ModelConfig) -> PlannedVariant:
+    """What the suite made of the preset; the settings of a match are those of the grid's first cell."""
+    known = model.model_dump(mode="json")
+    known |= known["attention"]
+    names = [*made.settings, *(made.match.among if made.match else ())]
+    return PlannedVariant(title=made.title, preset=made.preset, settings={name: known[name] for name in names})
 
 
 def _variants(name: str, suite: Suite, overrides: Overrides) -> list[str]:
@@ -295,15 +189,49 @@ def _variants(name: str, suite: Suite, overrides: Overrides) -> list[str]:
     return variants
 
 
-def _cells(grid: Grid) -> list[dict[str, Any]]:
+def _combinations(grid: Grid) -> list[dict[str, Any]]:
     """Every combination of the grid's values, the last name varying fastest; of no grid, one with nothing in it."""
-    for name in grid:
-        one_of("setting", name, set(settings_allowed()) - set(SIZE_SETTINGS))
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _cell(
+    suite: TrainSuite, variants: Iterable[str], shape: DatasetShape, settings: dict[str, Any], given: dict[str, Any]
+) -> Cell:
+    return Cell(given, _models(suite, variants, shape, settings | given), _training(settings | given))
 
 
 def _training(settings: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig.model_validate({k: v for k, v in settings.items() if k in TrainConfig.model_fields})
+
+
+def _models(
+    suite: Suite, variants: Iterable[str], shape: DatasetShape, settings: dict[str, Any]
+) -> dict[str, ModelConfig]:
+    own = _own(suite)
+    return {variant: _variant_model(variant, own, shape, settings) for variant in variants}
+
+
+def _variant_model(
+    variant: str, own: Mapping[str, OwnVariant], shape: DatasetShape, settings: dict[str, Any]
+) -> ModelConfig:
+    """A preset under the settings, or what the suite makes of one; of a match's candidates the nearest in cost."""
+    if variant not in own:
+        return _model(variant, shape, settings)
+    made = own[variant]
+    if made.match is None:
+        return _model(made.preset, shape, settings | made.settings)
+    figure = COSTS[made.match.figure]
+    target = figure(_variant_model(made.match.variant, own, shape, settings))
+    candidates = [
+        _model(made.preset, shape, settings | made.settings | cell) for cell in _combinations(made.match.among)
+    ]
+    return min(candidates, key=lambda model: abs(figure(model) - target))
+
+
+COSTS: dict[str, Callable[[ModelConfig], int]] = {
+    "parameters": lambda model: cost.parameters(cost.model(model)),
+    "multiply_adds": lambda model: cost.multiply_adds(cost.model(model)),
+}
 
 
 def _model(variant: str, shape: DatasetShape, settings: Mapping[str, Any]) -> ModelConfig:
@@ -340,6 +268,11 @@ def _given(overrides: Overrides, chosen: Iterable[Suite], dataset: str) -> dict[
     return given
 
 
+def settings_allowed() -> list[str]:
+    """Every name that `--set` may give."""
+    return SETTINGS + SIZE_SETTINGS
+
+
 def _all_used(given: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> None:
     """A setting of an attention that none of the chosen variants has would be a silent no-op: an error instead."""
     used = {*TrainConfig.model_fields, *ModelConfig.model_fields, *SIZE_SETTINGS}
@@ -348,6 +281,13 @@ def _all_used(given: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> No
     for name in given:
         if name not in used:
             raise InputError(f"setting {name!r} changes none of the chosen variants ({', '.join(models)})")
+
+
+def _grid_used(cells: Sequence[Cell]) -> None:
+    """A grid over a setting that none of the variants has would train the same models again and again."""
+    for name in cells[0].given:
+        if name not in cells[0].settings:
+            raise InputError(f"grid varies {name}, which none of its variants has: {', '.join(cells[0].models)}")
 
 
 def _train_trials(
@@ -395,7 +335,11 @@ def _scopes_used(given: Mapping[str, str], trials: Iterable[Trial]) -> None:
 
 
 def _step_time_trials(
-    suite_name: str, suite: StepTimeSuite, scopes: Scopes, models: Mapping[str, ModelConfig], overrides: Overrides
+    suite_name: str,
+    suite: StepTimeSuite,
+    scopes: Scopes,
+    models: Mapping[str, ModelConfig],
+    overrides: Overrides,
 ) -> list[Trial]:
     """One pass over all cases a process, each pass in another seeded random order, so that drift hits all alike."""
     trials: list[Trial] = []

@@ -17,22 +17,14 @@ import results
 from benchmarks import datasets, estimate
 from benchmarks.environment import MODULES, Origin
 from benchmarks.executors import run_local
-from benchmarks.plan import (
-    InputError,
-    Overrides,
-    Plan,
-    build_plan,
-    one_of,
-    profiles,
-    settings_allowed,
-    suites,
-)
+from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
+from benchmarks.suite import InputError, one_of, profiles, suites
 from benchmarks.trials import Backend, Precision, TrainTrial, Trial
 from models import cost
 from models.config import PRESETS
 from results import store
-from results.records import Failure, PlannedSuite, RunPlan
+from results.records import Failure, RunPlan
 
 RUNS = Path(results.__file__).parent / "runs"
 ROOT = Path(__file__).parent.parent
@@ -110,9 +102,8 @@ def command(
         backend=backend,
         precision=precision,
     )
-    plan = build_plan(
-        list(known) if all_suites else suite, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides
-    )
+    names = suites_with(overrides.variants) if all_suites else suite
+    plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
     folder = _folder(out, profile, overrides, fresh)
     _check_data_dir(plan, overrides)
     if dry_run:
@@ -188,7 +179,8 @@ def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
         hashes[name] = data.sha256
         for trial in plan.trials:
             if isinstance(trial, TrainTrial):
-                datasets.training_images(len(data.train_images), trial.training.validation_split)
+                split = datasets.training_images(len(data.train_images), trial.training.validation_split)
+                datasets.chosen_images(trial.seed, trial.training.train_share, split)
     return hashes
 
 
@@ -222,18 +214,8 @@ def _origin() -> Origin:
 
 def _asked(plan: Plan, command: str) -> RunPlan:
     """What the report has to know of the plan."""
-    suites = {
-        name: PlannedSuite(
-            question=suite.question,
-            background=suite.background,
-            grid=plan.grids.get(name, ()),
-            base=plan.bases.get(name, {}),
-            trial_ids=tuple(trial.trial_id for trial in plan.of(name)),
-        )
-        for name, suite in plan.suites.items()
-    }
     counts = {variant: cost.parameters(cost.model(PRESETS[variant])) for variant in ("eanet", "vit")}
-    return RunPlan(profile=plan.profile, command=command, tutorial_parameters=counts, suites=suites)
+    return RunPlan(profile=plan.profile, command=command, tutorial_parameters=counts, suites=plan.suites)
 
 
 def _run(

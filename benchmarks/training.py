@@ -136,8 +136,9 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
     data = datasets.load(trial.dataset, trial.data_dir)
     one_hot = np.eye(data.shape.classes, dtype="float32")
     split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-    images, validation_images = data.train_images[:split], data.train_images[split:]
-    labels, validation_labels = one_hot[data.train_labels[:split]], one_hot[data.train_labels[split:]]
+    chosen = datasets.chosen_images(trial.seed, trial.training.train_share, split)
+    images, validation_images = data.train_images[chosen], data.train_images[split:]
+    labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[split:]]
 
     steps = math.ceil(len(images) / trial.training.batch_size)
     model = build_model(trial.model, trial.training.augmentation)

@@ -19,7 +19,8 @@ class TrainConfig(Settings):
 
     `schedule` "warmup_cosine" rises linearly over the first tenth of the steps and then falls as a cosine to 0;
     "constant" is the tutorial's. The optimizer is AdamW, the loss categorical cross-entropy. The validation images
-    are the last `validation_split` of the training set, as the tutorial takes them.
+    are the last `validation_split` of the training set, as the tutorial takes them. Of the others `train_share` are
+    trained on, drawn by the seed.
     """
 
     augmentation: Literal["tutorial", "corrected", "digits", "none"]
@@ -30,6 +31,7 @@ class TrainConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0)]
     label_smoothing: Rate
     validation_split: Annotated[float, Field(ge=0.01, le=0.9)]
+    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class _Trial(Settings):

@@ -1,11 +1,12 @@
-"""The two attentions, as Keras layers on `(batch, patches, dim)`, and the one mapping from name to layer."""
+"""The attentions and the controls that stand in for one, as Keras layers on `(batch, patches, dim)`."""
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from models.config import AttentionConfig
+from models.config import AttentionConfig, ExternalAttentionConfig
 
 
 @keras.saving.register_keras_serializable("eanet-ablation")
@@ -23,6 +24,9 @@ class ExternalAttention(keras.layers.Layer):
     over the patches, then each row divided by its sum over the units. The double form is computed as
     softmax_S(logits - logsumexp_N(logits)): the same function, without the published 1e-9 and safe in half precision.
 
+    With `own_memories` M_k, b_k, M_v and b_v are each head's own. `memories`, a pair of built layers for M_k and M_v,
+    are used instead of new ones: that is how several attentions share them.
+
     Cost is linear in `patches`. Source: Guo et al. 2021, arXiv:2105.02358, section 3.2 and algorithm 2;
     https://keras.io/examples/vision/eanet/. Raises `ValueError` when built on a dim that `heads` does not divide.
     """
@@ -35,6 +39,8 @@ class ExternalAttention(keras.layers.Layer):
         normalization: str = "double",
         attention_dropout: float = 0.2,
         projection_dropout: float = 0.2,
+        own_memories: bool = False,
+        memories: tuple[keras.layers.Layer, keras.layers.Layer] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -46,6 +52,8 @@ class ExternalAttention(keras.layers.Layer):
         self.normalization = normalization
         self.attention_dropout = attention_dropout
         self.projection_dropout = projection_dropout
+        self.own_memories = own_memories
+        self.memories = memories
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         batch, patches, dim = input_shape
@@ -55,15 +63,19 @@ class ExternalAttention(keras.layers.Layer):
         self.total_heads = self.heads * self.dim_coefficient
         wide = self.head_dim * self.total_heads
 
-        def dense(units: int, name: str, inputs: int) -> keras.layers.Dense:
-            layer = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
-            layer.build((batch, patches, inputs))
-            return layer
+        own = (self.total_heads if self.own_memories else None, self.dtype_policy)
 
-        self.query = dense(wide, "query", dim)
-        self.memory_key = dense(self.memory_units, "memory_key", self.head_dim)
-        self.memory_value = dense(self.head_dim, "memory_value", self.memory_units)
-        self.output_projection = dense(dim, "output_projection", wide)
+        self.query = keras.layers.Dense(wide, dtype=self.dtype_policy, name="query")
+        self.memory_key, self.memory_value = self.memories or (
+            _memory("memory_key", self.head_dim, self.memory_units, *own),
+            _memory("memory_value", self.memory_units, self.head_dim, *own),
+        )
+        self.output_projection = keras.layers.Dense(dim, dtype=self.dtype_policy, name="output_projection")
+        self.query.build((batch, patches, dim))
+        for layer, inputs in ((self.memory_key, self.head_dim), (self.memory_value, self.memory_units)):
+            if not layer.built:  # another attention may have built what they share
+                layer.build((batch, self.total_heads, patches, inputs))
+        self.output_projection.build((batch, patches, wide))
         self.attention_drop = keras.layers.Dropout(self.attention_dropout, dtype=self.dtype_policy)
         self.projection_drop = keras.layers.Dropout(self.projection_dropout, dtype=self.dtype_policy)
 
@@ -84,7 +96,39 @@ class ExternalAttention(keras.layers.Layer):
             "normalization": self.normalization,
             "attention_dropout": self.attention_dropout,
             "projection_dropout": self.projection_dropout,
+            "own_memories": self.own_memories,
+            "memories": self.memories and [_shared(layer) for layer in self.memories],
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ExternalAttention":
+        memories = config["memories"]
+        if memories:
+            memories = tuple(keras.saving.deserialize_keras_object(layer) for layer in memories)
+        return cls(**{**config, "memories": memories})
+
+
+def _shared(layer: keras.layers.Layer) -> dict[str, Any]:
+    """The layer's configuration with the mark by which Keras's files know that several hold the same one.
+
+    Keras sets it itself where it meets a layer for the second time, but in a copy of the first one's.
+    """
+    return keras.saving.serialize_keras_object(layer) | {"shared_object_id": id(layer)}
+
+
+def _memory(name: str, inputs: int, units: int, heads: int | None, dtype: Any) -> keras.layers.Layer:
+    """M_k or M_v on `(batch, H, patches, inputs)`, unbuilt. With `heads`, the number H, each head has its own."""
+    if heads is None:
+        return keras.layers.Dense(units, dtype=dtype, name=name)
+    limit = math.sqrt(6 / (inputs + units))  # Glorot's for one head: Keras would count the heads as inputs
+    return keras.layers.EinsumDense(
+        "bhni,hiu->bhnu",
+        (heads, None, units),
+        bias_axes="hu",
+        kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+        dtype=dtype,
+        name=name,
+    )
 
 
 def _over_patches(logits: Any) -> Any:
@@ -153,14 +197,65 @@ class FusedSelfAttention(SelfAttention):
         return config
 
 
+@keras.saving.register_keras_serializable("eanet-ablation")
+class Identity(keras.layers.Layer):
+    """y = x: no patch learns of another. What a model does without attention."""
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return x
+
+
+@keras.saving.register_keras_serializable("eanet-ablation")
+class Mean(keras.layers.Layer):
+    """y_n = the mean of x over the patches, for every patch n: the least that mixes them."""
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return ops.mean(x, axis=1, keepdims=True) + ops.zeros_like(x)
+
+
+@keras.saving.register_keras_serializable("eanet-ablation")
+class RandomMixing(keras.layers.Layer):
+    """y = R x with R of shape `(patches, patches)`, drawn from a normal of variance 1 / patches and never trained."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        patches = input_shape[1]
+        if patches is None:
+            raise ValueError("the number of patches has to be known")
+        normal = keras.initializers.RandomNormal(stddev=patches**-0.5)
+        self.mixing = self.add_weight(shape=(patches, patches), initializer=normal, trainable=False, name="mixing")
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return ops.matmul(ops.cast(self.mixing, self.compute_dtype), x)
+
+
 ATTENTION: dict[str, type[keras.layers.Layer]] = {
     "external": ExternalAttention,
     "self": SelfAttention,
     "fused_self": FusedSelfAttention,
+    "identity": Identity,
+    "mean": Mean,
+    "random_mixing": RandomMixing,
 }
 """The one mapping from an attention's name (`AttentionConfig.kind`) to its layer."""
 
 
 def build_attention(config: AttentionConfig, **kwargs: Any) -> keras.layers.Layer:
     """The layer that `config` describes, unbuilt."""
-    return ATTENTION[config.kind](**config.model_dump(exclude={"kind"}), **kwargs)
+    settings = config.model_dump(exclude={"kind", "memory_sharing"})
+    if isinstance(config, ExternalAttentionConfig):
+        settings["own_memories"] = config.memory_sharing == "none"
+    return ATTENTION[config.kind](**settings, **kwargs)
+
+
+def build_attentions(config: AttentionConfig, dim: int, blocks: int) -> list[keras.layers.Layer]:
+    """An attention on `(batch, patches, dim)` for each block, unbuilt; with `memory_sharing` "layers" all have the same
+    memories."""
+    if not (isinstance(config, ExternalAttentionConfig) and config.memory_sharing == "layers"):
+        return [build_attention(config) for _ in range(blocks)]
+    width = dim // config.heads
+    policy = keras.config.dtype_policy()
+    memories = (
+        _memory("memory_key", width, config.memory_units, None, policy),
+        _memory("memory_value", config.memory_units, width, None, policy),
+    )
+    return [build_attention(config, memories=memories) for _ in range(blocks)]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from models.attention import build_attention
+from models.attention import build_attentions
 from models.augmentation import RECIPES
 from models.blocks import EncoderBlock, PatchEmbedding
 from models.config import ModelConfig
@@ -25,10 +25,8 @@ def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
             layer.supports_jit = True
         x = layer(x)
     x = PatchEmbedding(config.patch_size, config.embedding_dim, name="patch_embedding")(x)
-    for index in range(config.blocks):
-        x = EncoderBlock(build_attention(config.attention), config.mlp_dim, config.mlp_dropout, name=f"block_{index}")(
-            x
-        )
+    for index, attention in enumerate(build_attentions(config.attention, config.embedding_dim, config.blocks)):
+        x = EncoderBlock(attention, config.mlp_dim, config.mlp_dropout, name=f"block_{index}")(x)
     x = layers.GlobalAveragePooling1D(name="pool")(x)
     outputs = layers.Dense(config.classes, activation="softmax", dtype="float32", name="head")(x)
     return keras.Model(inputs, outputs, name=config.attention.kind)

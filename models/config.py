@@ -3,7 +3,7 @@
 `EANET` and `VIT` are the tutorial's two models. They differ in `attention` and in nothing else; so does `VIT_FUSED`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,14 +20,16 @@ class Settings(BaseModel):
 class ExternalAttentionConfig(Settings):
     """External attention (Guo et al. 2021, arXiv:2105.02358), as the Keras tutorial builds it.
 
-    The `dim * dim_coefficient` features are split into `heads * dim_coefficient` heads of width `dim / heads`,
-    which share one pair of memories of `memory_units` rows.
+    The `dim * dim_coefficient` features are split into `heads * dim_coefficient` heads of width `dim / heads`. As
+    published they share one pair of memories of `memory_units` rows (`memory_sharing` "heads"); with "none" each head
+    has a pair of its own, with "layers" all blocks have the same one.
     """
 
     kind: Literal["external"] = "external"
     heads: Count = 4
     dim_coefficient: Count = 4
     memory_units: Count = 16
+    memory_sharing: Literal["heads", "none", "layers"] = "heads"
     normalization: Literal["patches", "units", "double"] = "double"
     attention_dropout: Rate = 0.2
     projection_dropout: Rate = 0.2
@@ -50,8 +52,27 @@ class FusedSelfAttentionConfig(Settings):
     key_dim: Count = 64
 
 
-AttentionConfig = ExternalAttentionConfig | SelfAttentionConfig | FusedSelfAttentionConfig
-ATTENTION_CONFIGS = (ExternalAttentionConfig, SelfAttentionConfig, FusedSelfAttentionConfig)
+class IdentityConfig(Settings):
+    """No attention: each patch stays on its own. A control."""
+
+    kind: Literal["identity"] = "identity"
+
+
+class MeanConfig(Settings):
+    """Every patch gets the mean over the patches: mixing without a weight. A control."""
+
+    kind: Literal["mean"] = "mean"
+
+
+class RandomMixingConfig(Settings):
+    """The patches mixed by a random matrix that is drawn once a block and never trained. A control."""
+
+    kind: Literal["random_mixing"] = "random_mixing"
+
+
+ControlConfig = IdentityConfig | MeanConfig | RandomMixingConfig
+AttentionConfig = ExternalAttentionConfig | SelfAttentionConfig | FusedSelfAttentionConfig | ControlConfig
+ATTENTION_CONFIGS: tuple[type[AttentionConfig], ...] = get_args(AttentionConfig)
 
 
 class ModelConfig(Settings):
@@ -96,4 +117,10 @@ class ModelConfig(Settings):
 EANET = ModelConfig(attention=ExternalAttentionConfig())
 VIT = ModelConfig(attention=SelfAttentionConfig())
 VIT_FUSED = ModelConfig(attention=FusedSelfAttentionConfig())
-PRESETS = {"eanet": EANET, "vit": VIT, "vit-fused": VIT_FUSED}
+CONTROLS = {
+    "identity": ModelConfig(attention=IdentityConfig()),
+    "mean": ModelConfig(attention=MeanConfig()),
+    "random-mixing": ModelConfig(attention=RandomMixingConfig()),
+}
+PRESETS = {"eanet": EANET, "vit": VIT, "vit-fused": VIT_FUSED} | CONTROLS
+"""Name of a variant -> its model at the tutorial's settings."""

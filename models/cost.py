@@ -13,8 +13,11 @@ from typing import Literal
 
 from models.config import (
     AttentionConfig,
+    ControlConfig,
     ExternalAttentionConfig,
     FusedSelfAttentionConfig,
+    IdentityConfig,
+    MeanConfig,
     ModelConfig,
     SelfAttentionConfig,
 )
@@ -29,7 +32,8 @@ class PartCost:
     """One part of a model, for one image.
 
     `parameters` are trainable, `multiply_adds` those of the forward pass. `kept` activations wait for the backward
-    pass; `working` is the most that the part holds at once while it is computed, its inputs included.
+    pass; `working` is the most that the part holds at once while it is computed, its inputs included. `one_for_all`
+    says that the parameters are the same ones in every block.
     """
 
     name: str
@@ -37,6 +41,7 @@ class PartCost:
     multiply_adds: int
     kept: int = 0
     working: int = 0
+    one_for_all: bool = False
 
 
 def _dense(inputs: int, outputs: int) -> int:
@@ -50,11 +55,14 @@ def external_attention(config: ExternalAttentionConfig, dim: int, patches: int) 
     units, heads = config.memory_units, config.heads * config.dim_coefficient
     x, queries, weights = patches * dim, patches * wide, patches * heads * units
     dropped = 2 * weights if config.attention_dropout else 0  # the mask and what it leaves
+    pairs = heads if config.memory_sharing == "none" else 1
+    one = config.memory_sharing == "layers"
+    key, value = pairs * _dense(head_dim, units), pairs * _dense(units, head_dim)
     return [
         PartCost("query", _dense(dim, wide), patches * dim * wide, x + queries, x + queries),
-        PartCost("memory_key", _dense(head_dim, units), queries * units, queries + weights, queries + weights),
+        PartCost("memory_key", key, queries * units, queries + weights, queries + weights, one),
         PartCost("normalization", 0, 0, 2 * weights + dropped, 2 * weights),
-        PartCost("memory_value", _dense(units, head_dim), weights * head_dim, queries, weights + queries),
+        PartCost("memory_value", value, weights * head_dim, queries, weights + queries, one),
         PartCost("output_projection", _dense(wide, dim), queries * dim, queries + x, queries + x),
     ]
 
@@ -96,7 +104,19 @@ def attention(config: AttentionConfig, dim: int, patches: int) -> list[PartCost]
         return external_attention(config, dim, patches)
     if isinstance(config, FusedSelfAttentionConfig):
         return fused_self_attention(config, dim, patches)
-    return self_attention(config, dim, patches)
+    if isinstance(config, SelfAttentionConfig):
+        return self_attention(config, dim, patches)
+    return [control(config, dim, patches)]
+
+
+def control(config: ControlConfig, dim: int, patches: int) -> PartCost:
+    """What stands in for an attention on `(patches, dim)`; none of it is trained."""
+    x = patches * dim
+    if isinstance(config, IdentityConfig):
+        return PartCost("identity", 0, 0, 0, x)
+    if isinstance(config, MeanConfig):
+        return PartCost("mean", 0, 0, 0, 2 * x)
+    return PartCost("random_mixing", 0, patches * x, 0, 2 * x)
 
 
 def model(config: ModelConfig) -> list[PartCost]:
@@ -111,7 +131,7 @@ def model(config: ModelConfig) -> list[PartCost]:
         *(
             PartCost(
                 f"attention.{part.name}",
-                blocks * part.parameters,
+                part.parameters * (1 if part.one_for_all else blocks),
                 blocks * part.multiply_adds,
                 blocks * part.kept,
                 part.working,

@@ -130,17 +130,30 @@ class Failure(Record):
     log_tail: str
 
 
+class PlannedVariant(Frozen):
+    """A variant that a suite makes of a preset: its name for people, and the settings that make it."""
+
+    title: str
+    preset: str
+    settings: Settings
+
+
 class PlannedSuite(Frozen):
     """What a run was asked to do for one suite.
 
     `grid` names the settings in which its trials differ, `base` their values that the others are held against, and
-    `background` says what a reader should know of them.
+    `background` says what a reader should know of them. `own` holds the variants that the suite makes itself,
+    `base_variant` names the one that the others are held against, `metric` by what, and `draw` what is to be drawn.
     """
 
     question: str
     background: str = ""
     grid: tuple[str, ...] = ()
     base: Settings = {}
+    own: dict[str, PlannedVariant] = {}
+    base_variant: str | None = "vit"
+    metric: str = "top1"
+    draw: tuple[str, ...] = ("values", "learning")
     trial_ids: tuple[str, ...]
 
 

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import datasets, estimate
-from benchmarks.plan import InputError, Overrides, TrainSuite, build_plan, profiles, settings_allowed, suites
+from benchmarks.plan import Overrides, build_plan, settings_allowed, suites_with
+from benchmarks.suite import InputError, TrainSuite, profiles, suites
 from benchmarks.trials import ModelStepTrial, TrainTrial
+from models import cost
 from models.config import EANET, VIT
 
 
@@ -95,6 +97,7 @@ def test_the_tutorial_profile_is_the_tutorial():
         "weight_decay": 1e-4,
         "label_smoothing": 0.1,
         "validation_split": 0.2,
+        "train_share": 1.0,
     }
 
 
@@ -128,7 +131,7 @@ def test_a_setting_that_is_given_is_no_longer_varied():
     assert cells_of(trials.trials) == [
         (0, augmentation, 1e-4, variant) for augmentation in ("corrected", "tutorial") for variant in ("eanet", "vit")
     ]
-    assert trials.grids == {"tutorial-drift": ("augmentation",)}
+    assert trials.suites["tutorial-drift"].grid == ("augmentation",)
 
 
 def test_the_drift_suite_shares_the_tutorials_own_trainings_with_the_accuracy_suite():
@@ -150,19 +153,6 @@ def test_quick_has_a_grid_of_its_own():
     assert {trial.seed for trial in trials} == {0, 1, 2}
 
 
-@pytest.mark.parametrize(
-    ("base", "complaint"),
-    [
-        ({"augmentation": "tutorial", "weight_decay": 0.2}, "base names weight_decay = 0.2, which is not in the grid"),
-        ({"weight_decay": 0.1}, "base names weight_decay, and the grid augmentation, weight_decay"),
-    ],
-)
-def test_a_base_outside_the_grid_is_an_error(base, complaint):
-    suite = suites()["tutorial-drift"].model_dump()
-    with pytest.raises(ValueError, match=re.escape(complaint)):
-        TrainSuite.model_validate(suite | {"base": base})
-
-
 def with_suite(monkeypatch, **suite):
     table = {"question": "Why?", "kind": "train", "variants": ("eanet", "vit")} | suite
     monkeypatch.setattr("benchmarks.plan.suites", lambda: {"made-up": TrainSuite.model_validate(table)})
@@ -182,9 +172,66 @@ def test_a_variant_without_the_grids_setting_is_trained_once(monkeypatch):
 def test_a_base_is_told_as_its_trials_have_it(monkeypatch):
     """TOML has 0 and 1e-1, the records 0.0 and 0.1: the report looks for the base among the records."""
     made = with_suite(monkeypatch, grid={"weight_decay": (0, "1e-1")}, base={"weight_decay": 0})
-    assert made.bases == {"made-up": {"weight_decay": 0.0}}
-    assert isinstance(made.bases["made-up"]["weight_decay"], float)
+    base = made.suites["made-up"].base
+    assert base == {"weight_decay": 0.0}
+    assert isinstance(base["weight_decay"], float)
     assert [trial.grid["weight_decay"] for trial in made.trials] == [0.0, 0.0, 0.1, 0.1]
+
+
+def test_a_grids_setting_that_no_variant_has_is_an_error(monkeypatch):
+    with pytest.raises(InputError, match="suite made-up: grid varies key_dim, which none of its variants has: eanet"):
+        with_suite(monkeypatch, variants=("eanet",), grid={"key_dim": (3, 5)})
+
+
+def test_a_suites_own_variant_keeps_its_settings_whatever_is_set():
+    trials = plan("matched-budget", seeds=1, settings={"key_dim": "5"}).trials
+    assert {t.variant: t.model.attention.key_dim for t in trials if "vit" in t.variant} == {"vit-16": 16, "vit": 5}
+
+
+@pytest.mark.parametrize(("patch_size", "patches"), [("2", 256), ("4", 64)])
+def test_a_matched_variant_costs_what_its_model_costs_at_the_runs_own_size(patch_size, patches):
+    """At both sizes an EANet has exactly the usual ViT's multiply-adds; the nearest in parameters has 1.7 % more."""
+    made = plan("matched-budget", profile="full", seeds=1, settings={"patch_size": patch_size})
+    models = {trial.variant: cost.model(trial.model) for trial in made.trials}
+    assert {trial.model.patches for trial in made.trials} == {patches}
+    assert cost.multiply_adds(models["eanet-at-multiply-adds"]) == cost.multiply_adds(models["vit-16"])
+    ratio = cost.parameters(models["eanet-at-parameters"]) / cost.parameters(models["vit-16"])
+    assert ratio == pytest.approx(1.017, abs=0.005)
+    own = made.suites["matched-budget"].own
+    assert own["vit-16"].settings == {"key_dim": 16}
+    assert own["eanet-at-multiply-adds"].settings == {"dim_coefficient": {256: 4, 64: 2}[patches], "memory_units": 32}
+
+
+def test_controls_differ_from_eanet_in_their_attention_alone():
+    by_variant = {t.variant: t for t in plan("controls", seeds=1).trials}
+    assert list(by_variant) == ["eanet", "vit", "identity", "mean", "random-mixing"]
+    rest = {"variant": True, "model": {"attention"}}
+    assert len({trial.model_dump_json(exclude=rest) for trial in by_variant.values()}) == 1
+
+
+def test_suites_share_the_trainings_that_they_have_in_common():
+    """The base of each ablation of EANet is one and the same training."""
+    ablations = [
+        "normalization",
+        "memory-units",
+        "widening",
+        "memory-sharing",
+        "matched-budget",
+        "controls",
+        "data-size",
+    ]
+    ids = [{trial.trial_id for trial in plan(name, seeds=1).trials} for name in ablations]
+    assert len(set.intersection(*ids)) == 1
+
+
+def test_all_suites_of_a_variant_are_those_that_have_it():
+    assert suites_with(["vit-fused"]) == ["scaling"]
+    assert "widening" not in suites_with(["vit"])
+    assert suites_with([]) == list(suites())
+
+
+def test_accuracy_and_scaling_are_run_first():
+    assert list(suites())[:2] == ["accuracy", "scaling"]
 
 
 @given(variant=st.sampled_from(["eanet", "vit"]), seed=st.integers(0, 4))
@@ -204,6 +251,8 @@ def test_everything_that_can_change_a_result_changes_the_id():
             {"settings": {"patch_size": "4"}},
             {"settings": {"learning_rate": "0.002"}},
             {"settings": {"augmentation": "none"}},
+            {"settings": {"train_share": "0.5"}},
+            {"settings": {"memory_sharing": "none"}},
             {"epochs": 7},
             {"dataset": "cifar10"},
             {"backend": "jax"},
@@ -245,9 +294,14 @@ def test_cases_are_interleaved_and_the_order_is_the_same_every_time():
 @pytest.mark.parametrize(
     ("names", "changes", "complaint"),
     [
-        (["acuracy"], {}, "unknown suite 'acuracy' (did you mean 'accuracy'?); allowed: accuracy, scaling"),
+        (
+            ["acuracy"],
+            {},
+            "unknown suite 'acuracy' (did you mean 'accuracy'?); allowed: accuracy, scaling, tutorial",
+        ),
         (["accuracy"], {"profile": "quik"}, "unknown profile 'quik' (did you mean 'quick'?); allowed: quick, tutorial"),
-        (["accuracy"], {"variants": ("cnn",)}, "unknown variant 'cnn'; allowed: eanet, vit"),
+        (["accuracy"], {"variants": ("cnn",)}, "unknown variant 'cnn'; allowed: eanet, vit, vit-fused, identity"),
+        (["accuracy"], {"variants": ("vit-16",)}, "unknown variant 'vit-16'"),
         (
             ["accuracy"],
             {"settings": {"blokcs": "2"}},

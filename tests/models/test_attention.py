@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
-from models.attention import ATTENTION, ExternalAttention, FusedSelfAttention, SelfAttention
+from models.attention import ATTENTION, ExternalAttention, FusedSelfAttention, SelfAttention, build_attentions
+from models.config import ExternalAttentionConfig
 
 BATCH, PATCHES, DIM, HEADS, COEFFICIENT, UNITS, KEY_DIM = 3, 5, 14, 7, 2, 11, 13
 
@@ -28,11 +29,13 @@ def external_reference(x, weights, normalization="double"):
         width = DIM // HEADS
         heads = []
         for head in range(HEADS * COEFFICIENT):
-            logits = query[:, head * width : (head + 1) * width] @ w_key + b_key
+            own = (w[head] if w_key.ndim == 3 else w for w in (w_key, b_key, w_value, b_value))
+            key, key_bias, value, value_bias = own
+            logits = query[:, head * width : (head + 1) * width] @ key + key_bias
             attention = softmax(logits, axis=1 if normalization == "units" else 0)
             if normalization == "double":
                 attention = attention / (1e-9 + attention.sum(axis=1, keepdims=True))
-            heads.append(attention @ w_value + b_value)
+            heads.append(attention @ value + value_bias)
         out[image] = np.concatenate(heads, axis=1) @ w_out + b_out
     return out
 
@@ -52,14 +55,17 @@ def self_reference(x, weights):
     return out
 
 
-def external(normalization="double"):
-    return ExternalAttention(HEADS, COEFFICIENT, UNITS, normalization, attention_dropout=0.0, projection_dropout=0.0)
+def external(normalization="double", **more):
+    return ExternalAttention(
+        HEADS, COEFFICIENT, UNITS, normalization, attention_dropout=0.0, projection_dropout=0.0, **more
+    )
 
 
 CASES = {
     "external-double": (external, external_reference),
     "external-patches": (lambda: external("patches"), lambda x, w: external_reference(x, w, "patches")),
     "external-units": (lambda: external("units"), lambda x, w: external_reference(x, w, "units")),
+    "external-own-memories": (lambda: external(own_memories=True), external_reference),
     "self": (lambda: SelfAttention(HEADS, KEY_DIM, attention_dropout=0.0), self_reference),
     "fused": (lambda: FusedSelfAttention(HEADS, KEY_DIM), self_reference),
 }
@@ -131,13 +137,64 @@ def test_external_attention_mixes_patches_through_its_normalisation_alone():
         assert bool(np.abs(before[0, 1:] - after[0, 1:]).max() > 1e-6) is mixes
 
 
+def test_each_heads_own_memories_start_like_the_shared_ones():
+    """Keras's initializer alone would take the heads for inputs, and start them smaller by the root of their number."""
+    spreads = {}
+    for own in (False, True):
+        layer = ExternalAttention(5, 17, 31, own_memories=own)
+        layer.build((BATCH, PATCHES, 145))
+        spreads[own] = [float(np.std(layer.get_weights()[index])) for index in (2, 4)]
+    np.testing.assert_allclose(spreads[True], spreads[False], rtol=0.1)
+
+
+def test_attentions_of_one_model_share_their_memories_where_they_are_told_to():
+    def pairs(sharing):
+        layers = build_attentions(ExternalAttentionConfig(memory_sharing=sharing), 12, 3)
+        for layer in layers:
+            layer.build((BATCH, PATCHES, 12))
+        return {(id(layer.memory_key), id(layer.memory_value)) for layer in layers}
+
+    assert {sharing: len(pairs(sharing)) for sharing in ("heads", "none", "layers")} == {
+        "heads": 3,
+        "none": 3,
+        "layers": 1,
+    }
+
+
+def test_controls_do_what_they_say():
+    x = np.random.default_rng(37).standard_normal((BATCH, PATCHES, DIM)).astype("float32")
+    identity, mean, mixing = (ATTENTION[name]() for name in ("identity", "mean", "random_mixing"))
+    outputs = [keras.ops.convert_to_numpy(layer(x)) for layer in (identity, mean, mixing)]
+    np.testing.assert_array_equal(outputs[0], x)
+    np.testing.assert_allclose(outputs[1], np.repeat(x.mean(axis=1, keepdims=True), PATCHES, axis=1), rtol=1e-5)
+    (matrix,) = mixing.get_weights()
+    np.testing.assert_allclose(outputs[2], np.einsum("nm,bmd->bnd", matrix, x), rtol=1e-4, atol=1e-5)
+    assert not any(layer.trainable_weights for layer in (identity, mean, mixing))
+
+
+def test_random_mixing_is_drawn_anew_for_each_block_and_keeps_the_size_of_its_input():
+    first, second = (ATTENTION["random_mixing"]() for _ in range(2))
+    for layer in (first, second):
+        layer.build((BATCH, 401, DIM))
+    assert np.abs(first.get_weights()[0] - second.get_weights()[0]).max() > 0.01
+    assert np.std(first.get_weights()[0]) == pytest.approx(401**-0.5, rel=0.02)
+    with pytest.raises(ValueError, match="number of patches"):
+        ATTENTION["random_mixing"]().build((BATCH, None, DIM))
+
+
 @pytest.mark.parametrize("name", ATTENTION)
 def test_config_makes_the_same_layer_again(name):
     changed = {
-        "external": {"heads": 2, "dim_coefficient": 3, "memory_units": 5, "attention_dropout": 0.25},
+        "external": {
+            "heads": 2,
+            "dim_coefficient": 3,
+            "memory_units": 5,
+            "attention_dropout": 0.25,
+            "own_memories": True,
+        },
         "self": {"heads": 3, "key_dim": 5, "attention_dropout": 0.25},
         "fused_self": {"heads": 3, "key_dim": 5},
-    }[name]
+    }.get(name, {"name": "another"})
     layer = ATTENTION[name](**changed)
     again = ATTENTION[name].from_config(layer.get_config())
     assert changed.items() <= again.get_config().items()

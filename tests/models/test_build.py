@@ -11,7 +11,10 @@ from models.config import (
     PRESETS,
     ExternalAttentionConfig,
     FusedSelfAttentionConfig,
+    IdentityConfig,
+    MeanConfig,
     ModelConfig,
+    RandomMixingConfig,
     SelfAttentionConfig,
 )
 
@@ -28,8 +31,13 @@ VARIANTS = {
     "external-double": ExternalAttentionConfig(heads=11, dim_coefficient=3, memory_units=5),
     "external-patches": ExternalAttentionConfig(heads=2, dim_coefficient=1, memory_units=3, normalization="patches"),
     "external-units": ExternalAttentionConfig(heads=1, dim_coefficient=2, memory_units=17, normalization="units"),
+    "external-own-memories": ExternalAttentionConfig(heads=2, dim_coefficient=3, memory_units=5, memory_sharing="none"),
+    "external-one-memory": ExternalAttentionConfig(heads=2, dim_coefficient=3, memory_units=5, memory_sharing="layers"),
     "self": SelfAttentionConfig(heads=3, key_dim=5),
     "fused": FusedSelfAttentionConfig(heads=3, key_dim=5),
+    "identity": IdentityConfig(),
+    "mean": MeanConfig(),
+    "random-mixing": RandomMixingConfig(),
 }
 BATCH = 3
 
@@ -78,6 +86,7 @@ def test_one_training_step_changes_every_weight(config, images, labels):
     # cancels the key's: their gradients are zero but for rounding.
     over_patches = config.attention.kind == "external" and config.attention.normalization != "units"
     cancelled = ("memory_key/bias", "query/bias") if over_patches else ("/key/bias",)
+    cancelled += ("mixing",)  # which is never trained
     assert all(path.startswith(("normalization", "seed_generator")) or path.endswith(cancelled) for path in unchanged)
 
 
@@ -125,12 +134,14 @@ def test_patches_are_cut_row_by_row():
 
 
 def test_the_order_of_patches_matters_only_through_their_positions():
-    """Both attentions treat patches as a set: a permutation of them is a permutation of the output."""
+    """Every attention treats patches as a set: a permutation of them is a permutation of the output."""
     from models.attention import build_attention
 
     x = np.random.default_rng(5).standard_normal((2, 7, 22)).astype("float32")
     order = np.random.default_rng(7).permutation(7)
     for attention in VARIANTS.values():
+        if attention.kind == "random_mixing":  # which has a weight for each pair of places
+            continue
         layer = build_attention(attention)
         straight, permuted = (keras.ops.convert_to_numpy(layer(value)) for value in (x, x[:, order]))
         np.testing.assert_allclose(permuted, straight[:, order], atol=1e-5)

@@ -11,6 +11,7 @@ from models.attention import build_attention
 from models.build import build_model
 from models.config import (
     EANET,
+    PRESETS,
     VIT,
     VIT_FUSED,
     ExternalAttentionConfig,
@@ -41,6 +42,28 @@ def test_the_memories_hold_544_of_a_blocks_42208_parameters():
 def test_the_usual_vit_has_fewer_parameters_than_eanet():
     usual = VIT.model_copy(update={"attention": SelfAttentionConfig(key_dim=16)})
     assert cost.parameters(cost.model(usual)) == 225_444
+
+
+def test_memories_are_counted_as_often_as_there_are():
+    """544 parameters a pair: one a block as published, one for each of 16 heads, or one for all 8 blocks."""
+    counted = {
+        sharing: sum(
+            part.parameters
+            for part in cost.model(
+                EANET.model_copy(update={"attention": ExternalAttentionConfig(memory_sharing=sharing)})
+            )
+            if "memory" in part.name
+        )
+        for sharing in ("heads", "none", "layers")
+    }
+    assert counted == {"heads": 8 * 544, "none": 8 * 16 * 544, "layers": 544}
+
+
+def test_controls_have_no_parameters_and_random_mixing_has_one_product():
+    for name in ("identity", "mean", "random-mixing"):
+        parts = cost.attention(PRESETS[name].attention, 7, 11)
+        assert cost.parameters(parts) == 0
+        assert cost.multiply_adds(parts) == (11 * 11 * 7 if name == "random-mixing" else 0)
 
 
 @given(heads=COUNTS, coefficient=COUNTS, units=COUNTS, width=COUNTS, patches=COUNTS)

@@ -1,0 +1,325 @@
+"""Suites and profiles as TOML describes them: read, validated, and complained about by file and line. No Keras."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
+
+from benchmarks.trials import TrainConfig
+from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
+
+HERE = Path(__file__).parent
+T = TypeVar("T")
+Keys = tuple[str, ...]
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+Grid = dict[str, Values]
+VariantName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+FROM_THE_DATA = {"image_size", "channels", "classes"}
+SIZE_SETTINGS = [f"{scope}.{name}" for scope in ("core", "model") for name in ("patches", "batch", "processes")]
+"""What `--set` may change of the sizes that step times are measured at; several patches with commas between them."""
+
+
+class InputError(Exception):
+    """Wrong usage or input; the message is one line that says what is wrong and what is allowed."""
+
+
+class Profile(Settings):
+    """The data, seeds and settings that the suites of a run share."""
+
+    summary: str
+    dataset: str
+    seeds: Count
+    settings: dict[str, Any]
+
+
+class Sizes(Settings):
+    """The cases of one scope of step time, in one profile. `variants` are all of the suite's unless it names some."""
+
+    patches: Annotated[tuple[Count, ...], Field(min_length=1)]
+    variants: tuple[str, ...] | None = None
+    batch: Count
+    processes: Count
+    steps: Count
+    seconds: Annotated[float, Field(ge=0)]
+
+    @field_validator("patches")
+    @classmethod
+    def _each_once(cls, patches: tuple[int, ...]) -> tuple[int, ...]:
+        for size in patches:
+            if patches.count(size) > 1:
+                raise ValueError(f"patches name {size} twice")
+        return patches
+
+
+class Scopes(Settings):
+    """The sizes of both scopes, in one profile."""
+
+    core: Sizes
+    model: Sizes
+
+
+class Match(Settings):
+    """Settings that are chosen so that a variant costs as much as another.
+
+    Of all combinations of `among` the first is taken that comes nearest to `variant` in `figure`, at the run's own
+    number of patches.
+    """
+
+    figure: Literal["parameters", "multiply_adds"]
+    variant: str
+    among: Grid
+
+
+class OwnVariant(Settings):
+    """A variant that a suite makes of a preset, under a name of its own. Its settings win over those of the run."""
+
+    preset: str
+    title: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    match: Match | None = None
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str) -> str:
+        if preset not in PRESETS:
+            raise ValueError(f"unknown preset {preset!r}; allowed: {', '.join(PRESETS)}")
+        return preset
+
+
+class _Suite(Settings):
+    """What suites of both kinds have. `background` is what a reader of the report should know besides the question.
+
+    Suites are run by `order`, then by name.
+    """
+
+    question: str
+    background: str = ""
+    order: int = 9
+    variants: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Reduced(Settings):
+    """A suite of trainings made small enough for a few minutes."""
+
+    seeds: Count
+    epochs: Count
+    grid: Grid = Field(default_factory=dict)
+
+
+class TrainSuite(_Suite):
+    """A question that is answered by training every variant with every seed, in every combination of `grid`.
+
+    `variants` are presets, or are made in `own`. The report holds each against `base_variant`, and each combination of
+    the grid's values against `base`, by `metric`, and draws what `draw` names: every seed's "values", the "differences"
+    from the base, the "learning" curves, and the metric against a cost. `seeds` replace the profile's. `quick` is what
+    the profile of that name does instead.
+    """
+
+    kind: Literal["train"]
+    own: dict[VariantName, OwnVariant] = Field(default_factory=dict)
+    base_variant: str | None = None
+    grid: Grid = Field(default_factory=dict)
+    base: dict[str, Any] = Field(default_factory=dict)
+    seeds: Count | None = None
+    metric: Literal["top1", "top5", "test_loss"] = "top1"
+    draw: tuple[Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"], ...] = (
+        "values",
+        "learning",
+    )
+    quick: Reduced | None = None
+
+
+class StepTimeSuite(_Suite):
+    """A question that is answered by timing steps."""
+
+    kind: Literal["steptime"]
+    phases: tuple[Literal["train", "infer"], ...]
+    quick: Scopes
+    tutorial: Scopes
+    full: Scopes
+
+
+Suite = TrainSuite | StepTimeSuite
+_SUITE: TypeAdapter[Suite] = TypeAdapter(Annotated[Suite, Field(discriminator="kind")])
+_SCHEMAS = (Profile, TrainSuite, StepTimeSuite, Reduced, OwnVariant, Match, Scopes, Sizes)
+
+
+def explain(error: InputError | ValidationError) -> str:
+    """The first complaint of a validation as one line: setting, value, what is allowed."""
+    if isinstance(error, InputError):
+        return str(error)
+    first = _first(error)
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if first["type"] == "value_error":
+        return message
+    keys = _keys(first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {'.'.join(keys)!r}" + _hint(keys[-1], {name for s in _SCHEMAS for name in s.model_fields})
+    if first["type"] == "missing":
+        return f"{'.'.join(keys)} is missing"
+    return f"{'.'.join(keys)} = {first['input']!r}: {message}"
+
+
+def _first(error: ValidationError) -> Any:
+    """A misspelled key comes before the one that is missing for it."""
+    errors = error.errors(include_url=False)
+    return next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+
+
+def _keys(location: Iterable[int | str]) -> Keys:
+    """A complaint's place in the file, without the kind of suite that the validation puts first."""
+    keys = tuple(map(str, location))
+    return keys[1:] if keys[:1] in (("train",), ("steptime",)) else keys
+
+
+def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
+    """`name`, if it is allowed; else raises `InputError` with what is, and the nearest one."""
+    names = list(allowed)
+    if name in names:
+        return name
+    raise InputError(f"unknown {what} {name!r}{_hint(name, names)}; allowed: {', '.join(names)}")
+
+
+def _hint(name: str, allowed: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, allowed, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(Annotated[field.annotation, field])
+    for model in (*ATTENTION_CONFIGS, ModelConfig, TrainConfig)
+    for name, field in model.model_fields.items()
+    if name not in {"kind", "attention", *FROM_THE_DATA}
+}
+SETTINGS = sorted(_FIELDS)
+"""Every name that a profile's settings, a suite and `--set` may give."""
+
+
+def profiles() -> dict[str, Profile]:
+    """Every profile of `profiles.toml`, in the file's order."""
+    path = HERE / "profiles.toml"
+    tables, text = _toml(path)
+    found = {name: _validated(Profile.model_validate, table, path, text, (name,)) for name, table in tables.items()}
+    for name, profile in found.items():
+        _check_settings(path, text, _each(profile.settings, (name, "settings")))
+    return found
+
+
+def suites(folder: Path = HERE / "suites") -> dict[str, Suite]:
+    """Every suite of `suites/*.toml` by file name, in the order in which they are run."""
+    found = {}
+    for path in folder.glob("*.toml"):
+        table, text = _toml(path)
+        suite: Suite = _validated(_SUITE.validate_python, table, path, text)
+        if isinstance(suite, TrainSuite):
+            _check_settings(path, text, _settings(suite))
+            for keys, complaint in _contradictions(suite):
+                raise InputError(f"{path}:{line_of(text, keys)}: {complaint}")
+        found[path.stem] = suite
+    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+
+
+Setting = tuple[Keys, str, Any]
+"""Where in the file, which setting, and its value."""
+
+
+def _settings(suite: TrainSuite) -> Iterator[Setting]:
+    """All settings that a suite gives."""
+    yield from _each_of(suite.grid, ("grid",))
+    yield from _each(suite.base, ("base",))
+    yield from _each_of(suite.quick.grid if suite.quick else {}, ("quick", "grid"))
+    for name, own in suite.own.items():
+        yield from _each(own.settings, ("own", name, "settings"))
+        yield from _each_of(own.match.among if own.match else {}, ("own", name, "match", "among"))
+
+
+def _contradictions(suite: TrainSuite) -> Iterator[tuple[Keys, str]]:
+    """Where in the file one part of a suite does not fit another, and why."""
+    known = (*PRESETS, *suite.own)
+    for variant in suite.variants:
+        if variant not in known:
+            yield ("variants",), f"unknown variant {variant!r}; allowed: {', '.join(known)}"
+    if suite.base_variant not in (None, *suite.variants):
+        yield ("base_variant",), f"base_variant {suite.base_variant!r} is none of {', '.join(suite.variants)}"
+    for name, own in suite.own.items():
+        if name in PRESETS or name not in suite.variants:
+            yield ("own", name), f"own.{name} {'is a preset' if name in PRESETS else 'is none of the variants'}"
+        among: Grid = own.match.among if own.match else {}
+        if own.match and (own.match.variant not in suite.variants or _is_matched(suite, own.match.variant)):
+            yield ("own", name, "match", "variant"), f"{own.match.variant!r} is no variant whose settings are given"
+        for setting in suite.grid.keys() & {*own.settings, *among}:
+            yield ("own", name), f"own.{name} sets {setting}, which the grid varies"
+    if suite.base and suite.base.keys() != suite.grid.keys():
+        yield ("base",), f"base names {', '.join(suite.base)}, and the grid {', '.join(suite.grid)}"
+    for where, grid in (("the grid", suite.grid), ("quick.grid", suite.quick.grid if suite.quick else {})):
+        for name in suite.base.keys() & grid.keys():
+            if suite.base[name] not in grid[name]:
+                yield ("base", name), f"base names {name} = {suite.base[name]!r}, which is not in {where}"
+
+
+def _is_matched(suite: TrainSuite, variant: str) -> bool:
+    return variant in suite.own and suite.own[variant].match is not None
+
+
+def _each(settings: Mapping[str, Any], keys: Keys) -> Iterator[Setting]:
+    return (((*keys, name), name, value) for name, value in settings.items())
+
+
+def _each_of(grid: Grid, keys: Keys) -> Iterator[Setting]:
+    return (((*keys, name), name, value) for name, values in grid.items() for value in values)
+
+
+def _check_settings(path: Path, text: str, settings: Iterable[Setting]) -> None:
+    """Every setting's name and value against `ModelConfig` and `TrainConfig`."""
+    for keys, name, value in settings:
+        where = f"{path}:{line_of(text, keys)}"
+        try:
+            _FIELDS[one_of("setting", name, SETTINGS)].validate_python(value)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].replace("Input should", "should")
+            raise InputError(f"{where}: {'.'.join(keys)} = {value!r}: {message}") from None
+
+
+def _toml(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _validated(validate: Callable[[Any], T], table: Any, path: Path, text: str, above: Keys = ()) -> T:
+    try:
+        return validate(table)
+    except ValidationError as error:
+        keys = (*above, *_keys(_first(error)["loc"]))
+        raise InputError(f"{path}:{line_of(text, keys)}: {explain(error)}") from None
+
+
+def line_of(text: str, keys: Keys) -> int:
+    """The line of a TOML text, from 1, that sets `keys`, or else the nearest table around it.
+
+    tomllib does not tell; a line of a multi-line string that looks like a key may be taken for one.
+    """
+    table: Keys = ()
+    best: tuple[int, int] = (0, 1)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+            here = table = _split(header[1])
+        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            here = (*table, *_split(key[1]))
+        else:
+            continue
+        if keys[: len(here)] == here and len(here) > best[0]:
+            best = len(here), number
+    return best[1]
+
+
+def _split(dotted: str) -> Keys:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))

@@ -1,0 +1,102 @@
+"""A suite is a TOML file: whoever writes one is told by file and line what is wrong with it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.suite import InputError, line_of, suites
+from tests.benchmarks.test_plan import plan
+
+GOOD = """\
+question = "Do more blocks help?"
+kind = "train"
+variants = ["eanet", "small-vit"]
+base_variant = "eanet"
+draw = ["values"]
+
+[own.small-vit]
+preset = "vit"
+title = "A small ViT"
+settings = { key_dim = 3 }
+
+[grid]
+blocks = [1, 2]
+heads = [1, 2]
+
+[base]
+blocks = 1
+heads = 2
+
+[quick]
+seeds = 1
+epochs = 1
+
+[quick.grid]
+blocks = [1]
+heads = [2]
+"""
+
+
+def read(folder: Path, text: str):
+    (folder / "mine.toml").write_text(text)
+    return suites(folder)["mine"]
+
+
+def test_a_new_file_is_a_new_suite(tmp_path, monkeypatch):
+    suite = read(tmp_path, GOOD)
+    monkeypatch.setattr("benchmarks.plan.suites", lambda: {"mine": suite})
+    trials = plan("mine", profile="full", seeds=1).trials
+    assert [(t.variant, t.model.blocks, t.model.attention.heads) for t in trials] == [
+        (variant, blocks, heads) for blocks in (1, 2) for heads in (1, 2) for variant in ("eanet", "small-vit")
+    ]
+    assert {t.model.attention.key_dim for t in trials if t.variant == "small-vit"} == {3}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "complaint"),
+    [
+        ("question", "qestion", 1, "unknown key 'qestion' (did you mean 'question'?)"),
+        ("blocks = [1, 2]", "blokcs = [1, 2]", 13, "unknown setting 'blokcs' (did you mean 'blocks'?); allowed: att"),
+        ("heads = [1, 2]", "heads = [1, 0]", 14, "grid.heads = 0: should be greater than or equal to 1"),
+        ("heads = [1, 2]", "heads = []", 14, "grid.heads = []: Tuple should have at least 1 item"),
+        ("key_dim = 3", 'key_dim = "3a"', 10, "own.small-vit.settings.key_dim = '3a': should be a valid integer"),
+        ("key_dim = 3", "kye_dim = 3", 10, "unknown setting 'kye_dim' (did you mean 'key_dim'?)"),
+        ('preset = "vit"', 'preset = "cnn"', 8, "unknown preset 'cnn'; allowed: eanet, vit"),
+        ("seeds = 1", "sedes = 1", 21, "unknown key 'quick.sedes' (did you mean 'seeds'?)"),
+        ("epochs = 1\n", "", 20, "quick.epochs is missing"),
+        ("[own.small-vit]", "[own.Small]", 7, "should match pattern"),
+        ("[own.small-vit]", "[own.other-vit]", 3, "unknown variant 'small-vit'; allowed"),
+        ('draw = ["values"]', 'draw = ["pie"]', 5, "draw.0 = 'pie': should be 'values', 'differences'"),
+        ('base_variant = "eanet"', 'base_variant = "vit"', 4, "base_variant 'vit' is none of eanet, small-vit"),
+        ("blocks = 1\nheads = 2", "blocks = 1", 16, "base names blocks, and the grid blocks, heads"),
+        ('"small-vit"]', '"smal-vit"]', 3, "unknown variant 'smal-vit'; allowed: eanet"),
+        ("settings = { key_dim = 3 }", "settings = { heads = 3 }", 7, "own.small-vit sets heads, which the grid"),
+        ("blocks = 1\n", "blocks = 7\n", 17, "base names blocks = 7, which is not in the grid"),
+        ('kind = "train"', 'kind = "trian"', 1, "'trian'"),
+        ("blocks = [1, 2]", "blocks = [1, 2", 13, ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_file_and_line(tmp_path, old, new, line, complaint):
+    assert old in GOOD
+    with pytest.raises(InputError) as error:
+        read(tmp_path, GOOD.replace(old, new, 1))
+    message = str(error.value)
+    assert "\n" not in message
+    assert complaint in message
+    named = re.search(r"mine\.toml:(\d+): |mine\.toml: .*line (\d+)", message)
+    assert named, message
+    assert int(named[1] or named[2]) in (line, line + 1)  # tomllib names the line on which it gave up
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True), st.integers(0, 5))
+def test_a_keys_line_is_found_under_its_table(keys, blank):
+    """However deep the table, and whatever else has the same name elsewhere."""
+    *table, key = keys
+    header = [f"[{'.'.join(table)}]"] if table else []
+    text = "\n".join([*[""] * blank, *header, f"{key} = 1", "[z]", f"{key} = 2"])
+    assert line_of(text, tuple(keys)) == blank + len(header) + 1
+    assert line_of(text, ("z", key)) == blank + len(header) + 3
