@@ -158,11 +158,7 @@ def _planned_trainings(suite: TrainSuite, cells: Sequence[Cell], trials: Iterabl
         background=suite.background,
         grid=grid,
         base=next((cell.settings for cell in cells if base and cell.given == base), {}),
-        own={
-            name: _planned_variant(made, cells[0].models[name])
-            for name, made in suite.own.items()
-            if name in cells[0].models
-        },
+        own={name: _planned_variant(made, models[name]) for name, made in suite.own.items() if name in models},
         base_variant=suite.base_variant,
         metric=suite.metric,
         draw=suite.draw,

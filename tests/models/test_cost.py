@@ -46,17 +46,17 @@ def test_the_usual_vit_has_fewer_parameters_than_eanet():
 
 def test_memories_are_counted_as_often_as_there_are():
     """544 parameters a pair: one a block as published, one for each of 16 heads, or one for all 8 blocks."""
-    counted = {
-        sharing: sum(
-            part.parameters
-            for part in cost.model(
-                EANET.model_copy(update={"attention": ExternalAttentionConfig(memory_sharing=sharing)})
-            )
-            if "memory" in part.name
-        )
-        for sharing in ("heads", "none", "layers")
+
+    def counted(sharing):
+        attention = ExternalAttentionConfig(memory_sharing=sharing)
+        parts = cost.model(EANET.model_copy(update={"attention": attention}))
+        return sum(part.parameters for part in parts if "memory" in part.name)
+
+    assert {sharing: counted(sharing) for sharing in ("heads", "none", "layers")} == {
+        "heads": 8 * 544,
+        "none": 8 * 16 * 544,
+        "layers": 544,
     }
-    assert counted == {"heads": 8 * 544, "none": 8 * 16 * 544, "layers": 544}
 
 
 def test_controls_have_no_parameters_and_random_mixing_has_one_product():
