@@ -190,7 +190,7 @@ def _hint(name: str, allowed: Iterable[str]) -> str:
 
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter[Any](Annotated[field.annotation, field])
+    name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]  # known only as it runs
     for model in (*ATTENTION_CONFIGS, ModelConfig, TrainConfig)
     for name, field in model.model_fields.items()
     if name not in {"kind", "attention", *FROM_THE_DATA}
