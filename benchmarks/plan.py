@@ -88,6 +88,14 @@ class Plan:
         """The suite's trials, in order."""
         return [trial for trial in self.trials if trial.suite == suite]
 
+    @property
+    def distinct(self) -> list[Trial]:
+        """The trials to run: one that several suites ask for is the first one's."""
+        found: dict[str, Trial] = {}
+        for trial in self.trials:
+            found.setdefault(trial.trial_id, trial)
+        return list(found.values())
+
 
 def build_plan(
     names: Iterable[str], profile_name: str, shape: Callable[[str], DatasetShape], overrides: Overrides

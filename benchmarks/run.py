@@ -237,8 +237,8 @@ def _run(
                 f"set aside as *.broken and to be run again: {', '.join(before.broken)}", style="yellow", soft_wrap=True
             )
         store.write_plan(folder, _asked(plan, origin.command), before.plan)
-        remaining = list({t.trial_id: t for t in plan.trials if t.trial_id not in before.done}.values())
-        there = len({trial.trial_id for trial in plan.trials}) - len(remaining)
+        remaining = [trial for trial in plan.distinct if trial.trial_id not in before.done]
+        there = len(plan.distinct) - len(remaining)
         begun = len(store.checkpoints(folder) & {trial.trial_id for trial in remaining})
         total = estimate.words(sum(map(estimate.seconds, remaining)))
         console.print(
@@ -334,11 +334,10 @@ def _dry_run(console: Console, plan: Plan, folder: Path) -> None:
         state = "done" if trial.trial_id in done else estimate.words(estimate.seconds(trial))
         cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", {}).items())
         console.out(f"{trial.suite:<14} {trial.trial_id:<60} {state:>8}  {cell}".rstrip(), highlight=False)
-    trials = {trial.trial_id: trial for trial in plan.trials}
-    left = [trial for trial_id, trial in trials.items() if trial_id not in done]
+    left = [trial for trial in plan.distinct if trial.trial_id not in done]
     total = estimate.words(sum(map(estimate.seconds, left)))
     console.out(
-        f"{len(left)} of {len(trials)} trials to run, about {total} on 2 CPU cores, into {_shown(folder)}",
+        f"{len(left)} of {len(plan.distinct)} trials to run, about {total} on 2 CPU cores, into {_shown(folder)}",
         highlight=False,
     )
 

@@ -2,12 +2,13 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from report import conditions, words
 from report.answer import Answer
-from report.conditions import BASE, Conditions, alike, proper
+from report.conditions import Conditions, alike, proper
+from report.words import METRICS, Metric
 from results import stats
 from results.records import PlannedSuite, TrainRecord
 from results.stats import Interval
@@ -15,6 +16,8 @@ from results.store import Run
 
 FEWEST_SEEDS = 3
 """Below this many pairs of seeds a difference is drawn and nothing is claimed."""
+LARGEST_P = 0.05
+"""A difference is claimed up to this p, adjusted by Holm's method within its suite."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,13 @@ class Training:
     """Trainings that differ in their seed alone.
 
     `label` is the variant and what sets it apart from its namesakes, but for the suite's grid, whose settings are in
-    `cell`.
+    `cell`; `title` is the variant's name for people.
     """
 
     suite: str
     variant: str
     label: str
+    title: str
     cell: Conditions
     dataset: str
     conditions: Conditions
@@ -52,6 +56,10 @@ class Training:
         """Training step over the seeds' processes."""
         return stats.geometric_mean_interval([record.train_step_seconds for record in self.records])
 
+    def cost(self, figure: str) -> float:
+        """What it costs in "parameters", "multiply_adds" or "step_seconds"."""
+        return self.step_seconds.estimate if figure == "step_seconds" else float(getattr(self.records[0], figure))
+
     def by_seed(self, figure: str) -> dict[int, float]:
         return {record.seed: getattr(record, figure) for record in self.records}
 
@@ -60,13 +68,25 @@ class Training:
 class Comparison:
     """One training against another under otherwise the same conditions, paired by seed.
 
-    `top1` is the difference ours - base, `step_ratio` is ours / base.
+    `difference` is ours - base in the study's metric, `step_ratio` is ours / base. `p_value` is that of Student's
+    paired test, adjusted by Holm's method within the suite; None below `FEWEST_SEEDS`.
     """
 
     ours: Training
     base: Training
-    top1: Interval
+    difference: Interval
+    p_value: float | None
     step_ratio: Interval
+
+    @property
+    def shown(self) -> bool:
+        """Whether a difference is claimed."""
+        return self.p_value is not None and self.p_value <= LARGEST_P
+
+    @property
+    def seeds(self) -> set[int]:
+        """Those that both sides have."""
+        return {record.seed for record in self.ours.records} & {record.seed for record in self.base.records}
 
 
 @dataclass(frozen=True)
@@ -80,17 +100,33 @@ class Study:
     variants: tuple[Comparison, ...]
     effects: tuple[Comparison, ...]
 
+    @property
+    def metric(self) -> Metric:
+        return METRICS[self.plan.metric]
+
+    @property
+    def title(self) -> str:
+        return self.suite.replace("-", " ").capitalize()
+
+    @property
+    def base_title(self) -> str:
+        """The variant that the others are held against, for people."""
+        return _title(self.plan.base_variant or "", self.plan)
+
 
 def studies(run: Run) -> tuple[Study, ...]:
-    """One study for each suite that trained. Only like is averaged with like: settings, data, backend and machine."""
+    """One study for each suite that trained, in the order of the plan. Only like is averaged with like: settings, data,
+    backend and machine."""
     by_suite: dict[str, list[TrainRecord]] = defaultdict(list)
     for record in run.trainings:
         for suite in run.asked_by(record):
             by_suite[suite].append(record)
     planned = run.plan.suites if run.plan else {}
+    order = [*planned, *sorted(by_suite.keys() - planned.keys())]
     return tuple(
-        _study(suite, planned.get(suite, PlannedSuite(question="", trial_ids=())), records)
-        for suite, records in sorted(by_suite.items())
+        _study(suite, planned.get(suite, PlannedSuite(question="", trial_ids=())), by_suite[suite])
+        for suite in order
+        if suite in by_suite
     )
 
 
@@ -109,21 +145,32 @@ def _study(suite: str, plan: PlannedSuite, records: list[TrainRecord]) -> Study:
             suite,
             variant,
             labels[variant, shared],
+            _title(variant, plan),
             _cell(shared, plan.grid),
             found[0].dataset,
             shared,
             tuple(sorted(found, key=lambda record: record.seed)),
         )
-        for (variant, shared), found in sorted(groups.items())
+        for (variant, shared), found in sorted(
+            groups.items(), key=lambda item: _place(item[0][0], item[0][1], plan.grid)
+        )
     )
+    metric = METRICS[plan.metric]
     base = {name: conditions.text(value) for name, value in plan.base.items() if name in plan.grid}
-    return Study(
-        suite,
-        plan,
-        trainings,
-        tuple(_pairs(trainings, lambda ours, rival: ours.variant != BASE == rival.variant and alike(ours, rival))),
-        tuple(_pairs(trainings, lambda ours, rival: bool(base) and _differs_from_base(ours, rival, base))),
-    )
+    rivals = list(_pairs(trainings, metric, lambda ours, rival: _are_rivals(ours, rival, plan)))
+    effects = list(_pairs(trainings, metric, lambda ours, rival: bool(base) and _differs_from_base(ours, rival, base)))
+    adjusted = _adjusted([*rivals, *effects])
+    return Study(suite, plan, trainings, tuple(adjusted[: len(rivals)]), tuple(adjusted[len(rivals) :]))
+
+
+def _title(variant: str, plan: PlannedSuite) -> str:
+    return plan.own[variant].title if variant in plan.own else words.variant_name(variant)
+
+
+def _place(variant: str, shared: Conditions, grid: tuple[str, ...]) -> tuple[object, ...]:
+    """Sorts by variant, then by the cell's values, numbers as numbers."""
+    values = {conditions.bare(name): value for name, value in shared}
+    return variant, *(words.sortable(values.get(name, "")) for name in grid), shared
 
 
 def _cell(shared: Conditions, grid: tuple[str, ...]) -> Conditions:
@@ -131,9 +178,19 @@ def _cell(shared: Conditions, grid: tuple[str, ...]) -> Conditions:
     return tuple((name, values[name]) for name in grid if name in values)
 
 
+def _are_rivals(ours: Training, rival: Training, plan: PlannedSuite) -> bool:
+    """Whether `rival` is the base variant under our conditions; what a suite's own variants set is theirs."""
+    own = {
+        name for variant in (ours.variant, rival.variant) if variant in plan.own for name in plan.own[variant].settings
+    }
+    return ours.variant != plan.base_variant == rival.variant and alike(ours, rival, own)
+
+
 def _differs_from_base(ours: Training, rival: Training, base: dict[str, str]) -> bool:
     """Whether `rival` is the base's cell of the same variant, and `ours` differs from it in the grid alone."""
-    if dict(rival.cell) != base or ours.cell == rival.cell or ours.variant != rival.variant:
+    if dict(rival.cell) != {name: value for name, value in base.items() if name in dict(rival.cell)}:
+        return False
+    if ours.cell == rival.cell or ours.variant != rival.variant:
         return False
     outside = [
         {(name, value) for name, value in training.conditions if conditions.bare(name) not in base}
@@ -142,23 +199,33 @@ def _differs_from_base(ours: Training, rival: Training, base: dict[str, str]) ->
     return outside[0] == outside[1]
 
 
-def _pairs(trainings: tuple[Training, ...], compared: Callable[[Training, Training], bool]) -> Iterator[Comparison]:
+def _pairs(
+    trainings: tuple[Training, ...], metric: Metric, compared: Callable[[Training, Training], bool]
+) -> Iterator[Comparison]:
     for ours in trainings:
         for rival in trainings:
-            if compared(ours, rival) and (comparison := _compare(ours, rival)):
+            if compared(ours, rival) and (comparison := _compare(ours, rival, metric)):
                 yield comparison
 
 
-def _compare(ours: Training, base: Training) -> Comparison | None:
-    top1 = stats.paired_difference(ours.by_seed("test_top1"), base.by_seed("test_top1"))
+def _compare(ours: Training, base: Training, metric: Metric) -> Comparison | None:
+    values = ours.by_seed(metric.figure), base.by_seed(metric.figure)
+    difference = stats.paired_difference(*values)
     step = stats.paired_difference(_log_step_seconds(ours), _log_step_seconds(base))
-    if top1 is None or step is None:
+    if difference is None or step is None:
         return None
-    return Comparison(ours, base, top1, stats.exponential(step))
+    p_value = stats.paired_p_value(*values) if difference.n >= FEWEST_SEEDS else None
+    return Comparison(ours, base, difference, p_value, stats.exponential(step))
 
 
 def _log_step_seconds(training: Training) -> dict[int, float]:
     return {seed: math.log(seconds) for seed, seconds in training.by_seed("train_step_seconds").items()}
+
+
+def _adjusted(comparisons: list[Comparison]) -> list[Comparison]:
+    """With the p-values of all that may be claimed adjusted for their number."""
+    p_values = iter(stats.holm([c.p_value for c in comparisons if c.p_value is not None]))
+    return [c if c.p_value is None else replace(c, p_value=next(p_values)) for c in comparisons]
 
 
 def full_name(training: Training) -> str:
@@ -167,84 +234,84 @@ def full_name(training: Training) -> str:
 
 
 def answers(study: Study) -> Iterator[Answer]:
-    """What the suite's trainings say: the settings of its grid against their base, then the variants, then the cost."""
+    """What the suite has shown, and where it compares but one pair of models, what those cost."""
     evidence = f"suite-{study.suite}"
-    for sentence in (*_effect_sentences(study), *_variant_sentences(study), *_cost_sentences(study)):
-        yield Answer(sentence, evidence)
+    yield Answer(" ".join(sentences(study)), evidence)
+    costs = list(cost_sentences(study))
+    if len(costs) == 1:
+        yield Answer(costs[0], evidence)
 
 
-def _effect_sentences(study: Study) -> Iterator[str]:
-    """One for each cell of the grid: what it changes for every variant."""
-    for cell, on in dict.fromkeys((effect.ours.cell, _on(effect.ours)) for effect in study.effects):
-        effects = [effect for effect in study.effects if (effect.ours.cell, _on(effect.ours)) == (cell, on)]
-        base = dict(effects[0].base.cell)
-        changed = " and ".join(
-            f"{setting} {value} instead of {base[setting]}" for setting, value in cell if value != base[setting]
-        )
-        moved = "; ".join(
-            f"{proper(e.ours)} from {_mean(e.base, e)} to {_mean(e.ours, e)} ({_moved(e)})" for e in effects
-        )
-        yield f"{on}, with {changed}, the test top-1 goes: {moved}."
-
-
-def _variant_sentences(study: Study) -> Iterator[str]:
-    compared = {id(training) for c in study.variants for training in (c.ours, c.base)}
-    for comparison in study.variants:
-        ours, base = comparison.ours, comparison.base
-        yield (
-            f"{_on(ours)} the test top-1{_within(ours)} is {proper(ours)} {_mean(ours, comparison)} and {proper(base)} "
-            f"{_mean(base, comparison)}: {_verdict(comparison)} ({_paired(comparison)})."
-        )
+def sentences(study: Study) -> Iterator[str]:
+    """The grid's cells against its base, a variant each; then the variants against the base variant."""
+    for effects in _by(study.effects, lambda effect: effect.base.label):
+        yield _sentence(study, effects, _changes)
+    for rivals in _by(study.variants, lambda rival: rival.base.label):
+        yield _sentence(study, rivals, lambda rival: proper(rival.ours))
+    compared = {id(training) for c in (*study.variants, *study.effects) for training in (c.ours, c.base)}
     for training in study.trainings:
         if id(training) not in compared:
-            mean = words.percent(training.mean("test_top1"))
+            mean = study.metric.value(training.mean(study.metric.figure))
             yield (
-                f"{_on(training)} the test top-1 of {full_name(training)} is {mean} "
+                f"{_on(training)} the {study.metric.name} of {full_name(training)} is {mean} "
                 f"(n = {len(training.records)}); there is nothing here to compare it with."
             )
+
+
+def _by(comparisons: Iterable[Comparison], key: Callable[[Comparison], str]) -> Iterator[list[Comparison]]:
+    groups: dict[str, list[Comparison]] = defaultdict(list)
+    for comparison in comparisons:
+        groups[key(comparison)].append(comparison)
+    yield from groups.values()
+
+
+def _sentence(study: Study, comparisons: list[Comparison], name: Callable[[Comparison], str]) -> str:
+    """What is held against one base: what differs, what is not shown to, and what has too few seeds to tell."""
+    base = comparisons[0].base
+    if all(comparison.base is base for comparison in comparisons):
+        seeds = set.intersection(*(comparison.seeds for comparison in comparisons)) or None
+        mean = study.metric.value(base.mean(study.metric.figure, seeds))
+        against = f"{full_name(base)} ({mean} {study.metric.name})"
+        named = name
+    else:
+        against = f"{proper(base)} with the same settings, by {study.metric.name}"
+
+        def named(comparison: Comparison) -> str:
+            return f"{name(comparison)} with {' and '.join(comparison.ours.settings)}"
+
+    told = [f"{named(c)} is {_verdict(study, c)}" for c in comparisons if c.shown]
+    for words_before, chosen in (
+        ("no difference shown for", [c for c in comparisons if not c.shown and c.p_value is not None]),
+        ("too few seeds to claim a difference for", [c for c in comparisons if c.p_value is None]),
+    ):
+        if chosen:
+            told.append(f"{words_before} {', '.join(f'{named(c)} ({_paired(study, c)})' for c in chosen)}")
+    return f"{_on(base)}, held against {against}: {'; '.join(told)}."
+
+
+def _changes(effect: Comparison) -> str:
+    """What sets an effect's cell apart from the base."""
+    base = dict(effect.base.cell)
+    return " and ".join(f"{setting} {value}" for setting, value in effect.ours.cell if value != base.get(setting))
+
+
+def _verdict(study: Study, comparison: Comparison) -> str:
+    mean = study.metric.value(comparison.ours.mean(study.metric.figure, comparison.seeds))
+    said = study.metric.more if comparison.difference.estimate > 0 else study.metric.less
+    return f"{said} ({mean}, {_paired(study, comparison)})"
 
 
 def _on(training: Training) -> str:
     return f"On {training.dataset} ({training.records[0].test_images:,} test images)"
 
 
-def _within(training: Training) -> str:
-    """The cell of the grid that a sentence speaks of: " with augmentation corrected", or nothing without a grid."""
-    return f" with {' and '.join(training.settings)}" if training.cell else ""
+def _paired(study: Study, comparison: Comparison) -> str:
+    n = comparison.difference.n
+    return f"{study.metric.difference(comparison.difference)}, n = {n} {'pair' if n == 1 else 'pairs'} of seeds"
 
 
-def _mean(training: Training, comparison: Comparison) -> str:
-    """Its mean over the seeds that both sides have."""
-    both = {r.seed for r in comparison.ours.records} & {r.seed for r in comparison.base.records}
-    return words.percent(training.mean("test_top1", both))
-
-
-def _paired(comparison: Comparison) -> str:
-    n = comparison.top1.n
-    return f"{words.points(comparison.top1)}, n = {n} {'pair' if n == 1 else 'pairs'} of seeds"
-
-
-def _moved(effect: Comparison) -> str:
-    """An effect's size, and whether it is claimed."""
-    if effect.top1.n < FEWEST_SEEDS:
-        return f"{_paired(effect)}, too few to claim it"
-    return _paired(effect) + ("" if effect.top1.excludes_zero else ": no difference shown")
-
-
-def _verdict(comparison: Comparison) -> str:
-    difference = comparison.top1
-    if difference.n < FEWEST_SEEDS:
-        return "too few seeds to claim a difference"
-    if not difference.excludes_zero:
-        return "no difference shown"
-    return (
-        f"{proper(comparison.ours)} is {'more' if difference.estimate > 0 else 'less'} accurate than "
-        f"{proper(comparison.base)} on these images"
-    )
-
-
-def _cost_sentences(study: Study) -> Iterator[str]:
-    """What a variant costs against the base: once for each pair of models, in the first cell of the grid."""
+def cost_sentences(study: Study) -> Iterator[str]:
+    """What a variant costs against the base: once for each pair of models."""
     told = set()
     for comparison in study.variants:
         ours, base = comparison.ours.records[0], comparison.base.records[0]
@@ -258,8 +325,9 @@ def _cost_sentences(study: Study) -> Iterator[str]:
             step = f"takes {words.plain(ratio)} times as long: no difference shown (n = {ratio.n})"
         if ratio.n < FEWEST_SEEDS:
             step = f"took {words.plain(ratio)} times as long, in too few runs (n = {ratio.n}) to claim it"
+        within = f" with {' and '.join(comparison.ours.settings)}" if comparison.ours.cell else ""
         yield (
-            f"At {ours.patches} patches{_within(comparison.ours)} {proper(comparison.ours)} has "
+            f"At {ours.patches} patches{within} {proper(comparison.ours)} has "
             f"{ours.parameters / base.parameters:.2f} times the parameters of {proper(comparison.base)} and "
             f"{ours.multiply_adds / base.multiply_adds:.2f} times its multiply-adds; its training step {step}."
         )

@@ -2,20 +2,22 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Protocol
 
-from report import words
 from results.records import Environment
 
 BASE = "vit"
-"""The variant that the others are held against."""
+"""The variant that step times are held against."""
 Conditions = tuple[tuple[str, str], ...]
 """Every setting and property that two groups must share to be averaged, as (name, value), sorted."""
 
 
 class Group(Protocol):
-    """Records that were taken under the same conditions; `label` tells the group from its namesakes."""
+    """Records that were taken under the same conditions.
+
+    `label` tells the group from its namesakes, `title` is its variant's name for people.
+    """
 
     @property
     def suite(self) -> str: ...
@@ -23,6 +25,8 @@ class Group(Protocol):
     def variant(self) -> str: ...
     @property
     def label(self) -> str: ...
+    @property
+    def title(self) -> str: ...
     @property
     def conditions(self) -> Conditions: ...
 
@@ -77,16 +81,20 @@ def bare(name: str) -> str:
     return name.removeprefix("attention.")
 
 
-def alike(ours: Group, base: Group) -> bool:
-    """Whether two groups share every condition that both have, their kind of attention apart.
+def alike(ours: Group, base: Group, but_for: Container[str] = ()) -> bool:
+    """Whether two groups share every condition that both have, their kind of attention apart, and what is in `but_for`.
 
     A dropout or a number of heads that both attentions have is such a condition too.
     """
     theirs = dict(base.conditions)
-    shared = {name: value for name, value in ours.conditions if name in theirs and name != "attention.kind"}
+    shared = {
+        name: value
+        for name, value in ours.conditions
+        if name in theirs and name != "attention.kind" and bare(name) not in but_for
+    }
     return ours.suite == base.suite and all(theirs[name] == value for name, value in shared.items())
 
 
 def proper(group: Group) -> str:
-    """The group's label with the variant's proper name."""
-    return group.label.replace(group.variant, words.variant_name(group.variant), 1)
+    """The group's label with the variant's name for people."""
+    return group.label.replace(group.variant, group.title, 1)

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -16,11 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Annotation
 
-from report import words
-from report.accuracy import Study, Training, full_name
+from report import pareto, words
+from report.accuracy import FEWEST_SEEDS, Comparison, Study, Training, full_name
 from report.conditions import BASE, proper
 from report.findings import Findings
 from report.growth import Crossover, Curve
+from report.pareto import Race
 from results import published
 from results.stats import Interval
 
@@ -60,9 +62,11 @@ class Figure:
 
 def figures(findings: Findings) -> dict[str, Figure]:
     """Every figure that the findings have data for, by name."""
-    of_studies = [draw(study) for study in findings.studies for draw in (_top1, _learning)]
-    of_curves = [figure for draw in (_growth, _memory) if (figure := draw(findings))]
-    return {figure.name: figure for figure in (*of_studies, *of_curves)}
+    drawn = [DRAW[what](study) for study in findings.studies for what in study.plan.draw]
+    drawn += [draw(findings) for draw in (_growth, _memory)]
+    if findings.race:
+        drawn += [_front(findings.race, cost) for cost in pareto.COSTS]
+    return {figure.name: figure for figure in drawn if figure}
 
 
 def _style(label: str, labels: list[str]) -> tuple[str, str]:
@@ -73,8 +77,8 @@ def _style(label: str, labels: list[str]) -> tuple[str, str]:
 def _labels(groups: tuple[Training, ...] | tuple[Curve, ...]) -> list[str]:
     """Labels in a fixed order, the published variants first, so that they keep their colours in every figure."""
     first = list(words.NAMES.values())
-    found = {proper(group) for group in groups}
-    return [label for label in first if label in found] + sorted(found - set(first))
+    found = dict.fromkeys(proper(group) for group in groups)
+    return [label for label in first if label in found] + [label for label in found if label not in first]
 
 
 def _svg(name_: str, canvas: Canvas) -> str:
@@ -101,34 +105,160 @@ def _draw(panels: int, width: float, height: float, paint: Callable[[list[Axes]]
         return canvas
 
 
-def _top1(study: Study) -> Figure:
-    """Test top-1 of every seed and its mean with the interval."""
-    labels = _labels(study.trainings)
+def _values(study: Study) -> Figure:
+    """The metric of every seed and its mean with the interval."""
+    metric, labels = study.metric, _labels(study.trainings)
     rows = [full_name(training) for label in labels for training in study.trainings if proper(training) == label]
-    means = [(training, training.mean("test_top1")) for training in study.trainings]
+    means = [(training, training.mean(metric.figure)) for training in study.trainings]
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
         frame = pd.DataFrame(
-            [(full_name(t), record.test_top1 * 100) for t in study.trainings for record in t.records],
-            columns=["training", "top1"],
+            [(full_name(t), getattr(r, metric.figure) * metric.scale) for t in study.trainings for r in t.records],
+            columns=["training", "value"],
         )
         palette = {full_name(t): _style(proper(t), labels)[0] for t in study.trainings}
-        seeds = {"data": frame, "x": "top1", "y": "training", "hue": "training", "order": rows, "palette": palette}
+        seeds = {"data": frame, "x": "value", "y": "training", "hue": "training", "order": rows, "palette": palette}
         sns.stripplot(**seeds, alpha=0.5, jitter=False, legend=False, ax=ax)
         for training, mean in means:
             color, marker = _style(proper(training), labels)
             row = rows.index(full_name(training))
-            if mean.low is not None and mean.high is not None:
-                ax.plot([mean.low * 100, mean.high * 100], [row + 0.22] * 2, color=color, linewidth=2)
-            ax.plot([mean.estimate * 100], [row + 0.22], color=color, marker=marker, markersize=7)
+            _whisker(ax, mean, row + 0.22, metric.scale, color, marker)
         ax.set_ylim(len(rows) - 0.4, -0.5)
-        ax.set(xlabel="test top-1 (%), one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
+        unit = f"{metric.name} (%)" if metric.unit else metric.name
+        ax.set(xlabel=f"{unit}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
 
     canvas = _draw(1, 9, 0.9 + 0.6 * len(rows), paint)
-    alt = "; ".join(f"{full_name(t)}: mean top-1 {words.percent(m)}, n = {m.n}" for t, m in means)
-    key = f"{study.suite}-top1"
-    return Figure(key, "Test top-1 by variant", alt, _svg(key, canvas))
+    alt = "; ".join(f"{full_name(t)}: mean {metric.name} {metric.value(m)}, n = {m.n}" for t, m in means)
+    key = f"{study.suite}-values"
+    return Figure(key, f"{metric.name.capitalize()} by variant", alt, _svg(key, canvas))
+
+
+def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, marker: str) -> None:
+    """An estimate with its interval, lying down; hollow where there is none."""
+    known = value.low is not None and value.high is not None
+    if value.low is not None and value.high is not None:
+        ax.plot([value.low * scale, value.high * scale], [row, row], color=color, linewidth=2)
+    face = color if known else "none"
+    ax.plot([value.estimate * scale], [row], color=color, marker=marker, markersize=7, markerfacecolor=face)
+
+
+def _differences(study: Study) -> Figure | None:
+    """What is held against a base, a row each: the difference with its interval, claimed or not."""
+    compared = (*study.effects, *study.variants)
+    if not compared:
+        return None
+    metric, labels = study.metric, _labels(study.trainings)
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        ax.axvline(0, color=INK, linewidth=0.8)
+        for row, comparison in enumerate(compared):
+            drawn = comparison.difference
+            if comparison.p_value is None:  # too few seeds for an interval that could be believed
+                drawn = Interval(drawn.estimate, None, None, drawn.n)
+            _whisker(ax, drawn, row, metric.scale, *_style(proper(comparison.ours), labels))
+        ax.set_yticks(range(len(compared)), [_against(comparison) for comparison in compared])
+        ax.set_ylim(len(compared) - 0.4, -0.6)
+        unit = f" ({metric.unit})" if metric.unit else ""
+        ax.set(xlabel=f"difference in {metric.name}{unit}, with its 95 % interval; hollow: too few seeds")
+
+    canvas = _draw(1, 9, 0.9 + 0.42 * len(compared), paint)
+    alt = "; ".join(f"{_against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}" for c in compared)
+    key = f"{study.suite}-differences"
+    return Figure(key, f"Differences in {metric.name}", alt, _svg(key, canvas))
+
+
+def _against(comparison: Comparison) -> str:
+    """A row's name: what is held against what."""
+    ours, base = comparison.ours, comparison.base
+    if ours.label == base.label:
+        return f"{full_name(ours)} − {', '.join(base.settings)}"
+    return f"{full_name(ours)} − {proper(base)}"
+
+
+def _against_cost(study: Study, cost: str) -> Figure | None:
+    """The metric against what a model costs, a line for each variant; None where all cost the same."""
+    metric, labels = study.metric, _labels(study.trainings)
+    if len({training.cost(cost) for training in study.trainings}) < 2:
+        return None
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        for label in labels:
+            color, marker = _style(label, labels)
+            found = sorted((t for t in study.trainings if proper(t) == label), key=lambda t: t.cost(cost))
+            means = [training.mean(metric.figure) for training in found]
+            x, y = [t.cost(cost) * COST_SCALES[cost] for t in found], [mean.estimate * metric.scale for mean in means]
+            ax.plot(x, y, color=color, marker=marker, linewidth=0.8, label=label)
+            for training, at, mean in zip(found, x, means, strict=True):
+                if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
+                    ax.plot([at, at], [mean.low * metric.scale, mean.high * metric.scale], color=color, linewidth=1.5)
+                place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
+                ax.annotate(", ".join(training.settings), (at, mean.estimate * metric.scale), (5, 4), **place)
+        unit = f"{metric.name} (%)" if metric.unit else metric.name
+        ax.set(xlabel=COST_LABELS[cost], ylabel=unit, xscale="log")
+        _plain_ticks(ax)
+        ax.legend(fontsize=8)
+
+    canvas = _draw(1, 9, 3.8, paint)
+    alt = "; ".join(
+        f"{full_name(t)}: {metric.value(t.mean(metric.figure))} at {t.cost(cost) * COST_SCALES[cost]:,.3g}"
+        for t in study.trainings
+    )
+    key = f"{study.suite}-{cost}"
+    return Figure(key, f"{metric.name.capitalize()} against {pareto.COSTS[cost]}", alt, _svg(key, canvas))
+
+
+COST_LABELS = {
+    "multiply_adds": "multiply-adds of one image, forward (log)",
+    "parameters": "parameters (log)",
+    "step_seconds": "training step (ms, log)",
+}
+COST_SCALES = {"multiply_adds": 1.0, "parameters": 1.0, "step_seconds": 1e3}
+
+
+def _plain_ticks(ax: Axes) -> None:
+    """Few ticks on a log axis, written out."""
+    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=10, subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: _short(value)))
+    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def _short(value: float) -> str:
+    """A cost as a tick has it: 5 M, 200 k, 20."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def _front(race: Race, cost: str) -> Figure:
+    """Mean top-1 against a cost for all models trained alike; those that no other beats in both are numbered."""
+    means = [model.mean("test_top1") for model in race.models]
+    points = [
+        (model.cost(cost) * COST_SCALES[cost], mean.estimate * 100)
+        for model, mean in zip(race.models, means, strict=True)
+    ]
+    front = race.front(cost)
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        ax.plot(*zip(*points, strict=True), color=COLORS[-1], marker=".", linestyle="none", alpha=0.7)
+        best = [points[place] for place in front]
+        ax.plot(*zip(*best, strict=True), color=COLORS[0], marker="o", drawstyle="steps-post", linewidth=1)
+        for number, (place, (x, y)) in enumerate(zip(front, best, strict=True), start=1):
+            mean = means[place]
+            if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
+                ax.plot([x, x], [mean.low * 100, mean.high * 100], color=COLORS[0], linewidth=1.5)
+            ax.annotate(str(number), (x, y), (5, 4), textcoords="offset points", fontweight="bold")
+        ax.set(xlabel=COST_LABELS[cost], ylabel="test top-1 (%)", xscale="log")
+        _plain_ticks(ax)
+
+    canvas = _draw(1, 9, 3.8, paint)
+    alt = "; ".join(f"{race.names[place]}: {words.percent(means[place])} at {points[place][0]:,.3g}" for place in front)
+    key = f"pareto-{cost}"
+    return Figure(key, f"Top-1 against {pareto.COSTS[cost]}", alt, _svg(key, canvas))
 
 
 CURVES = (
@@ -199,6 +329,14 @@ def _tutorial_log(ax: Axes, shown: list[Training], figure: str, scale: float) ->
         label = "EANet in the tutorial's log"
         ax.plot([epoch.epoch for epoch in log], values, color=INK, linewidth=0.8, alpha=0.6, zorder=1, label=label)
 
+
+DRAW: dict[str, Callable[[Study], Figure | None]] = {
+    "values": _values,
+    "differences": _differences,
+    "learning": _learning,
+    **{cost: partial(_against_cost, cost=cost) for cost in pareto.COSTS},
+}
+"""What a suite's file can name to be drawn."""
 
 PANELS = (("core", "train"), ("core", "infer"), ("model", "train"), ("model", "infer"))
 TITLES = {

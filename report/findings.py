@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from report import accuracy, claims, growth
+from report import accuracy, claims, growth, pareto
 from report.accuracy import Study
 from report.answer import Answer
 from report.claims import Claim
 from report.growth import Crossover, Curve, Verdict
+from report.pareto import Race
 from results.store import Run
 
 
@@ -15,6 +16,7 @@ class Findings:
     """What a run has shown; each part is explained in the module that finds it."""
 
     studies: tuple[Study, ...]
+    race: Race | None
     curves: tuple[Curve, ...]
     crossovers: tuple[Crossover, ...]
     verdicts: tuple[Verdict, ...]
@@ -28,11 +30,14 @@ def find(run: Run) -> Findings:
     curves = growth.curves(run.step_times)
     crossovers = growth.crossovers(curves)
     claimed = claims.claims(run, studies, curves)
+    race = pareto.race(studies)
     answers = list(claims.answers(claimed))
     answers += [answer for study in studies for answer in accuracy.answers(study)]
     answers += growth.answers(curves, crossovers)
+    answers += pareto.answers(race)
     return Findings(
         studies,
+        race,
         curves,
         crossovers,
         tuple(growth.verdicts(curves)),

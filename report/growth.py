@@ -44,6 +44,10 @@ class StepTime:
     bytes_by_process: tuple[int, ...]
 
     @property
+    def title(self) -> str:
+        return words.variant_name(self.variant)
+
+    @property
     def memory_bytes(self) -> Interval | None:
         """What the allocator told, which is exact, or else the resident size."""
         return self.allocated_bytes or self.resident_bytes
@@ -67,6 +71,10 @@ class Curve:
     growth: Growth | None
     memory: Growth | None
     multiply_adds: Law | None
+
+    @property
+    def title(self) -> str:
+        return words.variant_name(self.variant)
 
     @property
     def sizes(self) -> list[int]:

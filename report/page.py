@@ -7,7 +7,7 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from report import tables, words
+from report import accuracy, pareto, tables, words
 from report.conditions import proper
 from report.figures import figures
 from report.findings import Findings, find
@@ -59,17 +59,25 @@ def render(run: Run, findings: Findings) -> str:
         "mebibytes": words.mebibytes,
         "plain": words.plain,
         "share": words.share,
+        "p_value": words.p_value,
+        "sentences": accuracy.sentences,
+        "cost_sentences": accuracy.cost_sentences,
         "crossing": words.crossing,
         "law": lambda law, units: words.law(law, UNITS[units]),
         "svg": Markup,  # drawn by matplotlib, which escapes what it is given
         "proper": proper,
         "dict": dict,
     }
+    before_growth = sum(study.suite not in _planned_after(run, "scaling") for study in findings.studies)
     environments = [r.environment for r in run.trainings] + [r.environment for r in run.step_times]
     return templates.get_template("page.html.j2").render(
         run=run,
         findings=findings,
+        first=findings.studies[:before_growth],
+        others=findings.studies[before_growth:],
         figures=figures(findings),
+        captions=CAPTIONS,
+        costs=pareto.COSTS,
         source=published.SOURCE,
         css=Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")),
         datasets=sorted({record.dataset for record in run.trainings}),
@@ -81,12 +89,53 @@ def render(run: Run, findings: Findings) -> str:
         time_growths=[(curve, curve.growth) for curve in findings.curves if curve.growth],
         memory_growths=[(curve, curve.memory) for curve in findings.curves if curve.memory],
         memory_caption=_memory_caption(findings),
-        missing=sorted({trial for trials in run.missing.values() for trial in trials}),
+        missing={trial for trials in run.missing.values() for trial in trials},
+        waiting=_waiting(run),
         interrupted=[record for record in run.trainings if record.interrupted_after],
         hashes=sorted(
             {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
         ),
     )
+
+
+CAPTIONS = {
+    "values": "Measured on the test images once, after the last epoch.",
+    "differences": "Each row is a difference from the base, paired by seed; where its interval holds 0, none is shown.",
+    "learning": (
+        "By epoch; thin lines are single seeds, and the thin grey one, where there is one, is the log that the "
+        "tutorial prints. Training accuracy is taken while the weights change and with augmentation and dropout on, "
+        "so it may lie below validation."
+    ),
+    **{
+        cost: f"Against {name}, a mean with its 95 % interval from three seeds on."
+        for cost, name in pareto.COSTS.items()
+    },
+}
+"""What a suite's file can name to be drawn -> what stands below it."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A suite that is not through: its trials that are missing, of how many."""
+
+    suite: str
+    question: str
+    missing: tuple[str, ...]
+    planned: int
+
+
+def _waiting(run: Run) -> list[Waiting]:
+    suites = run.plan.suites if run.plan else {}
+    return [
+        Waiting(name, suites[name].question, tuple(missing), len(suites[name].trial_ids))
+        for name, missing in run.missing.items()
+    ]
+
+
+def _planned_after(run: Run, suite: str) -> list[str]:
+    """The suites that the plan has after this one."""
+    names = list(run.plan.suites) if run.plan else []
+    return names[names.index(suite) + 1 :] if suite in names else []
 
 
 def _broken_words(run: Run) -> str:

@@ -2,10 +2,18 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from results.stats import Interval, Law
 
-NAMES = {"eanet": "EANet", "vit": "ViT", "vit-fused": "ViT (dropout 0)"}
+NAMES = {
+    "eanet": "EANet",
+    "vit": "ViT",
+    "vit-fused": "ViT (dropout 0)",
+    "identity": "no mixing",
+    "mean": "mean over patches",
+    "random-mixing": "random mixing",
+}
 
 
 def variant_name(variant: str) -> str:
@@ -34,6 +42,46 @@ def percent(share: Interval) -> str:
 def points(difference: Interval) -> str:
     """A difference of shares as "+0.4 points [-0.3, +1.1]"."""
     return _with_interval(difference, lambda number: f"{number * 100:+.1f}", " points")
+
+
+def difference(value: Interval) -> str:
+    """A difference of losses as "+0.012 [-0.030, +0.054]"."""
+    return _with_interval(value, lambda number: f"{number:+.3f}")
+
+
+def p_value(value: float) -> str:
+    """A p as "p = 0.012"; very small ones are only said to be."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a suite is judged by: the figure of a record, its forms, and what a larger and a smaller one is called."""
+
+    figure: str
+    name: str
+    value: Callable[[Interval], str]
+    difference: Callable[[Interval], str]
+    scale: float
+    unit: str
+    more: str
+    less: str
+
+
+METRICS = {
+    "top1": Metric("test_top1", "test top-1", percent, points, 100, "points", "more accurate", "less accurate"),
+    "top5": Metric("test_top5", "test top-5", percent, points, 100, "points", "more accurate", "less accurate"),
+    "test_loss": Metric("test_loss", "test loss", plain, difference, 1, "", "of higher loss", "of lower loss"),
+}
+"""Name of a metric in a suite's file -> how it is told. `scale` and `unit` are those of a figure's axis."""
+
+
+def sortable(value: str) -> tuple[bool, float, str]:
+    """A setting's value as it sorts: numbers by size, and before words."""
+    try:
+        return False, float(value), ""
+    except ValueError:
+        return True, 0.0, value
 
 
 def milliseconds(seconds: Interval) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from report.findings import find
-from results.records import PlannedSuite, RunPlan
+from results.records import PlannedSuite, PlannedVariant, RunPlan
 from results.store import Run
 from tests import samples
 
@@ -31,19 +31,19 @@ def pairs(differences, base=0.9, **changes):
 def test_a_difference_is_claimed_only_where_its_interval_excludes_zero():
     shown = find(run(pairs([0.04, 0.05, 0.06])))
     assert (
-        "EANet is more accurate than ViT on these images (+5.0 points [+2.5, +7.5], n = 3 pairs of seeds)"
-        in sentences(shown)
+        "On digits (360 test images), held against ViT (90.0 % [90.0, 90.0] test top-1): EANet is more accurate "
+        "(95.0 % [92.5, 97.5], +5.0 points [+2.5, +7.5], n = 3 pairs of seeds)." in sentences(shown)
     )
     opposite = find(run(pairs([-0.04, -0.05, -0.06])))
-    assert "EANet is less accurate than ViT on these images (-5.0 points" in sentences(opposite)
+    assert "EANet is less accurate (85.0 % [82.5, 87.5], -5.0 points" in sentences(opposite)
     unclear = find(run(pairs([-0.04, 0.05, 0.06])))
-    assert "no difference shown (+2.3 points [-11.3, +16.0], n = 3" in sentences(unclear)
+    assert "no difference shown for EANet (+2.3 points [-11.3, +16.0], n = 3" in sentences(unclear)
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_fewer_than_three_seeds_claim_nothing(n):
     found = sentences(find(run(pairs([0.05, 0.0501][:n]))))
-    assert "too few seeds to claim a difference" in found
+    assert "too few seeds to claim a difference for EANet" in found
     assert "more accurate" not in found
     assert f"in too few runs (n = {n}) to claim it" in found
 
@@ -51,9 +51,9 @@ def test_fewer_than_three_seeds_claim_nothing(n):
 def test_differences_are_paired_by_seed_and_unpaired_seeds_are_left_out():
     records = [*pairs([0.05, 0.05, 0.05]), samples.training("eanet", 7, top1=0.1)]
     (comparison,) = find(run(records)).studies[0].variants
-    assert comparison.top1.estimate == pytest.approx(0.05)
-    assert comparison.top1.n == 3
-    assert "EANet 95.0 % [95.0, 95.0] and ViT 90.0 %" in sentences(find(run(records))), "means of the same seeds"
+    assert comparison.difference.estimate == pytest.approx(0.05)
+    assert comparison.difference.n == 3
+    assert "EANet is more accurate (95.0 % [95.0, 95.0]" in sentences(find(run(records))), "means of the same seeds"
 
 
 def test_step_ratio_is_the_mean_of_the_ratios_logarithms():
@@ -76,7 +76,7 @@ def test_only_like_is_averaged_with_like(changes):
     records = [*pairs([0.01, 0.02, 0.03]), *pairs([0.11, 0.12, 0.13], base=0.5, **changes)]
     (study,) = find(run(records)).studies
     assert len(study.trainings) == 4
-    assert sorted(round(c.top1.estimate, 6) for c in study.variants) == [0.02, 0.12]
+    assert sorted(round(c.difference.estimate, 6) for c in study.variants) == [0.02, 0.12]
     assert len({training.label for training in study.trainings}) == 4, "each group has a name of its own"
 
 
@@ -122,7 +122,7 @@ def test_a_grids_cells_are_held_against_its_base_variant_by_variant():
     ]
     (study,) = find(drift(records)).studies
     assert {training.label for training in study.trainings} == {"eanet", "vit"}, "the grid is no part of a name"
-    effects = {(e.ours.variant, e.ours.cell): round(e.top1.estimate, 6) for e in study.effects}
+    effects = {(e.ours.variant, e.ours.cell): round(e.difference.estimate, 6) for e in study.effects}
     corrected = (("augmentation", "corrected"), ("weight_decay", "0.0001"))
     decayed = (("augmentation", "tutorial"), ("weight_decay", "0.1"))
     assert effects == {
@@ -132,11 +132,12 @@ def test_a_grids_cells_are_held_against_its_base_variant_by_variant():
     assert len(study.variants) == 3, "EANet against ViT in each cell"
     said = sentences(find(drift(records)))
     assert (
-        "On digits (360 test images), with augmentation corrected instead of tutorial, the test top-1 goes: "
-        "EANet from 22.0 % [19.5, 24.5] to 52.0 % [49.5, 54.5] (+30.0 points [+30.0, +30.0], n = 3 pairs of seeds); ViT"
+        "On digits (360 test images), held against EANet, augmentation tutorial, weight_decay 0.0001 "
+        "(22.0 % [19.5, 24.5] test top-1): augmentation corrected is more accurate (52.0 % [49.5, 54.5], "
+        "+30.0 points [+30.0, +30.0], n = 3 pairs of seeds); weight_decay 0.1 is more accurate"
     ) in said
-    assert "with weight_decay 0.1 instead of 0.0001" in said
-    assert "the test top-1 with augmentation corrected and weight_decay 0.0001 is EANet 52.0 %" in said
+    assert "held against ViT with the same settings, by test top-1: " in said
+    assert "EANet with augmentation corrected and weight_decay 0.0001" in said
     assert said.count("times the parameters") == 1, "the cost is the same in each cell, and told once"
 
 
@@ -146,8 +147,57 @@ def test_an_effect_is_claimed_only_where_its_interval_excludes_zero():
         record.model_copy(update={"test_top1": record.test_top1 + (-0.1, 0.0, 0.11)[record.seed]})
         for record in cell("corrected", 1e-4, [0.0] * 3, base=0.2)
     ]
-    assert "n = 3 pairs of seeds: no difference shown)" in sentences(find(drift([*base, *noise])))
-    assert "n = 2 pairs of seeds, too few to claim it)" in sentences(find(drift([*base[:4], *noise[:4]])))
+    assert "no difference shown for augmentation corrected (+0.3 points" in sentences(find(drift([*base, *noise])))
+    few = sentences(find(drift([*base[:4], *noise[:4]])))
+    assert "too few seeds to claim a difference for augmentation corrected" in few
+
+
+def test_what_one_comparison_would_claim_is_not_claimed_among_many():
+    """p = 0.02 alone; a family of six multiplies it by up to six."""
+    values = {"digits": (0.04, 0.05, 0.075)} | {f"recipe{i}": (-0.1 - i / 100, 0.05, 0.06) for i in range(5)}
+    plan = PlannedSuite(question="?", grid=("augmentation",), base_variant="vit", trial_ids=())
+
+    def study(recipes):
+        records = [r for recipe in recipes for r in pairs(values[recipe], training={"augmentation": recipe})]
+        suites = {"many": plan.model_copy(update={"trial_ids": tuple(record.trial_id for record in records)})}
+        return find(Run(None, RunPlan(profile="", command="", suites=suites), tuple(records), (), (), {})).studies[0]
+
+    (alone,) = study(["digits"]).variants
+    assert alone.shown
+    among = {dict(c.ours.cell)["augmentation"]: c for c in study(values).variants}
+    assert among["digits"].p_value == pytest.approx(6 * alone.p_value)
+    assert not any(comparison.shown for comparison in among.values())
+    assert among["digits"].difference == alone.difference, "the interval stays what it is"
+
+
+def test_a_suites_own_variants_differ_in_what_the_suite_says_and_are_named_by_it():
+    small = PlannedVariant(title="A small EANet", preset="eanet", settings={"heads": 2})
+    records = []
+    for record in pairs([0.04, 0.05, 0.06]):
+        attention = record.settings["model"]["attention"] | {"heads": 2 if record.variant == "eanet" else 4}
+        settings = record.settings | {"model": record.settings["model"] | {"attention": attention}}
+        variant = "small" if record.variant == "eanet" else "vit"
+        records.append(record.model_copy(update={"variant": variant, "settings": settings | {"variant": variant}}))
+    ids = tuple(record.trial_id for record in records)
+    own, unsaid = (PlannedSuite(question="?", own=own, trial_ids=ids) for own in ({"small": small}, {}))
+
+    def found(plan):
+        return find(Run(None, RunPlan(profile="", command="", suites={"size": plan}), tuple(records), (), (), {}))
+
+    assert "A small EANet is more accurate" in sentences(found(own))
+    assert found(unsaid).studies[0].variants == (), "who differs in more than the attention is no rival"
+
+
+def test_a_suite_may_be_judged_by_its_loss():
+    plan = PlannedSuite(question="?", metric="test_loss", trial_ids=())
+    records = [
+        record.model_copy(update={"test_loss": record.test_loss + (record.variant == "eanet") * (1 + record.seed / 10)})
+        for record in pairs([0.0, 0.0, 0.0])
+    ]
+    suites = {"loss": plan.model_copy(update={"trial_ids": tuple(record.trial_id for record in records)})}
+    found = find(Run(None, RunPlan(profile="", command="", suites=suites), tuple(records), (), (), {}))
+    assert "held against ViT (0.50 [0.50, 0.50] test loss): EANet is of higher loss (1.60 [" in sentences(found)
+    assert "+1.100 [" in sentences(found)
 
 
 def test_results_of_different_protocols_are_not_averaged_together():
@@ -166,9 +216,9 @@ def test_a_trial_that_two_suites_asked_for_is_in_both():
     run_of_both = Run(None, plan.model_copy(update={"suites": both}), tuple(records), (), (), {})
     studies = find(run_of_both).studies
     assert [(study.suite, len(study.trainings), len(study.effects)) for study in studies] == [
-        ("accuracy", 2, 0),
         ("tutorial-drift", 2, 0),
-    ]
+        ("accuracy", 2, 0),
+    ], "in the order of the plan"
 
 
 def test_nothing_at_all_gives_no_answer():

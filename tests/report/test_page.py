@@ -84,7 +84,7 @@ def test_the_page_asks_nothing_of_the_network(folder):
 def test_the_page_says_the_numbers_of_the_records(folder):
     text = " ".join(page_of(folder).text.split())
     assert "91.0 % [88.5, 93.5]" in text
-    assert "no difference shown (+0.0 points [+0.0, +0.0], n = 3 pairs of seeds)" in text
+    assert "no difference shown for EANet (+0.0 points [+0.0, +0.0], n = 3 pairs of seeds)" in text
     assert "None: every planned trial has a result." in text
     assert "python -m benchmarks.run --all" in text
     assert "ab" * 32 in text
@@ -105,8 +105,8 @@ def test_what_failed_broke_or_did_not_run_is_on_the_page(folder):
     store.write_plan(folder, RunPlan(profile="quick", command="the command", suites={"accuracy": planned}), None)
     text = " ".join(page_of(folder).text.split())
     assert (
-        "This page is not the whole run: 1 planned trial has not run, 1 failed, 1 did not fit into memory, "
-        "1 file is broken." in text
+        "This page is not the whole run: 1 planned trial has not run (of accuracy), 1 failed, "
+        "1 did not fit into memory, 1 file is broken." in text
     )
     for words in (
         "out of memory",
@@ -116,6 +116,35 @@ def test_what_failed_broke_or_did_not_run_is_on_the_page(folder):
         "train-eanet-digits-seed9-beef",
     ):
         assert words in text
+
+
+def test_suites_that_are_still_to_come_are_named_with_their_question(folder):
+    ids = tuple(path.stem for path in (folder / "records").glob("train*.json"))
+    suites = {
+        "accuracy": PlannedSuite(question="As accurate?", trial_ids=ids),
+        "widening": PlannedSuite(question="Is it the width?", trial_ids=("a", "b", ids[0])),
+    }
+    store.write_plan(folder, RunPlan(profile="quick", command="the command", suites=suites), None)
+    text = " ".join(page_of(folder).text.split())
+    assert "2 planned trials have not run (of widening)" in text
+    assert "widening, 2 of 3 trials: Is it the width?" in text
+
+
+def test_what_a_suite_draws_is_drawn(folder):
+    ids = tuple(path.stem for path in (folder / "records").glob("train*.json"))
+    drawn = ("values", "differences", "learning", "parameters", "multiply_adds", "step_seconds")
+    suite = PlannedSuite(question="?", draw=drawn, trial_ids=ids)
+    store.write_plan(folder, RunPlan(profile="quick", command="the command", suites={"accuracy": suite}), None)
+    figures = [value for _, name, value in page_of(folder).attributes if name == "aria-label"]
+    for title in (
+        "Test top-1 by variant. EANet: mean test top-1 91.0 % [88.5, 93.5], n = 3",
+        "Differences in test top-1. EANet − ViT: +0.0 points [+0.0, +0.0], n = 3",
+        "Learning curves. ",
+        "Test top-1 against parameters. EANet: 91.0 % [88.5, 93.5] at 100",
+        "Test top-1 against multiply-adds. ",
+    ):
+        assert any(label.startswith(title) for label in figures), title
+    assert not any(label.startswith("Test top-1 against training step") for label in figures), "which is the same here"
 
 
 def test_nothing_in_a_record_becomes_markup(tmp_path):
@@ -224,8 +253,8 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     assert [row[:3] for row in body] == [
         ["EANet", "corrected", "16"], ["EANet", "tutorial", "16"], ["ViT", "corrected", "–"], ["ViT", "tutorial", "–"]
     ]  # fmt: skip
-    effect = head.index("against augmentation tutorial, memory_units 16, paired")
-    assert [row[effect] for row in body] == ["+30.0 points [+30.0, +30.0]", "–", "–", "–"]
+    effect = head.index("against augmentation tutorial, memory_units 16")
+    assert [row[effect] for row in body] == ["+30.0 points [+30.0, +30.0], p < 0.001", "–"] * 2
     for words in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
         assert words.replace("'", "&#39;") in text or words in text, words
     assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())

@@ -1,0 +1,61 @@
+"""The models worth their cost: compared only with what was trained alike, and undominated."""
+
+import dataclasses
+
+import pytest
+
+from report import pareto
+from report.findings import find
+from results.store import Run
+from tests import samples
+
+
+def run(*models, **changes):
+    """A run of models (variant, parameters, top-1), trained alike."""
+    records = [samples.training(name, 0, top1=top1, parameters=size, **changes) for name, size, top1 in models]
+    return Run(None, None, tuple(records), (), (), {})
+
+
+def front(race, cost="parameters"):
+    return [race.names[place] for place in race.front(cost)]
+
+
+def test_the_front_is_what_no_other_beats_in_both():
+    race = find(
+        run(("small", 10, 0.5), ("worse", 20, 0.4), ("large", 30, 0.9), ("larger", 40, 0.9), ("best", 50, 0.95))
+    ).race
+    assert front(race) == ["small", "large", "best"]
+
+
+def test_models_that_are_alike_in_both_are_both_on_it():
+    assert front(find(run(("one", 10, 0.5), ("other", 10, 0.5), ("worse", 10, 0.4))).race) == ["one", "other"]
+
+
+def test_only_models_that_were_trained_alike_race():
+    alike = run(("a", 10, 0.5), ("b", 20, 0.6), ("c", 30, 0.7))
+    longer = run(("d", 1, 0.99), training={"epochs": 300})
+    race = find(dataclasses.replace(alike, trainings=alike.trainings + longer.trainings)).race
+    assert front(race) == ["a", "b", "c"]
+    assert race.others == 1
+
+
+def test_a_training_that_two_suites_share_races_once():
+    shared = run(("a", 10, 0.5), ("b", 20, 0.6), ("c", 30, 0.7), suite="one")
+    again = [record.model_copy(update={"suite": "two"}) for record in shared.trainings]
+    assert len(find(dataclasses.replace(shared, trainings=(*shared.trainings, *again))).race.models) == 3
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_two_models_are_no_race(count):
+    found = find(run(*[("a", 10, 0.5), ("b", 20, 0.6)][:count]))
+    assert found.race is None
+    assert not any(answer.evidence == "pareto" for answer in found.answers)
+
+
+def test_the_answer_names_the_front():
+    found = find(run(("a", 10, 0.5), ("b", 20, 0.4), ("c", 30, 0.7)))
+    (answer,) = pareto.answers(found.race)
+    assert answer.sentence == (
+        "Of 3 models trained alike (on digits, 2 epochs), these are beaten by no other in both mean test top-1 and "
+        "multiply-adds: c."
+    ), "all have the same multiply-adds"
