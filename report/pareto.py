@@ -42,7 +42,7 @@ def race(studies: Iterable[Study]) -> Race | None:
     alike: dict[Conditions, dict[object, list[Training]]] = defaultdict(lambda: defaultdict(list))
     for study in studies:
         for training in study.trainings:
-            alike[_recipe(training.records[0])][training.conditions].append(training)
+            alike[_recipe(training.records[0])][training.variant, training.conditions].append(training)
     if not alike:
         return None
     models = max(alike.values(), key=len)
