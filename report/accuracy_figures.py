@@ -1,0 +1,256 @@
+"""Studies and the race -> figures of accuracy, its differences, and what they cost."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.ticker
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from report import pareto, words
+from report.accuracy import FEWEST_SEEDS, Comparison, Study, Training, full_name
+from report.canvas import COLORS, INK, Figure, canvas_of, labels_of, style_of, svg_text
+from report.conditions import proper
+from report.pareto import Race
+from results import published
+from results.stats import Interval
+
+
+def _values(study: Study) -> Figure:
+    """The metric of every seed and its mean with the interval."""
+    metric, labels = study.metric, labels_of(study.trainings)
+    rows = [full_name(training) for label in labels for training in study.trainings if proper(training) == label]
+    means = [(training, training.mean(metric.figure)) for training in study.trainings]
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        frame = pd.DataFrame(
+            [(full_name(t), getattr(r, metric.figure) * metric.scale) for t in study.trainings for r in t.records],
+            columns=["training", "value"],
+        )
+        palette = {full_name(t): style_of(proper(t), labels)[0] for t in study.trainings}
+        seeds = {"data": frame, "x": "value", "y": "training", "hue": "training", "order": rows, "palette": palette}
+        sns.stripplot(**seeds, alpha=0.5, jitter=False, legend=False, ax=ax)
+        for training, mean in means:
+            color, marker = style_of(proper(training), labels)
+            row = rows.index(full_name(training))
+            _whisker(ax, mean, row + 0.22, metric.scale, color, marker)
+        ax.set_ylim(len(rows) - 0.4, -0.5)
+        unit = f"{metric.name} (%)" if metric.unit else metric.name
+        ax.set(xlabel=f"{unit}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
+
+    canvas = canvas_of(1, 9, 0.9 + 0.6 * len(rows), paint)
+    alt = "; ".join(f"{full_name(t)}: mean {metric.name} {metric.value(m)}, n = {m.n}" for t, m in means)
+    key = f"{study.suite}-values"
+    return Figure(key, f"{metric.name.capitalize()} by variant", alt, svg_text(key, canvas))
+
+
+def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, marker: str) -> None:
+    """An estimate with its interval, lying down; hollow where there is none."""
+    known = value.low is not None and value.high is not None
+    if value.low is not None and value.high is not None:
+        ax.plot([value.low * scale, value.high * scale], [row, row], color=color, linewidth=2)
+    face = color if known else "none"
+    ax.plot([value.estimate * scale], [row], color=color, marker=marker, markersize=7, markerfacecolor=face)
+
+
+def _differences(study: Study) -> Figure | None:
+    """What is held against a base, a row each: the difference with its interval, claimed or not."""
+    compared = (*study.effects, *study.variants)
+    if not compared:
+        return None
+    metric, labels = study.metric, labels_of(study.trainings)
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        ax.axvline(0, color=INK, linewidth=0.8)
+        for row, comparison in enumerate(compared):
+            drawn = comparison.difference
+            if comparison.p_value is None:  # too few seeds for an interval that could be believed
+                drawn = Interval(drawn.estimate, None, None, drawn.n)
+            _whisker(ax, drawn, row, metric.scale, *style_of(proper(comparison.ours), labels))
+        ax.set_yticks(range(len(compared)), [_against(comparison) for comparison in compared])
+        ax.set_ylim(len(compared) - 0.4, -0.6)
+        unit = f" ({metric.unit})" if metric.unit else ""
+        ax.set(xlabel=f"difference in {metric.name}{unit}, with its 95 % interval; hollow: too few seeds")
+
+    canvas = canvas_of(1, 9, 0.9 + 0.42 * len(compared), paint)
+    alt = "; ".join(f"{_against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}" for c in compared)
+    key = f"{study.suite}-differences"
+    return Figure(key, f"Differences in {metric.name}", alt, svg_text(key, canvas))
+
+
+def _against(comparison: Comparison) -> str:
+    """A row's name: what is held against what."""
+    ours, base = comparison.ours, comparison.base
+    if ours.label == base.label:
+        return f"{full_name(ours)} − {', '.join(base.settings)}"
+    return f"{full_name(ours)} − {proper(base)}"
+
+
+def _against_cost(study: Study, cost: str) -> Figure | None:
+    """The metric against what a model costs, a line for each variant; None where all cost the same."""
+    metric, labels = study.metric, labels_of(study.trainings)
+    if len({training.cost(cost) for training in study.trainings}) < 2:
+        return None
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        for label in labels:
+            color, marker = style_of(label, labels)
+            found = sorted((t for t in study.trainings if proper(t) == label), key=lambda t: t.cost(cost))
+            means = [training.mean(metric.figure) for training in found]
+            x, y = [t.cost(cost) * COST_SCALES[cost] for t in found], [mean.estimate * metric.scale for mean in means]
+            ax.plot(x, y, color=color, marker=marker, linewidth=0.8, label=label)
+            for training, at, mean in zip(found, x, means, strict=True):
+                if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
+                    ax.plot([at, at], [mean.low * metric.scale, mean.high * metric.scale], color=color, linewidth=1.5)
+                place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
+                ax.annotate(", ".join(training.settings), (at, mean.estimate * metric.scale), (5, 4), **place)
+        unit = f"{metric.name} (%)" if metric.unit else metric.name
+        ax.set(xlabel=COST_LABELS[cost], ylabel=unit, xscale="log")
+        _plain_ticks(ax)
+        ax.legend(fontsize=8)
+
+    canvas = canvas_of(1, 9, 3.8, paint)
+    alt = "; ".join(
+        f"{full_name(t)}: {metric.value(t.mean(metric.figure))} at {t.cost(cost) * COST_SCALES[cost]:,.3g}"
+        for t in study.trainings
+    )
+    key = f"{study.suite}-{cost}"
+    return Figure(key, f"{metric.name.capitalize()} against {pareto.COSTS[cost]}", alt, svg_text(key, canvas))
+
+
+COST_LABELS = {
+    "multiply_adds": "multiply-adds of one image, forward (log)",
+    "parameters": "parameters (log)",
+    "step_seconds": "training step (ms, log)",
+}
+COST_SCALES = {"multiply_adds": 1.0, "parameters": 1.0, "step_seconds": 1e3}
+
+
+def _plain_ticks(ax: Axes) -> None:
+    """Few ticks on a log axis, written out."""
+    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=10, subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: _short(value)))
+    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def _short(value: float) -> str:
+    """A cost as a tick has it: 5 M, 200 k, 20."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def front(race: Race, cost: str) -> Figure:
+    """Mean top-1 against a cost for all models trained alike; those that no other beats in both are numbered."""
+    means = [model.mean("test_top1") for model in race.models]
+    points = [
+        (model.cost(cost) * COST_SCALES[cost], mean.estimate * 100)
+        for model, mean in zip(race.models, means, strict=True)
+    ]
+    best_places = race.front(cost)
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        ax.plot(*zip(*points, strict=True), color=COLORS[-1], marker=".", linestyle="none", alpha=0.7)
+        best = [points[place] for place in best_places]
+        ax.plot(*zip(*best, strict=True), color=COLORS[0], marker="o", drawstyle="steps-post", linewidth=1)
+        for number, (place, (x, y)) in enumerate(zip(best_places, best, strict=True), start=1):
+            mean = means[place]
+            if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
+                ax.plot([x, x], [mean.low * 100, mean.high * 100], color=COLORS[0], linewidth=1.5)
+            ax.annotate(str(number), (x, y), (5, 4), textcoords="offset points", fontweight="bold")
+        ax.set(xlabel=COST_LABELS[cost], ylabel="test top-1 (%)", xscale="log")
+        _plain_ticks(ax)
+
+    canvas = canvas_of(1, 9, 3.8, paint)
+    alt = "; ".join(
+        f"{race.names[place]}: {words.percent(means[place])} at {points[place][0]:,.3g}" for place in best_places
+    )
+    key = f"pareto-{cost}"
+    return Figure(key, f"Top-1 against {pareto.COSTS[cost]}", alt, svg_text(key, canvas))
+
+
+CURVES = (
+    ("top1", "training", "top-1 (%)", 100),
+    ("val_top1", "validation", "top-1 (%)", 100),
+    ("val_loss", "validation", "loss", 1),
+)
+"""Figure of an epoch, the part of the data that it is of, its axis, and its scale: a column each."""
+LINES = ("-", "--", "-.", ":", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (1, 3)), (0, (3, 3)))
+
+
+def _learning(study: Study) -> Figure:
+    """Learning curves: a thin line a seed, a thick one for their mean. With a grid each variant has a row of its own,
+    and a cell of the grid its line style. EANet on CIFAR-100 has the tutorial's printed log behind it."""
+    labels = labels_of(study.trainings)
+    cells = sorted({training.cell for training in study.trainings})
+    rows = [[label] for label in labels] if len(cells) > 1 else [labels]
+    panels = [(row, *curve) for row in rows for curve in CURVES]
+
+    def paint(axes: list[Axes]) -> None:
+        for ax, (row, figure, part, unit, scale) in zip(axes, panels, strict=True):
+            shown = [training for training in study.trainings if proper(training) in row]
+            for training in shown:
+                color, marker = style_of(proper(training), labels)
+                style: dict[str, Any] = {"color": color, "linestyle": LINES[cells.index(training.cell) % len(LINES)]}
+                curves = [[getattr(epoch, figure) * scale for epoch in record.epochs] for record in training.records]
+                epochs = range(1, min(map(len, curves)) + 1)
+                for curve in curves if len(curves) > 1 else []:
+                    ax.plot(range(1, len(curve) + 1), curve, **style, alpha=0.25, linewidth=0.8)
+                mean = np.mean([curve[: len(epochs)] for curve in curves], axis=0)
+                every = max(1, len(epochs) // 8)
+                ax.plot(
+                    epochs, mean, **style, marker=marker, markevery=every, markersize=4, label=_legend(training, rows)
+                )
+            _tutorial_log(ax, shown, figure, scale)
+            of = f"{row[0]}, " if len(rows) > 1 else ""
+            ax.set(title=f"{of}{part}", xlabel="epoch", ylabel=unit)
+            ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+        for unit in {unit for *_, unit, _ in panels}:
+            alike = [ax for ax, panel in zip(axes, panels, strict=True) if panel[3] == unit]
+            limits = [limit for ax in alike for limit in ax.get_ylim()]
+            for ax in alike:
+                ax.set_ylim(min(limits), max(limits))
+        for ax in axes[:: len(CURVES)]:
+            ax.legend(fontsize=8)
+
+    canvas = canvas_of(len(panels), 11, 3.2, paint, columns=len(CURVES))
+    alt = "; ".join(
+        f"{full_name(t)} ends at {np.mean([r.epochs[-1].top1 for r in t.records]):.1%} top-1 in training and "
+        f"{np.mean([r.epochs[-1].val_top1 for r in t.records]):.1%} in validation"
+        for t in study.trainings
+    )
+    key = f"{study.suite}-learning"
+    return Figure(key, "Learning curves", alt, svg_text(key, canvas))
+
+
+def _legend(training: Training, rows: list[list[str]]) -> str:
+    """What tells a line from the others of its panel."""
+    return full_name(training) if len(rows) == 1 else ", ".join(training.settings)
+
+
+def _tutorial_log(ax: Axes, shown: list[Training], figure: str, scale: float) -> None:
+    """The Keras 3 log as the tutorial prints it, as far as was trained here: a thin line behind the measured ones."""
+    alike = [t for t in shown if (t.variant, t.dataset) == ("eanet", published.SETTINGS["dataset"])]
+    if alike:
+        log = published.keras3_log()[: max(training.epochs for training in alike)]
+        values = [getattr(epoch, figure) * scale for epoch in log]
+        label = "EANet in the tutorial's log"
+        ax.plot([epoch.epoch for epoch in log], values, color=INK, linewidth=0.8, alpha=0.6, zorder=1, label=label)
+
+
+DRAW: dict[str, Callable[[Study], Figure | None]] = {
+    "values": _values,
+    "differences": _differences,
+    "learning": _learning,
+    **{cost: partial(_against_cost, cost=cost) for cost in pareto.COSTS},
+}
+"""What a suite's file can name to be drawn."""

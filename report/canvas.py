@@ -1,0 +1,87 @@
+"""What every figure of the page shares: its style, its colours, and the way to SVG text."""
+
+import io
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from report import words
+from report.conditions import Group, proper
+
+INK = "#010203"
+"""Stands for the page's text colour, and becomes `currentColor` in the SVG, so that a figure fits light and dark."""
+COLORS = ("#2e86c1", "#d55e00", "#2a9d6f", "#b35fa8", "#a8882b", "#7a7a7a")
+MARKERS = ("o", "s", "D", "^", "v", "P")
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.2,
+    "legend.frameon": False,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color", "grid.color"), INK),
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the page: SVG text, a title that states what is seen, and its numbers in words."""
+
+    name: str
+    title: str
+    alt: str
+    svg: str
+
+
+def style_of(label: str, labels: list[str]) -> tuple[str, str]:
+    """Colour and marker of a label among all."""
+    index = labels.index(label) % len(COLORS)
+    return COLORS[index], MARKERS[index]
+
+
+def labels_of(groups: Iterable[Group]) -> list[str]:
+    """Labels in a fixed order, the published variants first, so that they keep their colours in every figure."""
+    first = list(words.NAMES.values())
+    found = dict.fromkeys(proper(group) for group in groups)
+    return [label for label in first if label in found] + [label for label in found if label not in first]
+
+
+def svg_text(name_: str, canvas: Canvas) -> str:
+    """The canvas as an `<svg>` element that takes the page's text colour and width, the same bytes every time."""
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name_}):
+        canvas.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)  # the same in every figure, and an id is unique in a page
+    return re.sub(r'(<svg[^>]*?) (width|height)="[^"]*pt"', r"\1", re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg))
+
+
+def canvas_of(
+    panels: int, width: float, height: float, paint: Callable[[list[Axes]], None], columns: int = 2
+) -> Canvas:
+    """A canvas of at most `columns` panels a row; `height` is that of a row."""
+    columns = min(panels, columns)
+    rows = math.ceil(panels / columns)
+    with mpl.rc_context(STYLE):
+        canvas = Canvas(figsize=(width, rows * height), layout="constrained")
+        axes = canvas.subplots(rows, columns, squeeze=False).ravel().tolist()
+        for unused in axes[panels:]:
+            unused.remove()
+        paint(axes[:panels])
+        return canvas
