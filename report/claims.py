@@ -83,6 +83,8 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
         if training.variant != claim.variant or training.dataset != published.SETTINGS["dataset"]:
             continue
         values = {conditions.bare(name): value for name, value in training.conditions}
+        if any(values.get(name, published.SETTINGS[name]) != published.SETTINGS[name] for name in published.ATTENTION):
+            continue
         others = [
             f"{name} {values[name]}"
             for name, value in published.SETTINGS.items()

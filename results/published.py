@@ -46,6 +46,7 @@ SETTINGS = {
     "schedule": "constant",
     "label_smoothing": "0.1",
     "validation_split": "0.2",
+    "train_share": "1.0",
     "patch_size": "2",
     "blocks": "8",
     "embedding_dim": "64",
@@ -55,11 +56,14 @@ SETTINGS = {
     "dim_coefficient": "4",
     "memory_units": "16",
     "normalization": "double",
+    "memory_sharing": "heads",
     "key_dim": "64",
     "attention_dropout": "0.2",
     "projection_dropout": "0.2",
 }
 """The page's hyperparameters, by the names that this project gives them."""
+ATTENTION = ("heads", "dim_coefficient", "memory_units", "normalization", "memory_sharing", "key_dim")
+"""Those that make its two attentions: with others it is another model, of which the page claims nothing."""
 IMAGES = {"train_images": 40_000, "validation_images": 10_000, "test_images": 10_000}
 RECIPE = ("augmentation", "weight_decay")
 """The two in which the page's two logs differ: its text may be true of one recipe and not of another."""
