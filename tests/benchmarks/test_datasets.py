@@ -6,6 +6,8 @@ import tarfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks import datasets
@@ -196,3 +198,19 @@ def test_folders_of_images_that_do_not_fit_together_are_refused(tmp_path):
     (tmp_path / "test" / "wolf").mkdir()
     with pytest.raises(DataError, match="test has the classes cat, dog, owl, wolf; train has cat, dog, owl"):
         datasets.load("folder", str(tmp_path))
+
+
+@given(seed=st.integers(0, 9), smaller=st.floats(0.01, 1), larger=st.floats(0.01, 1), images=st.integers(101, 1009))
+def test_a_share_is_drawn_by_the_seed_and_is_part_of_a_larger_one(seed, smaller, larger, images):
+    smaller, larger = sorted((smaller, larger))
+    few, more = (datasets.chosen_images(seed, share, images) for share in (smaller, larger))
+    assert (len(few), len(more)) == (round(smaller * images), round(larger * images))
+    assert set(few) <= set(more) <= set(range(images))
+    assert len(set(few)) == len(few)
+    np.testing.assert_array_equal(datasets.chosen_images(seed, 1.0, images), np.arange(images))
+
+
+def test_seeds_draw_different_shares_and_none_is_an_error():
+    assert set(datasets.chosen_images(0, 0.5, 101)) != set(datasets.chosen_images(1, 0.5, 101))
+    with pytest.raises(datasets.DataError, match=r"train_share 0\.001 of 101 images leaves none to train on"):
+        datasets.chosen_images(0, 0.001, 101)

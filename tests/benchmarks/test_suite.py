@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.suite import InputError, line_of, suites
+from benchmarks.suite import InputError, TrainSuite, line_of, suites
 from tests.benchmarks.test_plan import plan
 
 GOOD = """\
@@ -100,3 +100,16 @@ def test_a_keys_line_is_found_under_its_table(keys, blank):
     text = "\n".join([*[""] * blank, *header, f"{key} = 1", "[z]", f"{key} = 2"])
     assert line_of(text, tuple(keys)) == blank + len(header) + 1
     assert line_of(text, ("z", key)) == blank + len(header) + 3
+
+
+def test_the_suite_of_the_documentation_is_what_it_says(tmp_path, monkeypatch):
+    """The file, its nine trainings, its mistake's line, and every key, in docs/adding-a-suite.md."""
+    text = (Path(__file__).parents[2] / "docs" / "adding-a-suite.md").read_text(encoding="utf-8")
+    (file,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    suite = read(tmp_path, file)
+    monkeypatch.setattr("benchmarks.plan.suites", lambda: {"depth": suite})
+    assert len(plan("depth").trials) == 9
+    with pytest.raises(InputError, match=r"mine\.toml:7: unknown setting 'blokcs' \(did you mean 'blocks'\?\)"):
+        read(tmp_path, file.replace("blocks", "blokcs", 1))
+    for key in TrainSuite.model_fields:
+        assert f"| `{key}` |" in text or f"| `[{key}" in text, key

@@ -59,6 +59,23 @@ def test_a_record_says_what_was_trained_on_what(records):
     assert record.environment.backend == keras.backend.backend()
 
 
+def test_a_share_of_the_images_is_all_that_is_trained_on(monkeypatch, tmp_path):
+    data, handed = datasets.load("digits", None), []
+    original = keras.Model.fit
+
+    def fit(self, images, labels, **options):
+        handed.append((images, labels))
+        return original(self, images, labels, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    record = train(trials(epochs=1, train_share="0.1")[2], ORIGIN, tmp_path / "checkpoint", lambda _: None)
+    assert (record.seed, record.train_images, record.validation_images) == (1, 115, 287)
+    ((images, labels),) = handed
+    chosen = datasets.chosen_images(1, 0.1, 1150)[batch_order(1, 0, 115)]
+    np.testing.assert_array_equal(images, data.train_images[chosen])
+    np.testing.assert_array_equal(labels.argmax(axis=1), data.train_labels[chosen])
+
+
 def test_the_validation_images_are_the_last_of_the_training_set(monkeypatch, tmp_path):
     """Looks at what `train` hands to Keras."""
     data, handed = datasets.load("digits", None), {}
