@@ -46,8 +46,8 @@ def test_digits_are_real_split_for_good_and_balanced():
 @pytest.mark.parametrize("protocol", range(6))
 def test_cifar100_is_read_as_it_was_pickled(tmp_path, protocol):
     content = write_cifar100(tmp_path / "cifar-100-python", protocol)
-    for given in (tmp_path, tmp_path / "cifar-100-python"):
-        data = datasets.load("cifar100", str(given))
+    for folder in (tmp_path, tmp_path / "cifar-100-python"):
+        data = datasets.load("cifar100", str(folder))
         pixels = content["train"][b"data"]
         assert data.train_images.shape == (11, 32, 32, 3)
         assert data.train_images[3, 5, 7, 2] == pixels[3, 2 * 1024 + 5 * 32 + 7]
