@@ -124,7 +124,8 @@ def build_plan(
             used |= models
             if isinstance(suite, TrainSuite):
                 reduced = suite.quick if profile_name == "quick" else None
-                grid = {k: v for k, v in (reduced or suite).grid.items() if k not in given}
+                varied = suite.quick_grid if profile_name == "quick" else suite.grid
+                grid = {k: v for k, v in varied.items() if k not in given}
                 settings = profile.settings | ({"epochs": reduced.epochs} if reduced else {}) | given
                 cells = [_cell(suite, variants, shape(dataset), settings, values) for values in _combinations(grid)]
                 seeds = overrides.seeds or (reduced or suite).seeds or profile.seeds

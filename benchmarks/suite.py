@@ -103,11 +103,11 @@ class _Suite(Settings):
 
 
 class Reduced(Settings):
-    """A suite of trainings made small enough for a few minutes."""
+    """A suite of trainings made small enough for a few minutes; without a `grid` it is the suite's own."""
 
     seeds: Count
     epochs: Count
-    grid: Grid = Field(default_factory=dict)
+    grid: Grid | None = None
 
 
 class TrainSuite(_Suite):
@@ -131,6 +131,11 @@ class TrainSuite(_Suite):
         "learning",
     )
     quick: Reduced | None = None
+
+    @property
+    def quick_grid(self) -> Grid:
+        """What the profile `quick` varies."""
+        return self.grid if self.quick is None or self.quick.grid is None else self.quick.grid
 
 
 class StepTimeSuite(_Suite):
@@ -231,7 +236,7 @@ def _settings(suite: TrainSuite) -> Iterator[Setting]:
     """All settings that a suite gives."""
     yield from _each_of(suite.grid, ("grid",))
     yield from _each(suite.base, ("base",))
-    yield from _each_of(suite.quick.grid if suite.quick else {}, ("quick", "grid"))
+    yield from _each_of((suite.quick and suite.quick.grid) or {}, ("quick", "grid"))
     for name, own in suite.own.items():
         yield from _each(own.settings, ("own", name, "settings"))
         yield from _each_of(own.match.among if own.match else {}, ("own", name, "match", "among"))
@@ -251,14 +256,23 @@ def _contradictions(suite: TrainSuite) -> Iterator[tuple[Keys, str]]:
         among: Grid = own.match.among if own.match else {}
         if own.match and (own.match.variant not in suite.variants or _is_matched(suite, own.match.variant)):
             yield ("own", name, "match", "variant"), f"{own.match.variant!r} is no variant whose settings are given"
-        for setting in suite.grid.keys() & {*own.settings, *among}:
-            yield ("own", name), f"own.{name} sets {setting}, which the grid varies"
+        for setting in (*own.settings, *among):
+            if setting in suite.grid:
+                yield ("own", name), f"own.{name} sets {setting}, which the grid varies"
+            if setting in TrainConfig.model_fields:
+                yield ("own", name), f"own.{name} sets {setting}, which is the same for all variants"
+            if setting not in {*TrainConfig.model_fields, *_settings_of(own.preset)}:
+                yield ("own", name), f"own.{name} sets {setting}, which {own.preset} does not have"
     if suite.base and suite.base.keys() != suite.grid.keys():
         yield ("base",), f"base names {', '.join(suite.base)}, and the grid {', '.join(suite.grid)}"
-    for where, grid in (("the grid", suite.grid), ("quick.grid", suite.quick.grid if suite.quick else {})):
+    for where, grid in (("the grid", suite.grid), ("quick.grid", suite.quick_grid)):
         for name in suite.base.keys() & grid.keys():
             if suite.base[name] not in grid[name]:
                 yield ("base", name), f"base names {name} = {suite.base[name]!r}, which is not in {where}"
+
+
+def _settings_of(preset: str) -> set[str]:
+    return {*ModelConfig.model_fields, *type(PRESETS[preset].attention).model_fields}
 
 
 def _is_matched(suite: TrainSuite, variant: str) -> bool:

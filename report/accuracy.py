@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from report import conditions, words
 from report.answer import Answer
@@ -280,13 +281,26 @@ def _sentence(study: Study, comparisons: list[Comparison], name: Callable[[Compa
             return f"{name(comparison)} with {' and '.join(comparison.ours.settings)}"
 
     told = [f"{named(c)} is {_verdict(study, c)}" for c in comparisons if c.shown]
-    for words_before, chosen in (
-        ("no difference shown for", [c for c in comparisons if not c.shown and c.p_value is not None]),
-        ("too few seeds to claim a difference for", [c for c in comparisons if c.p_value is None]),
+    family = len(study.variants) + len(study.effects)
+    for said, state in (
+        (f"shown alone, but not among the {family} differences of this suite, for", "alone"),
+        ("no difference shown for", "none"),
+        ("too few seeds to claim a difference for", "few"),
     ):
+        chosen = [comparison for comparison in comparisons if _state(comparison) == state]
         if chosen:
-            told.append(f"{words_before} {', '.join(f'{named(c)} ({_paired(study, c)})' for c in chosen)}")
+            told.append(f"{said} {', '.join(f'{named(c)} ({_paired(study, c)})' for c in chosen)}")
     return f"{_on(base)}, held against {against}: {'; '.join(told)}."
+
+
+def _state(comparison: Comparison) -> Literal["shown", "alone", "none", "few"]:
+    """What may be said of a difference; "alone" is one that Holm's adjustment takes the claim from."""
+    low, high = comparison.difference.low, comparison.difference.high
+    if comparison.p_value is None or low is None or high is None:
+        return "few"
+    if comparison.shown:
+        return "shown"
+    return "alone" if low > 0 or high < 0 else "none"
 
 
 def _changes(effect: Comparison) -> str:

@@ -74,6 +74,8 @@ def test_a_new_file_is_a_new_suite(tmp_path, monkeypatch):
         ("blocks = 1\nheads = 2", "blocks = 1", 16, "base names blocks, and the grid blocks, heads"),
         ('"small-vit"]', '"smal-vit"]', 3, "unknown variant 'smal-vit'; allowed: eanet"),
         ("settings = { key_dim = 3 }", "settings = { heads = 3 }", 7, "own.small-vit sets heads, which the grid"),
+        ("settings = { key_dim = 3 }", "settings = { epochs = 3 }", 7, "sets epochs, which is the same for all"),
+        ("settings = { key_dim = 3 }", "settings = { memory_units = 3 }", 7, "sets memory_units, which vit does not"),
         ("blocks = 1\n", "blocks = 7\n", 17, "base names blocks = 7, which is not in the grid"),
         ('kind = "train"', 'kind = "trian"', 1, "'trian'"),
         ("blocks = [1, 2]", "blocks = [1, 2", 13, ""),
@@ -90,6 +92,12 @@ def test_a_mistake_is_one_line_with_file_and_line(tmp_path, old, new, line, comp
     named = re.search(r"mine\.toml:(\d+): |mine\.toml: .*line (\d+)", message)
     assert named, message
     assert int(named[1] or named[2]) in (line, line + 1)  # tomllib names the line on which it gave up
+
+
+def test_the_quick_profile_varies_the_same_grid_where_it_has_none_of_its_own(tmp_path):
+    with_its_own, without = (read(tmp_path, text) for text in (GOOD, GOOD[: GOOD.index("[quick.grid]")]))
+    assert with_its_own.quick_grid == {"blocks": (1,), "heads": (2,)}
+    assert without.quick_grid == {"blocks": (1, 2), "heads": (1, 2)}
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True), st.integers(0, 5))

@@ -157,17 +157,22 @@ def test_what_one_comparison_would_claim_is_not_claimed_among_many():
     values = {"digits": (0.04, 0.05, 0.075)} | {f"recipe{i}": (-0.1 - i / 100, 0.05, 0.06) for i in range(5)}
     plan = PlannedSuite(question="?", grid=("augmentation",), base_variant="vit", trial_ids=())
 
-    def study(recipes):
+    def found(recipes):
         records = [r for recipe in recipes for r in pairs(values[recipe], training={"augmentation": recipe})]
         suites = {"many": plan.model_copy(update={"trial_ids": tuple(record.trial_id for record in records)})}
-        return find(Run(None, RunPlan(profile="", command="", suites=suites), tuple(records), (), (), {})).studies[0]
+        return find(Run(None, RunPlan(profile="", command="", suites=suites), tuple(records), (), (), {}))
 
-    (alone,) = study(["digits"]).variants
+    (alone,) = found(["digits"]).studies[0].variants
     assert alone.shown
-    among = {dict(c.ours.cell)["augmentation"]: c for c in study(values).variants}
+    among = {dict(c.ours.cell)["augmentation"]: c for c in found(values).studies[0].variants}
     assert among["digits"].p_value == pytest.approx(6 * alone.p_value)
     assert not any(comparison.shown for comparison in among.values())
     assert among["digits"].difference == alone.difference, "the interval stays what it is"
+    said = sentences(found(values))
+    assert (
+        "shown alone, but not among the 6 differences of this suite, for EANet with augmentation digits (+5.5 p" in said
+    )
+    assert "no difference shown for EANet with augmentation recipe0" in said
 
 
 def test_a_suites_own_variants_differ_in_what_the_suite_says_and_are_named_by_it():
