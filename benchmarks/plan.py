@@ -71,8 +71,7 @@ class Cell:
 
     def settings_of(self, variant: str) -> dict[str, Any]:
         """Those of the combination that the variant has: a ViT has no `memory_units`."""
-        model = self.models[variant].model_dump(mode="json")
-        known = model["attention"] | model | self.training.model_dump(mode="json")
+        known = _flat(self.models[variant]) | dict(self.training)
         return {name: known[name] for name in self.given if name in known}
 
 
@@ -108,7 +107,7 @@ def build_plan(
     known_profiles, known_suites = profiles(), suites()
     profile = known_profiles[one_of("profile", profile_name, known_profiles)]
     chosen = {name: known_suites[one_of("suite", name, known_suites)] for name in names}
-    own = [variant for suite in chosen.values() for variant in _own(suite)]
+    own = {name: made for suite in chosen.values() for name, made in _own(suite).items()}
     for variant in overrides.variants:
         one_of("variant", variant, [*PRESETS, *own])
     dataset = overrides.dataset or profile.dataset
@@ -116,12 +115,12 @@ def build_plan(
 
     planned: dict[str, PlannedSuite] = {}
     trials: list[Trial] = []
-    used: dict[str, ModelConfig] = {}
+    used: dict[str, set[str]] = {}
     for name, suite in chosen.items():
         variants = _variants(name, suite, overrides)
         try:
             models = _models(suite, variants, shape(dataset), profile.settings | given)
-            used |= models
+            used |= {variant: _settable(model, own.get(variant)) for variant, model in models.items()}
             if isinstance(suite, TrainSuite):
                 reduced = suite.quick if profile_name == "quick" else None
                 varied = suite.quick_grid if profile_name == "quick" else suite.grid
@@ -177,10 +176,14 @@ def _planned_trainings(suite: TrainSuite, cells: Sequence[Cell], trials: Iterabl
 
 def _planned_variant(made: OwnVariant, model: ModelConfig) -> PlannedVariant:
     """What the suite made of the preset; the settings of a match are those of the grid's first cell."""
-    known = model.model_dump(mode="json")
-    known |= known["attention"]
+    known = _flat(model)
     names = [*made.settings, *(made.match.among if made.match else ())]
     return PlannedVariant(title=made.title, preset=made.preset, settings={name: known[name] for name in names})
+
+
+def _flat(model: ModelConfig) -> dict[str, Any]:
+    """All settings of a model by name, those of its attention too."""
+    return dict(model.attention) | dict(model)
 
 
 def _variants(name: str, suite: Suite, overrides: Overrides) -> list[str]:
@@ -278,14 +281,18 @@ def settings_allowed() -> list[str]:
     return SETTINGS + SIZE_SETTINGS
 
 
-def _all_used(given: Mapping[str, Any], models: Mapping[str, ModelConfig]) -> None:
+def _settable(model: ModelConfig, own: OwnVariant | None) -> set[str]:
+    """The settings of an attention that `--set` can change: not those that its suite has set."""
+    fixed = {} if own is None else own.settings | (own.match.among if own.match else {})
+    return type(model.attention).model_fields.keys() - fixed.keys()
+
+
+def _all_used(given: Mapping[str, Any], settable: Mapping[str, set[str]]) -> None:
     """A setting of an attention that none of the chosen variants has would be a silent no-op: an error instead."""
-    used = {*TrainConfig.model_fields, *ModelConfig.model_fields, *SIZE_SETTINGS}
-    for model in models.values():
-        used |= type(model.attention).model_fields.keys()
+    used = {*TrainConfig.model_fields, *ModelConfig.model_fields, *SIZE_SETTINGS}.union(*settable.values())
     for name in given:
         if name not in used:
-            raise InputError(f"setting {name!r} changes none of the chosen variants ({', '.join(models)})")
+            raise InputError(f"setting {name!r} changes none of the chosen variants ({', '.join(settable)})")
 
 
 def _grid_used(cells: Sequence[Cell]) -> None:

@@ -122,14 +122,14 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _folder(out: Path | None, profile: str, overrides: Overrides, fresh: bool) -> Path:
-    """The run's folder: one for each set of settings, the newest of its kind, or with `fresh` the next new one."""
-    chosen = profiles()[profile]
-    usual = {"dataset": chosen.dataset, "backend": "tensorflow", "precision": "float32"} | chosen.settings
-    asked = {
-        **{name: getattr(overrides, name) for name in ("dataset", "backend", "precision", "epochs")},
-        **overrides.settings,
-    }
-    changes = {k: v for k, v in sorted(asked.items()) if v is not None and str(v) != str(usual.get(k))}
+    """The run's folder: one for each set of settings, the newest of its kind, or with `fresh` the next new one.
+
+    A setting that is given is in the name even with the profile's own value: it holds for suites that vary it, too.
+    """
+    usual = {"dataset": profiles()[profile].dataset, "backend": "tensorflow", "precision": "float32"}
+    asked = {name: getattr(overrides, name) for name in usual if getattr(overrides, name) not in (None, usual[name])}
+    epochs = {} if overrides.epochs is None else {"epochs": overrides.epochs}
+    changes = dict(sorted((asked | epochs | dict(overrides.settings)).items()))
     name = "-".join([profile, *(f"{key}={value}" for key, value in changes.items())])
     base = RUNS / re.sub(r"[^\w=.+-]", "_", name) if out is None else out.expanduser().resolve()
     if not base.name or out == Path():
@@ -169,7 +169,11 @@ def _check_data_dir(plan: Plan, overrides: Overrides) -> None:
 def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
     """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
     hashes = {}
-    for name in _trained_on(plan) - {"digits"}:
+    for name in _trained_on(plan):
+        if name == "digits":
+            if any(isinstance(trial, TrainTrial) and trial.training.train_share < 1 for trial in plan.trials):
+                _check_split(plan, datasets.load(name, None))
+            continue
         if overrides.data_dir is None and overrides.dataset != name:
             raise InputError(
                 f"{name} is not part of this project: give its folder with --data-dir DIR, "
@@ -177,11 +181,16 @@ def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
             )
         data = datasets.load(name, overrides.data_dir)
         hashes[name] = data.sha256
-        for trial in plan.trials:
-            if isinstance(trial, TrainTrial):
-                split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-                datasets.chosen_images(trial.seed, trial.training.train_share, split)
+        _check_split(plan, data)
     return hashes
+
+
+def _check_split(plan: Plan, data: datasets.Dataset) -> None:
+    """Raises `DataError` where a training would have no images, or none to validate with."""
+    for trial in plan.trials:
+        if isinstance(trial, TrainTrial):
+            split = datasets.training_images(len(data.train_images), trial.training.validation_split)
+            datasets.chosen_images(trial.seed, trial.training.train_share, split)
 
 
 def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None:

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,7 +17,10 @@ T = TypeVar("T")
 Keys = tuple[str, ...]
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 Grid = dict[str, Values]
-VariantName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+VariantName = Annotated[str, Field(pattern=f"^{NAME}$")]
+RESERVED = {"pareto"}
+"""Names of the page's own sections, which no suite may take."""
 FROM_THE_DATA = {"image_size", "channels", "classes"}
 SIZE_SETTINGS = [f"{scope}.{name}" for scope in ("core", "model") for name in ("patches", "batch", "processes")]
 """What `--set` may change of the sizes that step times are measured at; several patches with commas between them."""
@@ -75,7 +78,10 @@ class Match(Settings):
 
 
 class OwnVariant(Settings):
-    """A variant that a suite makes of a preset, under a name of its own. Its settings win over those of the run."""
+    """A variant that a suite makes of a preset, under a name of its own.
+
+    `settings` are its attention's, and win over those of the run.
+    """
 
     preset: str
     title: str
@@ -161,6 +167,8 @@ def explain(error: InputError | ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if first["type"] == "value_error":
         return message
+    if first["type"].startswith("union_tag"):
+        return "kind should be 'train' or 'steptime'"
     keys = _keys(first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown key {'.'.join(keys)!r}" + _hint(keys[-1], {name for s in _SCHEMAS for name in s.model_fields})
@@ -176,9 +184,9 @@ def _first(error: ValidationError) -> Any:
 
 
 def _keys(location: Iterable[int | str]) -> Keys:
-    """A complaint's place in the file, without the kind of suite that the validation puts first."""
-    keys = tuple(map(str, location))
-    return keys[1:] if keys[:1] in (("train",), ("steptime",)) else keys
+    """A complaint's place in the file, without what the validation adds: the kind of suite, and that a key is bad."""
+    keys = tuple(str(key) for key in location if key != "[key]")
+    return keys[1:] if keys[:1] in (("train",), ("steptime",)) else keys or ("kind",)
 
 
 def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
@@ -217,13 +225,15 @@ def profiles() -> dict[str, Profile]:
 def suites(folder: Path = HERE / "suites") -> dict[str, Suite]:
     """Every suite of `suites/*.toml` by file name, in the order in which they are run."""
     found = {}
-    for path in folder.glob("*.toml"):
+    for path in sorted(folder.glob("*.toml")):
+        if not re.fullmatch(NAME, path.stem) or path.stem in RESERVED:
+            raise InputError(f"{path}: a suite is named in small letters, digits and single hyphens, and not pareto")
         table, text = _toml(path)
         suite: Suite = _validated(_SUITE.validate_python, table, path, text)
         if isinstance(suite, TrainSuite):
             _check_settings(path, text, _settings(suite))
-            for keys, complaint in _contradictions(suite):
-                raise InputError(f"{path}:{line_of(text, keys)}: {complaint}")
+        for keys, complaint in _contradictions(suite):
+            raise InputError(f"{path}:{line_of(text, keys)}: {complaint}")
         found[path.stem] = suite
     return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
 
@@ -242,27 +252,50 @@ def _settings(suite: TrainSuite) -> Iterator[Setting]:
         yield from _each_of(own.match.among if own.match else {}, ("own", name, "match", "among"))
 
 
-def _contradictions(suite: TrainSuite) -> Iterator[tuple[Keys, str]]:
-    """Where in the file one part of a suite does not fit another, and why."""
-    known = (*PRESETS, *suite.own)
+Complaint = tuple[Keys, str]
+"""Where in the file, and what is wrong."""
+
+
+def _contradictions(suite: Suite) -> Iterator[Complaint]:
+    """What in one part of a suite does not fit another."""
+    known = [*PRESETS, *(suite.own if isinstance(suite, TrainSuite) else ())]
     for variant in suite.variants:
         if variant not in known:
-            yield ("variants",), f"unknown variant {variant!r}; allowed: {', '.join(known)}"
+            hint = _hint(variant, known)
+            yield ("variants",), f"unknown variant {variant!r}{hint}; allowed: {', '.join(known)}"
+    yield from _repeated(suite.variants, ("variants",))
+    yield from _of_trainings(suite) if isinstance(suite, TrainSuite) else _of_step_times(suite)
+
+
+def _repeated(values: Sequence[Any], keys: Keys) -> Iterator[Complaint]:
+    for value in values:
+        if values.count(value) > 1:
+            yield keys, f"{'.'.join(keys)} names {value!r} twice"
+
+
+def _of_step_times(suite: StepTimeSuite) -> Iterator[Complaint]:
+    for profile in ("quick", "tutorial", "full"):
+        for scope in ("core", "model"):
+            for variant in getattr(getattr(suite, profile), scope).variants or ():
+                if variant not in suite.variants:
+                    keys = (profile, scope, "variants")
+                    yield keys, f"{'.'.join(keys)} names {variant!r}, which is none of {', '.join(suite.variants)}"
+
+
+def _of_trainings(suite: TrainSuite) -> Iterator[Complaint]:
+    yield from _repeated(suite.draw, ("draw",))
     if suite.base_variant not in (None, *suite.variants):
         yield ("base_variant",), f"base_variant {suite.base_variant!r} is none of {', '.join(suite.variants)}"
-    for name, own in suite.own.items():
-        if name in PRESETS or name not in suite.variants:
-            yield ("own", name), f"own.{name} {'is a preset' if name in PRESETS else 'is none of the variants'}"
-        among: Grid = own.match.among if own.match else {}
-        if own.match and (own.match.variant not in suite.variants or _is_matched(suite, own.match.variant)):
-            yield ("own", name, "match", "variant"), f"{own.match.variant!r} is no variant whose settings are given"
-        for setting in (*own.settings, *among):
-            if setting in suite.grid:
-                yield ("own", name), f"own.{name} sets {setting}, which the grid varies"
-            if setting in TrainConfig.model_fields:
-                yield ("own", name), f"own.{name} sets {setting}, which is the same for all variants"
-            if setting not in {*TrainConfig.model_fields, *_settings_of(own.preset)}:
-                yield ("own", name), f"own.{name} sets {setting}, which {own.preset} does not have"
+    if "differences" in suite.draw and not suite.base and suite.base_variant is None:
+        yield ("draw",), "differences are drawn from a base: give a base_variant, a [base], or both"
+    for name in suite.own:
+        yield from _of_own(suite, name)
+    yield from _repeated([own.title for own in suite.own.values()], ("own",))
+    for keys, grid in ((("grid",), suite.grid), (("quick", "grid"), (suite.quick and suite.quick.grid) or {})):
+        for setting, values in grid.items():
+            yield from _repeated(values, (*keys, setting))
+            if setting not in suite.grid:
+                yield (*keys, setting), f"{'.'.join(keys)} varies {setting}, which the grid does not"
     if suite.base and suite.base.keys() != suite.grid.keys():
         yield ("base",), f"base names {', '.join(suite.base)}, and the grid {', '.join(suite.grid)}"
     for where, grid in (("the grid", suite.grid), ("quick.grid", suite.quick_grid)):
@@ -271,8 +304,25 @@ def _contradictions(suite: TrainSuite) -> Iterator[tuple[Keys, str]]:
                 yield ("base", name), f"base names {name} = {suite.base[name]!r}, which is not in {where}"
 
 
-def _settings_of(preset: str) -> set[str]:
-    return {*ModelConfig.model_fields, *type(PRESETS[preset].attention).model_fields}
+def _of_own(suite: TrainSuite, name: str) -> Iterator[Complaint]:
+    own = suite.own[name]
+    if name in PRESETS or name not in suite.variants:
+        yield ("own", name), f"own.{name} {'is a preset' if name in PRESETS else 'is none of the variants'}"
+    among: Grid = own.match.among if own.match else {}
+    if own.match and (own.match.variant not in suite.variants or _is_matched(suite, own.match.variant)):
+        yield ("own", name, "match", "variant"), f"{own.match.variant!r} is no variant whose settings are given"
+    for setting, values in among.items():
+        yield from _repeated(values, ("own", name, "match", "among", setting))
+    given = [(("own", name, "settings"), own.settings), (("own", name, "match", "among"), among)]
+    for keys, setting in [((*keys, setting), setting) for keys, settings in given for setting in settings]:
+        if setting in suite.grid:
+            yield keys, f"own.{name} sets {setting}, which the grid varies"
+        if setting in own.settings and setting in among:
+            yield keys, f"own.{name} sets {setting}, and matches by it too"
+        if setting in {*TrainConfig.model_fields, *ModelConfig.model_fields}:
+            yield keys, f"own.{name} sets {setting}, which is the same for all variants: they differ in their attention"
+        elif setting not in type(PRESETS[own.preset].attention).model_fields:
+            yield keys, f"own.{name} sets {setting}, which {own.preset} does not have"
 
 
 def _is_matched(suite: TrainSuite, variant: str) -> bool:
@@ -293,6 +343,8 @@ def _check_settings(path: Path, text: str, settings: Iterable[Setting]) -> None:
         where = f"{path}:{line_of(text, keys)}"
         try:
             _FIELDS[one_of("setting", name, SETTINGS)].validate_python(value)
+            if isinstance(value, bool):
+                raise InputError(f"{'.'.join(keys)} = {str(value).lower()}: no setting is true or false")
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         except ValidationError as error:

@@ -17,6 +17,9 @@ Positive = Annotated[float, Field(gt=0)]
 class TrainConfig(Settings):
     """How a model is trained. Every variant of a comparison gets the same one.
 
+    A setting that was added later is left out of what is written while it has its default, so that the ids of earlier
+    trials stay what they are (`exclude_if`); `report.conditions` knows the default.
+
     `schedule` "warmup_cosine" rises linearly over the first tenth of the steps and then falls as a cosine to 0;
     "constant" is the tutorial's. The optimizer is AdamW, the loss categorical cross-entropy. The validation images
     are the last `validation_split` of the training set, as the tutorial takes them. Of the others `train_share` are
@@ -31,7 +34,7 @@ class TrainConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0)]
     label_smoothing: Rate
     validation_split: Annotated[float, Field(ge=0.01, le=0.9)]
-    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    train_share: Annotated[float, Field(gt=0, le=1, exclude_if=lambda share: share == 1)] = 1.0
 
 
 class _Trial(Settings):

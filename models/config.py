@@ -29,7 +29,7 @@ class ExternalAttentionConfig(Settings):
     heads: Count = 4
     dim_coefficient: Count = 4
     memory_units: Count = 16
-    memory_sharing: Literal["heads", "none", "layers"] = "heads"
+    memory_sharing: Annotated[Literal["heads", "none", "layers"], Field(exclude_if=lambda by: by == "heads")] = "heads"
     normalization: Literal["patches", "units", "double"] = "double"
     attention_dropout: Rate = 0.2
     projection_dropout: Rate = 0.2

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,6 +19,8 @@ FEWEST_SEEDS = 3
 """Below this many pairs of seeds a difference is drawn and nothing is claimed."""
 LARGEST_P = 0.05
 """A difference is claimed up to this p, adjusted by Holm's method within its suite."""
+COUNTED = {"test_top1", "test_top5"}
+"""Figures that are shares of the test images, and so multiples of one over their number."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class Training:
     def mean(self, figure: str, seeds: set[int] | None = None) -> Interval:
         """Mean of a figure of the records over the seeds, or over those of them that are given."""
         chosen = [record for record in self.records if seeds is None or record.seed in seeds]
-        return stats.mean_interval([getattr(record, figure) for record in chosen])
+        return stats.mean_interval([getattr(record, figure) for record in chosen], resolution=self.resolution(figure))
+
+    def resolution(self, figure: str) -> float:
+        """The step in which the figure can change; 0 where it can take any value."""
+        return 1 / self.records[0].test_images if figure in COUNTED else 0.0
 
     @property
     def step_seconds(self) -> Interval:
@@ -93,13 +99,25 @@ class Comparison:
 @dataclass(frozen=True)
 class Study:
     """What one suite trained. `variants` holds each variant against the base's, in the same cell of the grid;
-    `effects` each cell against the grid's base, of the same variant."""
+    `effects` each cell against the grid's base, of the same variant. `missing` of the suite's trials have not run."""
 
     suite: str
     plan: PlannedSuite
     trainings: tuple[Training, ...]
     variants: tuple[Comparison, ...]
     effects: tuple[Comparison, ...]
+    missing: int = 0
+
+    @property
+    def family(self) -> int:
+        """For how many differences each p is adjusted."""
+        return sum(comparison.p_value is not None for comparison in (*self.variants, *self.effects))
+
+    @property
+    def so_far(self) -> str:
+        """Words for a suite that is not through, to stand behind its title; else nothing."""
+        planned = len(self.plan.trial_ids)
+        return f" (so far, {planned - self.missing} of {planned} trials)" if self.missing else ""
 
     @property
     def metric(self) -> Metric:
@@ -125,7 +143,10 @@ def studies(run: Run) -> tuple[Study, ...]:
     planned = run.plan.suites if run.plan else {}
     order = [*planned, *sorted(by_suite.keys() - planned.keys())]
     return tuple(
-        _study(suite, planned.get(suite, PlannedSuite(question="", trial_ids=())), by_suite[suite])
+        replace(
+            _study(suite, planned.get(suite, PlannedSuite(question="", trial_ids=())), by_suite[suite]),
+            missing=len(run.missing.get(suite, ())),
+        )
         for suite in order
         if suite in by_suite
     )
@@ -211,11 +232,12 @@ def _pairs(
 
 def _compare(ours: Training, base: Training, metric: Metric) -> Comparison | None:
     values = ours.by_seed(metric.figure), base.by_seed(metric.figure)
-    difference = stats.paired_difference(*values)
+    resolution = ours.resolution(metric.figure)
+    difference = stats.paired_difference(*values, resolution=resolution)
     step = stats.paired_difference(_log_step_seconds(ours), _log_step_seconds(base))
     if difference is None or step is None:
         return None
-    p_value = stats.paired_p_value(*values) if difference.n >= FEWEST_SEEDS else None
+    p_value = stats.paired_p_value(*values, resolution=resolution) if difference.n >= FEWEST_SEEDS else None
     return Comparison(ours, base, difference, p_value, stats.exponential(step))
 
 
@@ -235,62 +257,112 @@ def full_name(training: Training) -> str:
 
 
 def answers(study: Study) -> Iterator[Answer]:
-    """What the suite has shown, and where it compares but one pair of models, what those cost."""
+    """What the suite has shown, in short; and where it compares but one pair of models, what those cost."""
     evidence = f"suite-{study.suite}"
-    yield Answer(" ".join(sentences(study)), evidence)
+    told: list[str] = []
+    last = ""
+    for group in _groups(study):
+        place = _place_of(group.comparisons[0].base)
+        told.append(f"{'' if place == last else place + ', '}{_against(study, group)}: {_in_short(study, group)}.")
+        last = place
+    if not told:
+        told = list(_alone(study))
+    yield Answer(f"{study.title}{study.so_far}: {' '.join([told[0], *map(words.sentence, told[1:])])}", evidence)
     costs = list(cost_sentences(study))
-    if len(costs) == 1:
+    if len(costs) == 1 and not study.plan.grid:
         yield Answer(costs[0], evidence)
 
 
 def sentences(study: Study) -> Iterator[str]:
     """The grid's cells against its base, a variant each; then the variants against the base variant."""
-    for effects in _by(study.effects, lambda effect: effect.base.label):
-        yield _sentence(study, effects, _changes)
-    for rivals in _by(study.variants, lambda rival: rival.base.label):
-        yield _sentence(study, rivals, lambda rival: proper(rival.ours))
+    for group in _groups(study):
+        place = _place_of(group.comparisons[0].base)
+        yield words.sentence(f"{place}, {_against(study, group)}: {_in_full(study, group)}.")
+    yield from map(words.sentence, _alone(study))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Comparisons that one sentence tells: what is held against a variant, each with the `names` of what differs."""
+
+    comparisons: tuple[Comparison, ...]
+    names: tuple[str, ...]
+
+    @property
+    def base(self) -> Training | None:
+        """The training that all are held against, where it is one."""
+        first = self.comparisons[0].base
+        return first if all(comparison.base is first for comparison in self.comparisons) else None
+
+    def of(self, state: str) -> list[tuple[Comparison, str]]:
+        """Those of which as much may be said, with their names."""
+        return [pair for pair in zip(self.comparisons, self.names, strict=True) if _state(pair[0]) == state]
+
+
+def _groups(study: Study) -> Iterator[_Group]:
+    for comparisons, name in ((study.effects, _changes), (study.variants, _rival)):
+        by_base: dict[str, list[Comparison]] = defaultdict(list)
+        for comparison in comparisons:
+            by_base[comparison.base.label].append(comparison)
+        for found in by_base.values():
+            yield _Group(tuple(found), tuple(map(name, found)))
+
+
+def _changes(effect: Comparison) -> str:
+    """What sets an effect's cell apart from the base."""
+    base = dict(effect.base.cell)
+    return " and ".join(f"{setting} {value}" for setting, value in effect.ours.cell if value != base.get(setting))
+
+
+def _rival(comparison: Comparison) -> str:
+    """The variant, and its cell of the grid where it has one."""
+    ours = comparison.ours
+    return f"{proper(ours)} with {' and '.join(ours.settings)}" if ours.cell else proper(ours)
+
+
+def _against(study: Study, group: _Group) -> str:
+    """What the comparisons hold their sides against."""
+    first = group.comparisons[0].base
+    if group.base is None:
+        return f"held against {proper(first)} with the same settings, by {study.metric.name}"
+    seeds = set.intersection(*(comparison.seeds for comparison in group.comparisons)) or None
+    mean = study.metric.value(first.mean(study.metric.figure, seeds))
+    return f"held against {full_name(first)} ({mean} {study.metric.name})"
+
+
+def _in_full(study: Study, group: _Group) -> str:
+    """What differs, what is not shown to, and what has too few seeds to tell."""
+    told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
+    for state, said in (
+        ("alone", f"shown alone, but not among the {study.family} differences of this suite, for"),
+        ("none", "no difference shown for"),
+        ("few", "too few seeds to claim a difference for"),
+    ):
+        if found := group.of(state):
+            told.append(f"{said} {', '.join(f'{name} ({_paired(study, c)})' for c, name in found)}")
+    return "; ".join(told)
+
+
+def _in_short(study: Study, group: _Group) -> str:
+    """As in full, but where several are not claimed they are only named."""
+    unclaimed = [pair for state in ("alone", "none", "few") for pair in group.of(state)]
+    if len(unclaimed) < 2:
+        return _in_full(study, group)
+    told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
+    said = "no difference shown for" if len(unclaimed) > len(group.of("few")) else "too few seeds to tell of"
+    return "; ".join([*told, f"{said} {', '.join(name for _, name in unclaimed)}"])
+
+
+def _alone(study: Study) -> Iterator[str]:
+    """What is compared with nothing."""
     compared = {id(training) for c in (*study.variants, *study.effects) for training in (c.ours, c.base)}
     for training in study.trainings:
         if id(training) not in compared:
             mean = study.metric.value(training.mean(study.metric.figure))
             yield (
-                f"{_on(training)} the {study.metric.name} of {full_name(training)} is {mean} "
+                f"{_place_of(training)}, the {study.metric.name} of {full_name(training)} is {mean} "
                 f"(n = {len(training.records)}); there is nothing here to compare it with."
             )
-
-
-def _by(comparisons: Iterable[Comparison], key: Callable[[Comparison], str]) -> Iterator[list[Comparison]]:
-    groups: dict[str, list[Comparison]] = defaultdict(list)
-    for comparison in comparisons:
-        groups[key(comparison)].append(comparison)
-    yield from groups.values()
-
-
-def _sentence(study: Study, comparisons: list[Comparison], name: Callable[[Comparison], str]) -> str:
-    """What is held against one base: what differs, what is not shown to, and what has too few seeds to tell."""
-    base = comparisons[0].base
-    if all(comparison.base is base for comparison in comparisons):
-        seeds = set.intersection(*(comparison.seeds for comparison in comparisons)) or None
-        mean = study.metric.value(base.mean(study.metric.figure, seeds))
-        against = f"{full_name(base)} ({mean} {study.metric.name})"
-        named = name
-    else:
-        against = f"{proper(base)} with the same settings, by {study.metric.name}"
-
-        def named(comparison: Comparison) -> str:
-            return f"{name(comparison)} with {' and '.join(comparison.ours.settings)}"
-
-    told = [f"{named(c)} is {_verdict(study, c)}" for c in comparisons if c.shown]
-    family = len(study.variants) + len(study.effects)
-    for said, state in (
-        (f"shown alone, but not among the {family} differences of this suite, for", "alone"),
-        ("no difference shown for", "none"),
-        ("too few seeds to claim a difference for", "few"),
-    ):
-        chosen = [comparison for comparison in comparisons if _state(comparison) == state]
-        if chosen:
-            told.append(f"{said} {', '.join(f'{named(c)} ({_paired(study, c)})' for c in chosen)}")
-    return f"{_on(base)}, held against {against}: {'; '.join(told)}."
 
 
 def _state(comparison: Comparison) -> Literal["shown", "alone", "none", "few"]:
@@ -303,20 +375,19 @@ def _state(comparison: Comparison) -> Literal["shown", "alone", "none", "few"]:
     return "alone" if low > 0 or high < 0 else "none"
 
 
-def _changes(effect: Comparison) -> str:
-    """What sets an effect's cell apart from the base."""
-    base = dict(effect.base.cell)
-    return " and ".join(f"{setting} {value}" for setting, value in effect.ours.cell if value != base.get(setting))
-
-
 def _verdict(study: Study, comparison: Comparison) -> str:
     mean = study.metric.value(comparison.ours.mean(study.metric.figure, comparison.seeds))
     said = study.metric.more if comparison.difference.estimate > 0 else study.metric.less
     return f"{said} ({mean}, {_paired(study, comparison)})"
 
 
-def _on(training: Training) -> str:
-    return f"On {training.dataset} ({training.records[0].test_images:,} test images)"
+def _place_of(training: Training) -> str:
+    return f"on {training.dataset} ({training.records[0].test_images:,} test images, {epochs(training)})"
+
+
+def epochs(training: Training) -> str:
+    """How long it was trained: "1 epoch"."""
+    return f"{training.epochs} {'epoch' if training.epochs == 1 else 'epochs'}"
 
 
 def _paired(study: Study, comparison: Comparison) -> str:
@@ -326,20 +397,19 @@ def _paired(study: Study, comparison: Comparison) -> str:
 
 def cost_sentences(study: Study) -> Iterator[str]:
     """What a variant costs against the base: once for each pair of models."""
-    told = set()
+    pairs: dict[object, Comparison] = {}
     for comparison in study.variants:
+        sides = (comparison.ours, comparison.base)
+        pairs.setdefault(tuple((side.label, side.records[0].multiply_adds) for side in sides), comparison)
+    for comparison in pairs.values():
         ours, base = comparison.ours.records[0], comparison.base.records[0]
-        pair = (comparison.ours.label, comparison.base.label, ours.multiply_adds, base.multiply_adds)
-        if pair in told:
-            continue
-        told.add(pair)
         ratio = comparison.step_ratio
         step = f"takes {words.plain(ratio)} times as long (n = {ratio.n})"
         if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
             step = f"takes {words.plain(ratio)} times as long: no difference shown (n = {ratio.n})"
         if ratio.n < FEWEST_SEEDS:
             step = f"took {words.plain(ratio)} times as long, in too few runs (n = {ratio.n}) to claim it"
-        within = f" with {' and '.join(comparison.ours.settings)}" if comparison.ours.cell else ""
+        within = f" with {' and '.join(comparison.ours.settings)}" if len(pairs) > 1 and comparison.ours.cell else ""
         yield (
             f"At {ours.patches} patches{within} {proper(comparison.ours)} has "
             f"{ours.parameters / base.parameters:.2f} times the parameters of {proper(comparison.base)} and "

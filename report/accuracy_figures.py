@@ -1,5 +1,6 @@
 """Studies and the race -> figures of accuracy, its differences, and what they cost."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -38,7 +39,7 @@ def _values(study: Study) -> Figure:
         for training, mean in means:
             color, marker = style_of(proper(training), labels)
             row = rows.index(full_name(training))
-            _whisker(ax, mean, row + 0.22, metric.scale, color, marker)
+            _whisker(ax, mean, row + 0.22, metric.scale, color, marker, mean.low is not None)
         ax.set_ylim(len(rows) - 0.4, -0.5)
         unit = f"{metric.name} (%)" if metric.unit else metric.name
         ax.set(xlabel=f"{unit}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
@@ -49,17 +50,16 @@ def _values(study: Study) -> Figure:
     return Figure(key, f"{metric.name.capitalize()} by variant", alt, svg_text(key, canvas))
 
 
-def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, marker: str) -> None:
-    """An estimate with its interval, lying down; hollow where there is none."""
-    known = value.low is not None and value.high is not None
+def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, marker: str, filled: bool) -> None:
+    """An estimate with its interval, where there is one, lying down."""
     if value.low is not None and value.high is not None:
         ax.plot([value.low * scale, value.high * scale], [row, row], color=color, linewidth=2)
-    face = color if known else "none"
+    face = color if filled else "none"
     ax.plot([value.estimate * scale], [row], color=color, marker=marker, markersize=7, markerfacecolor=face)
 
 
 def _differences(study: Study) -> Figure | None:
-    """What is held against a base, a row each: the difference with its interval, claimed or not."""
+    """What is held against a base, a row each: the difference with its interval, filled where it is claimed."""
     compared = (*study.effects, *study.variants)
     if not compared:
         return None
@@ -72,14 +72,17 @@ def _differences(study: Study) -> Figure | None:
             drawn = comparison.difference
             if comparison.p_value is None:  # too few seeds for an interval that could be believed
                 drawn = Interval(drawn.estimate, None, None, drawn.n)
-            _whisker(ax, drawn, row, metric.scale, *style_of(proper(comparison.ours), labels))
+            _whisker(ax, drawn, row, metric.scale, *style_of(proper(comparison.ours), labels), comparison.shown)
         ax.set_yticks(range(len(compared)), [_against(comparison) for comparison in compared])
         ax.set_ylim(len(compared) - 0.4, -0.6)
         unit = f" ({metric.unit})" if metric.unit else ""
-        ax.set(xlabel=f"difference in {metric.name}{unit}, with its 95 % interval; hollow: too few seeds")
+        ax.set(xlabel=f"difference in {metric.name}{unit} with its own 95 % interval; filled: claimed, hollow: not")
 
     canvas = canvas_of(1, 9, 0.9 + 0.42 * len(compared), paint)
-    alt = "; ".join(f"{_against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}" for c in compared)
+    alt = "; ".join(
+        f"{_against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}{', claimed' if c.shown else ''}"
+        for c in compared
+    )
     key = f"{study.suite}-differences"
     return Figure(key, f"Differences in {metric.name}", alt, svg_text(key, canvas))
 
@@ -93,8 +96,13 @@ def _against(comparison: Comparison) -> str:
 
 
 def _against_cost(study: Study, cost: str) -> Figure | None:
-    """The metric against what a model costs, a line for each variant; None where all cost the same."""
-    metric, labels = study.metric, labels_of(study.trainings)
+    """The metric against what a model costs; None where all cost the same. A line is a variant along the grid's first
+    setting, with the other settings fixed."""
+    metric = study.metric
+    lines: dict[str, list[Training]] = defaultdict(list)
+    for training in study.trainings:
+        lines[", ".join([proper(training), *training.settings[1:]])].append(training)
+    labels = labels_of(study.trainings) if len(lines) == len(labels_of(study.trainings)) else list(lines)
     if len({training.cost(cost) for training in study.trainings}) < 2:
         return None
 
@@ -102,7 +110,7 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
         (ax,) = axes
         for label in labels:
             color, marker = style_of(label, labels)
-            found = sorted((t for t in study.trainings if proper(t) == label), key=lambda t: t.cost(cost))
+            found = sorted(lines[label], key=lambda t: t.cost(cost))
             means = [training.mean(metric.figure) for training in found]
             x, y = [t.cost(cost) * COST_SCALES[cost] for t in found], [mean.estimate * metric.scale for mean in means]
             ax.plot(x, y, color=color, marker=marker, linewidth=0.8, label=label)
@@ -110,7 +118,7 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
                 if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
                     ax.plot([at, at], [mean.low * metric.scale, mean.high * metric.scale], color=color, linewidth=1.5)
                 place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
-                ax.annotate(", ".join(training.settings), (at, mean.estimate * metric.scale), (5, 4), **place)
+                ax.annotate(", ".join(training.settings[:1]), (at, mean.estimate * metric.scale), (5, 4), **place)
         unit = f"{metric.name} (%)" if metric.unit else metric.name
         ax.set(xlabel=COST_LABELS[cost], ylabel=unit, xscale="log")
         _plain_ticks(ax)
@@ -118,8 +126,7 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
 
     canvas = canvas_of(1, 9, 3.8, paint)
     alt = "; ".join(
-        f"{full_name(t)}: {metric.value(t.mean(metric.figure))} at {t.cost(cost) * COST_SCALES[cost]:,.3g}"
-        for t in study.trainings
+        f"{full_name(t)}: {metric.value(t.mean(metric.figure))} at {_cost_words(t, cost)}" for t in study.trainings
     )
     key = f"{study.suite}-{cost}"
     return Figure(key, f"{metric.name.capitalize()} against {pareto.COSTS[cost]}", alt, svg_text(key, canvas))
@@ -131,6 +138,13 @@ COST_LABELS = {
     "step_seconds": "training step (ms, log)",
 }
 COST_SCALES = {"multiply_adds": 1.0, "parameters": 1.0, "step_seconds": 1e3}
+
+
+def _cost_words(training: Training, cost: str) -> str:
+    """What a training costs, with its unit."""
+    if cost == "step_seconds":
+        return f"{words.milliseconds(training.step_seconds)} ms"
+    return f"{words.count(training.cost(cost))} {pareto.COSTS[cost]}"
 
 
 def _plain_ticks(ax: Axes) -> None:
@@ -172,7 +186,8 @@ def front(race: Race, cost: str) -> Figure:
 
     canvas = canvas_of(1, 9, 3.8, paint)
     alt = "; ".join(
-        f"{race.names[place]}: {words.percent(means[place])} at {points[place][0]:,.3g}" for place in best_places
+        f"{race.names[place]}: {words.percent(means[place])} at {_cost_words(race.models[place], cost)}"
+        for place in best_places
     )
     key = f"pareto-{cost}"
     return Figure(key, f"Top-1 against {pareto.COSTS[cost]}", alt, svg_text(key, canvas))

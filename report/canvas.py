@@ -48,9 +48,12 @@ class Figure:
 
 
 def style_of(label: str, labels: list[str]) -> tuple[str, str]:
-    """Colour and marker of a label among all."""
-    index = labels.index(label) % len(COLORS)
-    return COLORS[index], MARKERS[index]
+    """Colour and marker of a label among those of a figure; a published variant has the same in every figure."""
+    published = list(words.NAMES.values())
+    free = [place for place, name in enumerate(published) if name not in labels]
+    others = [other for other in labels if other not in published]
+    places = published.index(label) if label in published else (free or [0])[others.index(label) % len(free or [0])]
+    return COLORS[places % len(COLORS)], MARKERS[places % len(MARKERS)]
 
 
 def labels_of(groups: Iterable[Group]) -> list[str]:

@@ -50,9 +50,14 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def of(settings: Mapping[str, Any], without: set[str], where: Environment, more: Mapping[str, str]) -> Conditions:
     """The conditions of a record: its settings `without` those that tell no difference, and the machine.
 
-    Records from before the protocol was among the settings are of the first one.
+    What a record does not name is what it was before there was a choice: the first protocol, all training images, one
+    pair of memories a block.
     """
     chosen = {"protocol": "1"}
+    if settings.get("kind") == "train":
+        chosen["train_share"] = "1.0"
+    if flat(settings).get("attention.kind") == "external":
+        chosen["attention.memory_sharing"] = "heads"
     chosen |= {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}
     machine = {"device": where.device, "cpu": where.cpu, "threads": str(where.threads)}
     return tuple(sorted((chosen | machine | dict(more)).items()))

@@ -100,7 +100,10 @@ def render(run: Run, findings: Findings) -> str:
 
 CAPTIONS = {
     "values": "Measured on the test images once, after the last epoch.",
-    "differences": "Each row is a difference from the base, paired by seed; where its interval holds 0, none is shown.",
+    "differences": (
+        "Each row is a difference from the base, paired by seed. Filled ones are claimed after Holm's adjustment for "
+        "all differences of the suite, hollow ones are not; the interval is that of the one comparison alone."
+    ),
     "learning": (
         "By epoch; thin lines are single seeds, and the thin grey one, where there is one, is the log that the "
         "tutorial prints. Training accuracy is taken while the weights change and with augmentation and dropout on, "

@@ -1,11 +1,11 @@
-"""Which of all models that were trained alike are worth their cost: none is both cheaper and as accurate."""
+"""Which of all models that were trained alike are worth their cost: no other is as cheap and as accurate."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from report import conditions
-from report.accuracy import NOT_CONDITIONS, Study, Training, full_name
+from report.accuracy import FEWEST_SEEDS, NOT_CONDITIONS, Study, Training, epochs, full_name
 from report.answer import Answer
 from report.conditions import Conditions
 from results.records import TrainRecord
@@ -19,7 +19,7 @@ COSTS = {"multiply_adds": "multiply-adds", "parameters": "parameters", "step_sec
 class Race:
     """Different models that were trained alike: the same data, recipe and machine. `others` were not, and are left out.
 
-    `names` are those of `models`, the shortest that any suite gives.
+    One that several suites trained is the one with the most seeds; `names` are the shortest that any of those gives.
     """
 
     models: tuple[Training, ...]
@@ -27,7 +27,11 @@ class Race:
     others: int
 
     def front(self, cost: str) -> list[int]:
-        """Places in `models` of those that no other one beats or equals in both mean top-1 and cost, cheapest first."""
+        """Places in `models` of the undominated ones, cheapest first, by their means.
+
+        Dominated is what another model is at least as accurate as and at most as costly as, and better in one of the
+        two.
+        """
         points = [(model.cost(cost), -model.mean("test_top1").estimate) for model in self.models]
         undominated = [
             place
@@ -39,16 +43,16 @@ class Race:
 
 def race(studies: Iterable[Study]) -> Race | None:
     """The largest set of models that were trained alike, or None where there are too few."""
-    alike: dict[Conditions, dict[object, list[Training]]] = defaultdict(lambda: defaultdict(list))
+    alike: dict[Conditions, dict[Conditions, list[Training]]] = defaultdict(lambda: defaultdict(list))
     for study in studies:
         for training in study.trainings:
-            alike[_recipe(training.records[0])][training.variant, training.conditions].append(training)
+            alike[_recipe(training.records[0])][training.conditions].append(training)
     if not alike:
         return None
     models = max(alike.values(), key=len)
     if len(models) < FEWEST_MODELS:
         return None
-    named = [min(same, key=lambda training: len(full_name(training))) for same in models.values()]
+    named = [min(same, key=lambda t: (-len(t.records), len(full_name(t)))) for same in models.values()]
     return Race(tuple(named), tuple(map(full_name, named)), sum(map(len, alike.values())) - len(models))
 
 
@@ -59,13 +63,12 @@ def _recipe(record: TrainRecord) -> Conditions:
 
 
 def answers(race: Race | None) -> Iterator[Answer]:
-    """The models that are worth their multiply-adds."""
-    if race:
+    """The models that are worth their multiply-adds; none where a mean of them rests on too few seeds."""
+    if race and all(len(model.records) >= FEWEST_SEEDS for model in race.models):
         front = "; ".join(race.names[place] for place in race.front("multiply_adds"))
         first = race.models[0]
-        epochs = f"{first.epochs} {'epoch' if first.epochs == 1 else 'epochs'}"
         yield Answer(
-            f"Of {len(race.models)} models trained alike (on {first.dataset}, {epochs}), these are beaten by no other "
-            f"in both mean test top-1 and multiply-adds: {front}.",
+            f"By their means (an order that is not tested), no other of the {len(race.models)} models trained alike "
+            f"(on {first.dataset}, {epochs(first)}) is as accurate and as cheap in multiply-adds as these: {front}.",
             "pareto",
         )

@@ -21,6 +21,11 @@ def variant_name(variant: str) -> str:
     return NAMES.get(variant, variant)
 
 
+def sentence(text: str) -> str:
+    """With a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
 def _with_interval(value: Interval, form: Callable[[float], str], unit: str = "") -> str:
     """An estimate, and behind its unit its interval where there is one."""
     text = form(value.estimate) + unit

@@ -30,16 +30,25 @@ class Interval:
     n: int
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Mean with Student's t interval; without an interval for a single value. Raises `ValueError` on none."""
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, resolution: float = 0) -> Interval:
+    """Mean with Student's t interval; without an interval for a single value. Raises `ValueError` on none.
+
+    Values that can only be multiples of `resolution` (an accuracy: one over the number of images) are taken to spread
+    at least as much as their rounding does, resolution / sqrt(12): a few equal ones are no proof of no spread at all.
+    """
     n = len(values)
     if n == 0:
         raise ValueError("a mean of no values")
     mean = float(np.mean(values))
     if n == 1:
         return Interval(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * _spread(values, resolution) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
+
+
+def _spread(values: Sequence[float], resolution: float) -> float:
+    """Standard deviation, at least that of rounding to multiples of the resolution."""
+    return max(float(np.std(values, ddof=1)), resolution / math.sqrt(12))
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
@@ -70,16 +79,19 @@ def exponential(interval: Interval) -> Interval:
 
 
 def paired_difference(
-    ours: dict[int, float], theirs: dict[int, float], confidence: float = CONFIDENCE
+    ours: dict[int, float], theirs: dict[int, float], confidence: float = CONFIDENCE, resolution: float = 0
 ) -> Interval | None:
-    """Mean of `ours - theirs` over the seeds (the keys) that both have, or None where they share none."""
+    """Mean of `ours - theirs` over the seeds (the keys) that both have, or None where they share none.
+
+    `resolution` is that of either side, as in `mean_interval`.
+    """
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return None
-    return mean_interval([ours[seed] - theirs[seed] for seed in seeds], confidence)
+    return mean_interval([ours[seed] - theirs[seed] for seed in seeds], confidence, resolution * math.sqrt(2))
 
 
-def paired_p_value(ours: dict[int, float], theirs: dict[int, float]) -> float | None:
+def paired_p_value(ours: dict[int, float], theirs: dict[int, float], resolution: float = 0) -> float | None:
     """Two-sided p of Student's paired test over the seeds that both have; None for fewer than two.
 
     It is at most 0.05 exactly where the 95 % interval of `paired_difference` does not hold 0.
@@ -88,7 +100,8 @@ def paired_p_value(ours: dict[int, float], theirs: dict[int, float]) -> float | 
     n = len(differences)
     if n < 2:
         return None
-    mean, error = abs(float(np.mean(differences))), float(np.std(differences, ddof=1)) / math.sqrt(n)
+    mean = abs(float(np.mean(differences)))
+    error = _spread(differences.tolist(), resolution * math.sqrt(2)) / math.sqrt(n)
     if error == 0:
         return 0.0 if mean else 1.0
     return float(2 * stats.t.sf(mean / error, n - 1))

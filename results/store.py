@@ -127,6 +127,7 @@ def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
                 update={
                     "trial_ids": tuple(dict.fromkeys(earlier.trial_ids + suite.trial_ids)),
                     "grid": tuple(dict.fromkeys(earlier.grid + suite.grid)),
+                    "base": earlier.base | suite.base,
                     "own": earlier.own | suite.own,
                 }
             )

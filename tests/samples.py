@@ -34,9 +34,10 @@ def training(
     training=None,
     where=ENVIRONMENT,
     dropout=0.1,
+    model=None,
     **changes,
 ):
-    """A TrainRecord of two epochs; `training` overrides its training settings."""
+    """A TrainRecord of two epochs; `training` overrides its training settings, `model` its model's."""
     attention = {"kind": "external", "heads": 4} if variant == "eanet" else {"kind": "self", "heads": 4, "key_dim": 64}
     settings = {
         "suite": suite,
@@ -47,7 +48,8 @@ def training(
         "data_dir": None,
         "backend": "tensorflow",
         "precision": "float32",
-        "model": {"image_size": 8, "patch_size": 2, "attention": attention | {"attention_dropout": dropout}},
+        "model": {"image_size": 8, "patch_size": 2, "attention": attention | {"attention_dropout": dropout}}
+        | (model or {}),
         "training": {"augmentation": "digits", "epochs": 2} | (training or {}),
     }
     first, last = (

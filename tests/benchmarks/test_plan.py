@@ -1,13 +1,16 @@
 """Suites and a profile become trials: fair between variants, identified by all that matters, strict about names."""
 
 import itertools
+import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import results
 from benchmarks import datasets, estimate
 from benchmarks.plan import Overrides, build_plan, settings_allowed, suites_with
 from benchmarks.suite import InputError, TrainSuite, profiles, suites
@@ -88,7 +91,7 @@ def test_sizes_without_step_times_are_an_error():
 def test_the_tutorial_profile_is_the_tutorial():
     eanet, vit = plan("accuracy", profile="tutorial").trials
     assert (eanet.model, vit.model) == (EANET, VIT)
-    assert eanet.training.model_dump() == {
+    assert dict(eanet.training) == {
         "augmentation": "tutorial",
         "epochs": 50,
         "batch_size": 128,
@@ -240,6 +243,14 @@ def test_an_id_is_a_function_of_the_trial_and_of_nothing_else(variant, seed):
     assert one.trial_id == two.trial_id
     elsewhere = {"suite": "another", "data_dir": "/elsewhere", "grid": {"augmentation": "digits"}}
     assert one.model_copy(update=elsewhere).trial_id == one.trial_id
+
+
+def test_settings_that_were_added_later_change_no_earlier_id():
+    """The committed CIFAR-100 records are from before there were `train_share` and `memory_sharing`."""
+    records = sorted(Path(results.__file__).parent.glob("reference/cifar100-patch4-2-cores/records/*.json"))
+    assert records
+    for record in map(json.loads, map(Path.read_text, records)):
+        assert TrainTrial.model_validate(record["settings"]).trial_id == record["trial_id"]
 
 
 def test_everything_that_can_change_a_result_changes_the_id():

@@ -259,7 +259,9 @@ def test_settings_have_a_folder_of_their_own(tmp_path, monkeypatch, capsys):
     assert folder().endswith("results/runs/quick")
     assert folder("--set", "blocks=1", "--epochs", "3").endswith("results/runs/quick-blocks=1-epochs=3")
     assert folder("--set", "heads=8", "--set", "blocks=1") == folder("--set", "blocks=1", "--set", "heads=8")
-    assert folder("--dataset", "digits", "--epochs", "20").endswith("results/runs/quick"), "what it is anyway"
+    assert folder("--dataset", "digits").endswith("results/runs/quick"), "what it is anyway"
+    assert not folder("--epochs", "20").endswith("results/runs/quick"), "what it is for this suite, but not for all"
+    assert not folder("--set", "patch_size=2").endswith("results/runs/quick"), "a suite may vary it"
     assert folder("--seeds", "9").endswith("results/runs/quick")
 
 

@@ -2,14 +2,20 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import benchmarks
 from benchmarks.suite import InputError, TrainSuite, line_of, suites
+from report.accuracy_figures import DRAW
+from report.page import CAPTIONS
+from report.words import METRICS
 from tests.benchmarks.test_plan import plan
 
+SUITES = Path(benchmarks.__file__).parent / "suites"
 GOOD = """\
 question = "Do more blocks help?"
 kind = "train"
@@ -72,12 +78,18 @@ def test_a_new_file_is_a_new_suite(tmp_path, monkeypatch):
         ('draw = ["values"]', 'draw = ["pie"]', 5, "draw.0 = 'pie': should be 'values', 'differences'"),
         ('base_variant = "eanet"', 'base_variant = "vit"', 4, "base_variant 'vit' is none of eanet, small-vit"),
         ("blocks = 1\nheads = 2", "blocks = 1", 16, "base names blocks, and the grid blocks, heads"),
-        ('"small-vit"]', '"smal-vit"]', 3, "unknown variant 'smal-vit'; allowed: eanet"),
-        ("settings = { key_dim = 3 }", "settings = { heads = 3 }", 7, "own.small-vit sets heads, which the grid"),
-        ("settings = { key_dim = 3 }", "settings = { epochs = 3 }", 7, "sets epochs, which is the same for all"),
-        ("settings = { key_dim = 3 }", "settings = { memory_units = 3 }", 7, "sets memory_units, which vit does not"),
+        ('"small-vit"]', '"smal-vit"]', 3, "unknown variant 'smal-vit' (did you mean 'small-vit'?); allowed"),
+        ("settings = { key_dim = 3 }", "settings = { heads = 3 }", 10, "own.small-vit sets heads, which the grid"),
+        ("settings = { key_dim = 3 }", "settings = { epochs = 3 }", 10, "sets epochs, which is the same for all"),
+        ("settings = { key_dim = 3 }", "settings = { memory_units = 3 }", 10, "sets memory_units, which vit does not"),
         ("blocks = 1\n", "blocks = 7\n", 17, "base names blocks = 7, which is not in the grid"),
-        ('kind = "train"', 'kind = "trian"', 1, "'trian'"),
+        ('kind = "train"', 'kind = "trian"', 2, "kind should be 'train' or 'steptime'"),
+        ('kind = "train"\n', "", 1, "kind should be 'train' or 'steptime'"),
+        ("key_dim = 3", "mlp_dim = 3", 10, "sets mlp_dim, which is the same for all variants: they differ in"),
+        ("heads = [1, 2]", "heads = [1, 1]", 14, "grid.heads names 1 twice"),
+        ('["eanet", "small-vit"]', '["eanet", "eanet", "small-vit"]', 3, "variants names 'eanet' twice"),
+        ("blocks = [1, 2]", "blocks = [true, 2]", 13, "grid.blocks = true: no setting is true or false"),
+        ("blocks = [1]\n", "blocks = [1]\nmlp_dim = [3]\n", 26, "quick.grid varies mlp_dim, which the grid does not"),
         ("blocks = [1, 2]", "blocks = [1, 2", 13, ""),
     ],
     ids=str,
@@ -92,6 +104,56 @@ def test_a_mistake_is_one_line_with_file_and_line(tmp_path, old, new, line, comp
     named = re.search(r"mine\.toml:(\d+): |mine\.toml: .*line (\d+)", message)
     assert named, message
     assert int(named[1] or named[2]) in (line, line + 1)  # tomllib names the line on which it gave up
+
+
+MATCHED = GOOD.replace(
+    "settings = { key_dim = 3 }",
+    'settings = { key_dim = 3 }\nmatch = { figure = "parameters", variant = "eanet", among = { key_dim = [5, 7] } }',
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        (MATCHED, 10, "own.small-vit sets key_dim, and matches by it too"),
+        (MATCHED.replace("settings = { key_dim = 3 }\n", "").replace('"eanet", among', '"small-vit", among'), 10,
+         "'small-vit' is no variant whose settings are given"),
+        (GOOD[: GOOD.index("[base]")].replace('base_variant = "eanet"\n', "").replace("values", "differences"), 4,
+         "differences are drawn from a base: give a base_variant, a [base], or both"),
+    ],
+)  # fmt: skip
+def test_parts_of_a_suite_that_do_not_fit_each_other_are_an_error(tmp_path, text, line, complaint):
+    with pytest.raises(InputError, match=re.escape(f"mine.toml:{line}: {complaint}")):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('variants = ["eanet", "vit", "vit-fused"]', 'variants = ["eanet", "vti"]', ":4: unknown variant 'vti' (did"),
+        ('variants = ["eanet", "vit"]\npatches = [16, 36', 'variants = ["eanet", "cnn"]\npatches = [16, 36',
+         "model.variants names 'cnn', which is none of eanet, vit, vit-fused"),
+    ],
+)  # fmt: skip
+def test_a_suite_of_step_times_names_only_variants_that_there_are(tmp_path, old, new, complaint):
+    scaling = (SUITES / "scaling.toml").read_text()
+    assert old in scaling
+    with pytest.raises(InputError) as error:
+        read(tmp_path, scaling.replace(old, new, 1))
+    assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["pareto", "Depth", "a b", "depth_1"])
+def test_a_suites_name_is_one_that_the_page_can_have(tmp_path, name):
+    (tmp_path / f"{name}.toml").write_text(GOOD)
+    with pytest.raises(InputError, match="a suite is named in small letters"):
+        suites(tmp_path)
+
+
+def test_what_a_suite_may_draw_and_be_judged_by_is_what_the_report_has():
+    draw, metric = (TrainSuite.model_fields[name].annotation for name in ("draw", "metric"))
+    assert set(get_args(get_args(draw)[0])) == DRAW.keys() == CAPTIONS.keys()
+    assert set(get_args(metric)) == METRICS.keys()
 
 
 def test_the_quick_profile_varies_the_same_grid_where_it_has_none_of_its_own(tmp_path):

@@ -1,7 +1,10 @@
 """Studies of made-up trainings: only like is averaged with like, and nothing is claimed that is not shown."""
 
+import math
+
 import pytest
 
+from report import accuracy
 from report.findings import find
 from results.records import PlannedSuite, PlannedVariant, RunPlan
 from results.store import Run
@@ -31,7 +34,8 @@ def pairs(differences, base=0.9, **changes):
 def test_a_difference_is_claimed_only_where_its_interval_excludes_zero():
     shown = find(run(pairs([0.04, 0.05, 0.06])))
     assert (
-        "On digits (360 test images), held against ViT (90.0 % [90.0, 90.0] test top-1): EANet is more accurate "
+        "Accuracy: on digits (360 test images, 2 epochs), held against ViT (90.0 % [89.8, 90.2] test top-1): EANet is "
+        "more accurate "
         "(95.0 % [92.5, 97.5], +5.0 points [+2.5, +7.5], n = 3 pairs of seeds)." in sentences(shown)
     )
     opposite = find(run(pairs([-0.04, -0.05, -0.06])))
@@ -53,7 +57,7 @@ def test_differences_are_paired_by_seed_and_unpaired_seeds_are_left_out():
     (comparison,) = find(run(records)).studies[0].variants
     assert comparison.difference.estimate == pytest.approx(0.05)
     assert comparison.difference.n == 3
-    assert "EANet is more accurate (95.0 % [95.0, 95.0]" in sentences(find(run(records))), "means of the same seeds"
+    assert "EANet is more accurate (95.0 % [94.8, 95.2]" in sentences(find(run(records))), "means of the same seeds"
 
 
 def test_step_ratio_is_the_mean_of_the_ratios_logarithms():
@@ -132,13 +136,14 @@ def test_a_grids_cells_are_held_against_its_base_variant_by_variant():
     assert len(study.variants) == 3, "EANet against ViT in each cell"
     said = sentences(find(drift(records)))
     assert (
-        "On digits (360 test images), held against EANet, augmentation tutorial, weight_decay 0.0001 "
-        "(22.0 % [19.5, 24.5] test top-1): augmentation corrected is more accurate (52.0 % [49.5, 54.5], "
-        "+30.0 points [+30.0, +30.0], n = 3 pairs of seeds); weight_decay 0.1 is more accurate"
+        "Tutorial drift: on digits (360 test images, 2 epochs), held against EANet, augmentation tutorial, "
+        "weight_decay 0.0001 (22.0 % [19.5, 24.5] test top-1): augmentation corrected is more accurate "
+        "(52.0 % [49.5, 54.5], +30.0 points [+29.7, +30.3], n = 3 pairs of seeds); weight_decay 0.1 is more accurate"
     ) in said
-    assert "held against ViT with the same settings, by test top-1: " in said
+    assert "Held against ViT with the same settings, by test top-1: " in said
     assert "EANet with augmentation corrected and weight_decay 0.0001" in said
-    assert said.count("times the parameters") == 1, "the cost is the same in each cell, and told once"
+    (cost,) = accuracy.cost_sentences(study)
+    assert "At 16 patches EANet has" in cost, "it is the same in each cell, and told once"
 
 
 def test_an_effect_is_claimed_only_where_its_interval_excludes_zero():
@@ -168,11 +173,59 @@ def test_what_one_comparison_would_claim_is_not_claimed_among_many():
     assert among["digits"].p_value == pytest.approx(6 * alone.p_value)
     assert not any(comparison.shown for comparison in among.values())
     assert among["digits"].difference == alone.difference, "the interval stays what it is"
-    said = sentences(found(values))
+    (study,) = found(values).studies
+    (said,) = accuracy.sentences(study)
     assert (
         "shown alone, but not among the 6 differences of this suite, for EANet with augmentation digits (+5.5 p" in said
     )
-    assert "no difference shown for EANet with augmentation recipe0" in said
+    assert "no difference shown for EANet with augmentation recipe0 (+" in said
+    in_short = sentences(found(values))
+    assert "no difference shown for EANet with augmentation digits, EANet with augmentation recipe0, " in in_short
+    values["few"] = (0.04, 0.05)
+    assert found(values).studies[0].family == 6, "what has too few seeds is not tested, and adjusts nothing"
+
+
+def test_equal_accuracies_of_a_few_seeds_prove_no_difference():
+    """One image of 360 apart with each of three seeds: their spread is that of the counting, and not none.
+
+    So t is sqrt(18), and Student's two-sided p with 2 degrees of freedom is 1 - t / sqrt(2 + t^2).
+    """
+    (one,) = find(run(pairs([1 / 360] * 3))).studies[0].variants
+    assert one.p_value == pytest.approx(1 - math.sqrt(18 / 20))
+    assert not one.shown
+    (many,) = find(run(pairs([10 / 360] * 3))).studies[0].variants
+    assert many.shown
+
+
+def test_a_rival_in_another_cell_than_its_base_says_in_which():
+    """ViT has no memory units, so that one ViT is the base of every cell."""
+    plan = PlannedSuite(question="?", grid=("memory_units",), trial_ids=())
+    records = pairs([0.04, 0.05, 0.06])[1::2]
+    for units in (3, 5):
+        for record in pairs([0.04, 0.05, 0.06])[::2]:
+            attention = record.settings["model"]["attention"] | {"memory_units": units}
+            settings = record.settings | {"model": record.settings["model"] | {"attention": attention}}
+            records.append(record.model_copy(update={"settings": settings, "trial_id": f"{record.trial_id}-{units}"}))
+    suites = {"units": plan.model_copy(update={"trial_ids": tuple(record.trial_id for record in records)})}
+    said = sentences(find(Run(None, RunPlan(profile="", command="", suites=suites), tuple(records), (), (), {})))
+    assert "EANet with memory_units 3 is more accurate" in said
+    assert "EANet with memory_units 5 is more accurate" in said
+
+
+def test_a_suite_that_is_not_through_says_so():
+    records = pairs([0.04, 0.05, 0.06])
+    planned = PlannedSuite(question="?", trial_ids=(*(record.trial_id for record in records), "train-still-to-come"))
+    plan = RunPlan(profile="", command="", suites={"accuracy": planned})
+    said = sentences(find(Run(None, plan, tuple(records), (), (), {})))
+    assert said.startswith("Accuracy (so far, 6 of 7 trials): on digits")
+
+
+def test_what_has_no_base_is_told_alone():
+    (answer,) = find(run(pairs([0.04, 0.05])[::2])).answers[-1:]
+    assert answer.sentence == (
+        "Accuracy: on digits (360 test images, 2 epochs), the test top-1 of EANet is 94.5 % [88.1, 100.9] (n = 2); "
+        "there is nothing here to compare it with."
+    )
 
 
 def test_a_suites_own_variants_differ_in_what_the_suite_says_and_are_named_by_it():

@@ -170,11 +170,12 @@ def test_the_tutorial_profile_is_what_the_page_publishes():
     """Compares two accounts of the same page: the profile that trains it, and the settings that claims are held to."""
     from benchmarks.datasets import shape
     from benchmarks.plan import Overrides, build_plan
-    from report.conditions import bare, flat
+    from report.conditions import bare, of
 
     trained = {}
     for trial in build_plan(["accuracy"], "tutorial", lambda name: shape(name, None), Overrides()).trials:
-        settings = {bare(name): value for name, value in flat(trial.model_dump(mode="json")).items()}
+        shared = of(trial.model_dump(mode="json"), set(), samples.ENVIRONMENT, {})
+        settings = {bare(name): value for name, value in shared}
         assert {name: settings.get(name, value) for name, value in SETTINGS.items()} == SETTINGS
         trained |= settings
     assert trained.keys() >= SETTINGS.keys(), "every name is one that some variant has"

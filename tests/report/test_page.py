@@ -84,7 +84,7 @@ def test_the_page_asks_nothing_of_the_network(folder):
 def test_the_page_says_the_numbers_of_the_records(folder):
     text = " ".join(page_of(folder).text.split())
     assert "91.0 % [88.5, 93.5]" in text
-    assert "no difference shown for EANet (+0.0 points [+0.0, +0.0], n = 3 pairs of seeds)" in text
+    assert "no difference shown for EANet (+0.0 points [-0.3, +0.3], n = 3 pairs of seeds)" in text
     assert "None: every planned trial has a result." in text
     assert "python -m benchmarks.run --all" in text
     assert "ab" * 32 in text
@@ -138,9 +138,9 @@ def test_what_a_suite_draws_is_drawn(folder):
     figures = [value for _, name, value in page_of(folder).attributes if name == "aria-label"]
     for title in (
         "Test top-1 by variant. EANet: mean test top-1 91.0 % [88.5, 93.5], n = 3",
-        "Differences in test top-1. EANet − ViT: +0.0 points [+0.0, +0.0], n = 3",
+        "Differences in test top-1. EANet − ViT: +0.0 points [-0.3, +0.3], n = 3",
         "Learning curves. ",
-        "Test top-1 against parameters. EANet: 91.0 % [88.5, 93.5] at 100",
+        "Test top-1 against parameters. EANet: 91.0 % [88.5, 93.5] at 100 parameters",
         "Test top-1 against multiply-adds. ",
     ):
         assert any(label.startswith(title) for label in figures), title
@@ -254,7 +254,7 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
         ["EANet", "corrected", "16"], ["EANet", "tutorial", "16"], ["ViT", "corrected", "–"], ["ViT", "tutorial", "–"]
     ]  # fmt: skip
     effect = head.index("against augmentation tutorial, memory_units 16")
-    assert [row[effect] for row in body] == ["+30.0 points [+30.0, +30.0], p < 0.001", "–"] * 2
+    assert [row[effect] for row in body] == ["+30.0 points [+29.7, +30.3], p < 0.001", "–"] * 2
     for words in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
         assert words.replace("'", "&#39;") in text or words in text, words
     assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())

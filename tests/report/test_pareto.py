@@ -10,9 +10,13 @@ from results.store import Run
 from tests import samples
 
 
-def run(*models, **changes):
+def run(*models, seeds=1, **changes):
     """A run of models (variant, parameters, top-1), trained alike."""
-    records = [samples.training(name, 0, top1=top1, parameters=size, **changes) for name, size, top1 in models]
+    records = [
+        samples.training(name, seed, top1=top1, parameters=size, model={"mlp_dim": size, "heads": name}, **changes)
+        for name, size, top1 in models
+        for seed in range(seeds)
+    ]
     return Run(None, None, tuple(records), (), (), {})
 
 
@@ -53,9 +57,20 @@ def test_two_models_are_no_race(count):
 
 
 def test_the_answer_names_the_front():
-    found = find(run(("a", 10, 0.5), ("b", 20, 0.4), ("c", 30, 0.7)))
-    (answer,) = pareto.answers(found.race)
+    models = ("a", 10, 0.5), ("b", 20, 0.4), ("c", 30, 0.7)
+    (answer,) = pareto.answers(find(run(*models, seeds=3)).race)
     assert answer.sentence == (
-        "Of 3 models trained alike (on digits, 2 epochs), these are beaten by no other in both mean test top-1 and "
-        "multiply-adds: c."
+        "By their means (an order that is not tested), no other of the 3 models trained alike (on digits, 2 epochs) is "
+        "as accurate and as cheap in multiply-adds as these: c."
     ), "all have the same multiply-adds"
+    assert not list(pareto.answers(find(run(*models, seeds=2)).race)), "the means of two seeds are no answer"
+
+
+def test_a_model_that_suites_name_differently_races_once():
+    one, other = (run(("a", 10, 0.5), ("b", 20, 0.6), (name, 30, 0.7), suite=name) for name in ("mine", "other"))
+    renamed = [
+        record.model_copy(update={"settings": record.settings | {"model": one.trainings[2].settings["model"]}})
+        for record in other.trainings[2:]
+    ]
+    both = dataclasses.replace(one, trainings=(*one.trainings, *other.trainings[:2], *renamed))
+    assert len(find(both).race.models) == 3

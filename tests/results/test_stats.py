@@ -92,6 +92,20 @@ def test_a_p_value_without_spread_or_without_seeds():
     assert paired_p_value({0: 1.0}, {1: 2.0}) is None
 
 
+def test_values_on_a_lattice_spread_at_least_as_much_as_their_rounding():
+    """Uniform rounding to a step d has the standard deviation d / sqrt(12); a difference of two such, d / sqrt(6)."""
+    half = scipy_stats.t.ppf(0.975, 2) / np.sqrt(3)
+    equal = mean_interval([0.7] * 3, resolution=0.01)
+    assert equal.high - equal.estimate == pytest.approx(half * 0.01 / np.sqrt(12))
+    ours, theirs = (dict.fromkeys(range(3), value) for value in (0.72, 0.71))
+    difference = paired_difference(ours, theirs, resolution=0.01)
+    assert difference.high - difference.estimate == pytest.approx(half * 0.01 / np.sqrt(6))
+    expected = 2 * scipy_stats.t.sf(0.01 / (0.01 / np.sqrt(6) / np.sqrt(3)), 2)
+    assert paired_p_value(ours, theirs, resolution=0.01) == pytest.approx(expected)
+    wide = mean_interval([0.1, 0.5, 0.9], resolution=0.01)
+    assert wide == mean_interval([0.1, 0.5, 0.9]), "what spreads more is as it was"
+
+
 def test_holm_by_hand():
     """Smallest first, times 3, 2 and 1, and never smaller than the one before (Holm 1979)."""
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])

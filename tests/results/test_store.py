@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from results import store
-from results.records import RECORD, PlannedSuite, RunPlan, TrainRecord
+from results.records import RECORD, PlannedSuite, PlannedVariant, RunPlan, TrainRecord
 from tests import samples
 
 
@@ -82,11 +82,21 @@ def test_a_plan_remembers_what_was_asked_before(tmp_path):
 
 
 def test_a_plan_remembers_every_setting_that_a_suite_varied(tmp_path):
-    for grid in (("augmentation",), (), ("weight_decay", "augmentation")):
-        suite = PlannedSuite(question="Why?", grid=grid, trial_ids=())
+    small, large = (PlannedVariant(title=title, preset="vit", settings={}) for title in ("small", "large"))
+    base = {"augmentation": "tutorial"}
+    for grid, held, own in (
+        (("augmentation",), base, {"a": small}),
+        ((), {}, {"b": large}),
+        (("weight_decay", "augmentation"), base | {"weight_decay": 0.1}, {}),
+        (("weight_decay",), {"weight_decay": 0.1}, {}),
+    ):
+        suite = PlannedSuite(question="Why?", grid=grid, base=held, own=own, trial_ids=())
         plan = RunPlan(profile="quick", command="now", suites={"drift": suite})
         store.write_plan(tmp_path, plan, store.load(tmp_path).plan)
-    assert store.load(tmp_path).plan.suites["drift"].grid == ("augmentation", "weight_decay")
+    kept = store.load(tmp_path).plan.suites["drift"]
+    assert kept.grid == ("augmentation", "weight_decay")
+    assert kept.base == {"augmentation": "tutorial", "weight_decay": 0.1}
+    assert kept.own == {"a": small, "b": large}
 
 
 def test_a_shared_trial_belongs_to_every_suite_that_asked_for_it(tmp_path):
