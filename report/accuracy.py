@@ -345,7 +345,7 @@ def _in_full(study: Study, group: _Group) -> str:
 
 def _in_short(study: Study, group: _Group) -> str:
     """As in full, but where several are not claimed they are only named."""
-    unclaimed = [pair for state in ("alone", "none", "few") for pair in group.of(state)]
+    unclaimed = [(c, name) for c, name in zip(group.comparisons, group.names, strict=True) if not c.shown]
     if len(unclaimed) < 2:
         return _in_full(study, group)
     told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
