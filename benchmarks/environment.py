@@ -111,7 +111,7 @@ def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environm
         jit=jit,
         precision=precision,
         device=", ".join(_device_names(backend)),
-        cpu=_cpu_model(),
+        cpu=cpu_model(),
         threads=available_threads(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     )
@@ -133,7 +133,8 @@ def _device_names(backend: str) -> list[str]:
     return sorted({tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus}) or ["cpu"]
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor's name."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

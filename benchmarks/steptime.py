@@ -1,5 +1,6 @@
 """A step-time trial -> StepTimeRecord: the attention core or the whole model, one training step or one inference."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,11 +20,17 @@ from results.records import StepTimeRecord
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: the step, whether XLA compiles it, and the parts that its multiply-adds are counted from."""
+    """What is timed: the step, whether XLA compiles it, and the parts that its multiply-adds are counted from.
+
+    `parameters` are counted in the layers themselves, and `operations` gives how many of each kind the compiled step
+    has, which only TensorFlow tells.
+    """
 
     step: Callable[[], Any]
     jit: bool
     parts: list[cost.PartCost]
+    parameters: int
+    operations: Callable[[], dict[str, int]]
 
 
 def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> StepTimeRecord:
@@ -81,7 +88,8 @@ def _core(trial: CoreStepTrial) -> Case:
     x = np.random.default_rng(trial.process).standard_normal(shape, np.float32)
     steps = FORWARD if trial.phase == "infer" else FORWARD_BACKWARD
     parts = cost.attention(trial.attention, trial.dim, trial.patches)
-    return Case(steps[keras.backend.backend()](layer, x), bool(jit_setting()), parts)
+    step = steps[keras.backend.backend()](layer, x)
+    return Case(step.run, bool(jit_setting()), parts, layer.count_params(), step.operations)
 
 
 def _model(trial: ModelStepTrial) -> Case:
@@ -102,21 +110,50 @@ def _model(trial: ModelStepTrial) -> Case:
         "infer": lambda: model.predict_on_batch(images),
         "train": lambda: model.train_on_batch(images, labels),
     }
-    return Case(steps[trial.phase], model.jit_compile, cost.model(config))
+    traced: dict[str, Callable[[], dict[str, int]]] = {
+        "infer": lambda: _operations(model.predict_step, (images,)),
+        "train": lambda: _operations(model.train_step, (images, labels)),
+    }
+    operations = traced[trial.phase] if keras.backend.backend() == "tensorflow" else _not_told
+    return Case(steps[trial.phase], model.jit_compile, cost.model(config), model.count_params(), operations)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step of a layer alone, and what it is compiled to."""
+
+    run: Callable[[], Any]
+    operations: Callable[[], dict[str, int]]
+
+
+def _not_told() -> dict[str, int]:
+    return {}
+
+
+def _operations(function: Callable[..., Any], data: tuple[Any, ...]) -> dict[str, int]:
+    """Kinds of operation in the graph of one call, and how many there are of each, called functions included."""
+    import tensorflow as tf
+
+    traced = function if hasattr(function, "get_concrete_function") else tf.function(function)
+    arguments = [tf.constant(value) for value in data]
+    concrete = traced.get_concrete_function(arguments[0] if len(arguments) == 1 else tuple(arguments))
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
+    return dict(sorted(Counter(node.op for node in nodes).items()))
 
 
 # Keras has no gradient of its own and no compiled call of a single layer, so these six name their backend.
 
 
-def _tensorflow_forward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+def _tensorflow_forward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
     import tensorflow as tf
 
     run = tf.function(lambda value: layer(value, training=False), jit_compile=bool(jit_setting()))
     on_device = tf.constant(x)
-    return lambda: run(on_device)
+    return _Step(lambda: run(on_device), lambda: _operations(run, (x,)))
 
 
-def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
     import tensorflow as tf
 
     @tf.function(jit_compile=bool(jit_setting()))
@@ -127,19 +164,19 @@ def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Ca
         return tape.gradient(output, [value, *(w.value for w in layer.trainable_weights)])
 
     on_device = tf.constant(x)
-    return lambda: run(on_device)
+    return _Step(lambda: run(on_device), lambda: _operations(run, (x,)))
 
 
-def _jax_forward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+def _jax_forward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
     import jax
 
     weights, state = _jax_weights(layer)
     run = jax.jit(lambda weights, state, value: layer.stateless_call(weights, state, value, training=False)[0])
     on_device = jax.device_put(x)
-    return lambda: run(weights, state, on_device)
+    return _Step(lambda: run(weights, state, on_device), _not_told)
 
 
-def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
     import jax
 
     weights, state = _jax_weights(layer)
@@ -149,14 +186,14 @@ def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[
 
     run = jax.jit(jax.grad(total, argnums=(0, 1)))
     on_device = jax.device_put(x)
-    return lambda: run(weights, on_device, state)
+    return _Step(lambda: run(weights, on_device, state), _not_told)
 
 
 def _jax_weights(layer: keras.layers.Layer) -> tuple[list[Any], list[Any]]:
     return [w.value for w in layer.trainable_variables], [w.value for w in layer.non_trainable_variables]
 
 
-def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
     import torch
 
     on_device = keras.ops.convert_to_tensor(x)
@@ -165,15 +202,15 @@ def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any
         with torch.no_grad():
             return layer(on_device, training=False)
 
-    return run
+    return _Step(run, _not_told)
 
 
-def _torch_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Callable[[], Any]:
+def _torch_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
     import torch
 
     on_device = keras.ops.convert_to_tensor(x).requires_grad_()
     inputs = [on_device, *(w.value for w in layer.trainable_weights)]
-    return lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs)
+    return _Step(lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs), _not_told)
 
 
 FORWARD = {"tensorflow": _tensorflow_forward, "jax": _jax_forward, "torch": _torch_forward}

@@ -11,33 +11,31 @@ from benchmarks.environment import available_threads, worker_variables
 
 os.environ.update(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))
 
-from benchmarks.plan import Overrides, build_plan
+from benchmarks.cases import cases
 from benchmarks.stopwatch import WARMUP_STEPS
-from benchmarks.trials import CoreStepTrial, ModelStepTrial
+from benchmarks.trials import StepTimeTrial
 
-SIZES = {"core": (64, 1296), "model": (64, 400)}
-
-
-def cases() -> list[CoreStepTrial | ModelStepTrial]:
-    """A small and a middle size of each scope, variant and phase of the quick profile."""
-    from benchmarks import datasets
-
-    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides())
-    trials = [trial for trial in plan.trials if isinstance(trial, (CoreStepTrial, ModelStepTrial))]
-    return sorted(
-        (trial for trial in trials if trial.process == 0 and trial.patches in SIZES[trial.scope]),
-        key=lambda trial: trial.trial_id,
-    )
+ROUNDS = 10
+CASES = cases()
 
 
-@pytest.mark.parametrize(
-    "trial", cases(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}-n{trial.patches}"
-)
-def test_step(benchmark, trial):  # type: ignore[no-untyped-def]
-    from benchmarks.environment import synchroniser
+@pytest.mark.parametrize("trial", CASES.values(), ids=CASES.keys())
+def test_step(request: pytest.FixtureRequest, trial: StepTimeTrial) -> None:
+    if not request.config.pluginmanager.hasplugin("benchmark"):
+        pytest.fail("pytest-benchmark is not there or switched off (-p no:benchmark): nothing would be timed")
+    benchmark = request.getfixturevalue("benchmark")
+    if benchmark.disabled:
+        pytest.fail("pytest-benchmark is disabled (--benchmark-disable, or xdist's -n): nothing would be timed")
+    from benchmarks.environment import Origin, observe, synchroniser
     from benchmarks.steptime import build_case
     from models import cost
 
     case, synchronise = build_case(trial), synchroniser()
-    benchmark.extra_info |= {"multiply_adds": cost.multiply_adds(case.parts), "batch": trial.batch, "jit": case.jit}
-    benchmark.pedantic(lambda: synchronise(case.step()), rounds=10, warmup_rounds=WARMUP_STEPS + 1)
+    where = observe(Origin("pytest benchmarks", None, None), trial.precision, "", case.jit)
+    benchmark.extra_info |= {
+        "parameters": cost.parameters(case.parts),
+        "multiply_adds": cost.multiply_adds(case.parts),
+        "batch": trial.batch,
+        **where.model_dump(include={"backend", "jit", "precision", "device", "cpu", "threads", "versions"}),
+    }
+    benchmark.pedantic(lambda: synchronise(case.step()), rounds=ROUNDS, warmup_rounds=WARMUP_STEPS + 1)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from results.gates import GateError
 from results.store import StoreError
 
 HELP = """Builds RUN/report.html and RUN/tables/*.csv from RUN/records/*.json alone. Takes about 10 seconds; no Keras.
@@ -15,6 +16,7 @@ HELP = """Builds RUN/report.html and RUN/tables/*.csv from RUN/records/*.json al
 Examples:
   python -m report results/runs/quick
   python -m report results/runs/quick --open
+  python -m report --history history.jsonl
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -22,19 +24,37 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(help=HELP)
 def command(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path | None, typer.Argument(help="A run's folder, or a gate's.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Draw the step times of a gate's history instead, into a page beside it.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
-    from report.page import build  # pandas, seaborn: not for --help
-
-    page, findings = build(run)
+    if (run is None) == (history is None):
+        raise StoreError("give a run's folder, such as results/runs/quick, or --history FILE")
+    page, said = _of_run(run) if run is not None else _of_history(history or Path())
     if not quiet:
-        for answer in findings.answers:
-            print(f"- {answer.sentence}")
-        print(f"tables: {run / 'tables'}\nreport: {page}")
+        print("\n".join([*said, f"report: {page}"]))
     if open_:
         webbrowser.open(page.resolve().as_uri())
+
+
+def _of_run(folder: Path) -> tuple[Path, list[str]]:
+    from report.page import build  # pandas, seaborn: not for --help
+
+    page, findings = build(folder)
+    tables = [f"tables: {folder / 'tables'}"] if (folder / "tables").exists() else []
+    return page, [*(f"- {answer.sentence}" for answer in findings.answers), *tables]
+
+
+def _of_history(history: Path) -> tuple[Path, list[str]]:
+    from report.history import build
+
+    page, trends = build(history)
+    changes = [(trend, change) for trend in trends for change in trend.changes]
+    said = [f"- {t.case}, from {c.commit} on: {c.ratio:.2f} times as long ({t.machine})" for t, c in changes]
+    return page, said or ["- no change point"]
 
 
 def main() -> int:
@@ -43,7 +63,7 @@ def main() -> int:
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:
         message = error.format_message()
-    except (StoreError, OSError) as error:
+    except (StoreError, GateError, OSError) as error:
         message = str(error)
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2

@@ -8,6 +8,8 @@ from report.answer import Answer
 from report.claims import Claim
 from report.growth import Crossover, Curve, Verdict
 from report.pareto import Race
+from results import gates
+from results.gates import Gate
 from results.store import Run
 
 
@@ -22,10 +24,14 @@ class Findings:
     verdicts: tuple[Verdict, ...]
     claims: tuple[Claim, ...]
     answers: tuple[Answer, ...]
+    gate: Gate | None = None
 
 
-def find(run: Run) -> Findings:
-    """The findings of a run. Only like is averaged with like: same settings, data, backend, precision and machine."""
+def find(run: Run, gate: Gate | None = None) -> Findings:
+    """The findings of a run, and of a gate in its folder.
+
+    Only like is averaged with like: same settings, data, backend, precision and machine.
+    """
     studies = accuracy.studies(run)
     curves = growth.curves(run.step_times)
     crossovers = growth.crossovers(curves)
@@ -35,6 +41,8 @@ def find(run: Run) -> Findings:
     answers += [answer for study in studies for answer in accuracy.answers(study)]
     answers += growth.answers(curves, crossovers)
     answers += pareto.answers(race)
+    if gate:
+        answers.append(Answer(gates.sentence(gate), "gate"))
     return Findings(
         studies,
         race,
@@ -43,4 +51,5 @@ def find(run: Run) -> Findings:
         tuple(growth.verdicts(curves)),
         claimed,
         tuple(answers),
+        gate,
     )

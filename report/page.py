@@ -7,11 +7,11 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from report import accuracy, pareto, tables, words
+from report import accuracy, gate, pareto, tables, words
 from report.conditions import proper
 from report.figures import figures
 from report.findings import Findings, find
-from results import published, store
+from results import gates, published, store
 from results.records import Environment
 from results.store import Run, StoreError
 
@@ -31,13 +31,16 @@ def build(folder: Path) -> tuple[Path, Findings]:
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder; give a run's folder, such as results/runs/quick")
     run = store.load(folder)
-    if not (run.trainings or run.step_times or run.failures):
+    of_gate = gates.read(folder)
+    if not (run.trainings or run.step_times or run.failures or of_gate):
         raise StoreError(
             f"{folder} holds no readable record"
             + _broken_words(run)
             + "; run something first: python -m benchmarks.run --all"
         )
-    findings = find(run)
+    findings = find(run, of_gate)
+    if of_gate:
+        (folder / "gate.md").write_text(gate.markdown(of_gate), encoding="utf-8")
     tables.write(run, findings)
     page = folder / "report.html"
     temporary = page.with_suffix(".html.tmp")
@@ -67,6 +70,7 @@ def render(run: Run, findings: Findings) -> str:
         "svg": Markup,  # drawn by matplotlib, which escapes what it is given
         "proper": proper,
         "dict": dict,
+        **gate.FILTERS,
     }
     before_growth = sum(study.suite not in _planned_after(run, "scaling") for study in findings.studies)
     environments = [r.environment for r in run.trainings] + [r.environment for r in run.step_times]

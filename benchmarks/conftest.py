@@ -1,0 +1,36 @@
+"""What would let pytest-benchmark pass without having compared or timed anything is an error here."""
+
+from typing import Any
+
+import pytest
+
+MACHINE = ("brand_raw", "count", "arch")
+"""What of pytest-benchmark's account of the processor tells one machine from another; the clock's rate varies."""
+
+
+def pytest_benchmark_compare_machine_info(machine_info: dict[str, Any], compared_benchmark: dict[str, Any]) -> None:
+    """pytest-benchmark itself only warns."""
+    here, there = (
+        [info.get("cpu", {}).get(name) for name in MACHINE] for info in (machine_info, _machine(compared_benchmark))
+    )
+    if here != there:
+        raise pytest.UsageError(f"the baseline is of a different machine ({there}, here {here}): its times say nothing")
+
+
+def _machine(baseline: dict[str, Any]) -> dict[str, Any]:
+    found = baseline.get("machine_info")
+    return found if isinstance(found, dict) else {}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A baseline that could not be read, or that has none of what is timed, compares nothing."""
+    benchmarks = getattr(session.config, "_benchmarksession", None)
+    if benchmarks is None or not benchmarks.compare:
+        return
+    if not benchmarks.compared_mapping:
+        raise pytest.UsageError(f"the baseline {benchmarks.compare!r} cannot be read: nothing would be compared")
+    timed = {item.nodeid for item in session.items if "benchmark" in item.keywords or "test_step[" in item.nodeid}
+    for path, baseline in benchmarks.compared_mapping.items():
+        missing = sorted(timed - baseline.keys())
+        if missing:
+            raise pytest.UsageError(f"the baseline {path} is of other cases: it has no {', '.join(missing[:3])}")

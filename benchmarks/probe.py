@@ -1,0 +1,75 @@
+"""One process of the timing gate: times the gate's cases as the tree on its PYTHONPATH has them, and prints JSON.
+
+It is run by its path, from the tree that the gate belongs to, so that both sides are timed by the same stopwatch:
+
+  python -P benchmarks/probe.py times SEED STEPS [CASE ...]
+  python -P benchmarks/probe.py counts
+"""
+
+import importlib.util
+import json
+import os
+import random
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def times(seed: int, steps: int, names: list[str]) -> dict[str, float]:
+    """Median seconds of a synchronised step of each case, in an order of the seed."""
+    from benchmarks.cases import gate_cases
+    from benchmarks.environment import synchroniser
+    from benchmarks.steptime import build_case
+
+    found, synchronise, measure = gate_cases(), synchroniser(), _stopwatch().measure
+    order = random.Random(seed).sample(names, len(names))
+    medians = {}
+    for name in order:
+        timing = measure(build_case(found[name]).step, synchronise, steps, 0.0)
+        medians[name] = statistics.median(timing.samples_seconds)
+    return {name: medians[name] for name in names}
+
+
+def counts() -> dict[str, dict[str, Any]]:
+    """What the clock does not tell: the shape, the parameters, the multiply-adds and the operations of each case."""
+    from benchmarks.cases import gate_cases
+    from benchmarks.steptime import build_case
+    from models import cost
+
+    found = {}
+    for name, trial in gate_cases().items():
+        case = build_case(trial)
+        found[name] = {
+            "shape": trial.model_dump(mode="json", include={"scope", "phase", "patches", "batch", "precision"}),
+            "parameters": case.parameters,
+            "multiply_adds": cost.multiply_adds(case.parts),
+            "operations": case.operations(),
+        }
+    return found
+
+
+def _stopwatch() -> Any:
+    """The one beside this file, not that of the tree."""
+    spec = importlib.util.spec_from_file_location("gate_stopwatch", Path(__file__).with_name("stopwatch.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(arguments: list[str]) -> None:
+    answer = os.dup(1)  # TensorFlow prints to the standard output too
+    os.dup2(2, 1)
+    found = counts() if arguments[0] == "counts" else times(int(arguments[1]), int(arguments[2]), arguments[3:])
+    import benchmarks
+
+    told = {"tree": str(Path(benchmarks.__file__).resolve().parents[1]), "cases": found}
+    with os.fdopen(answer, "w") as file:
+        json.dump(told, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

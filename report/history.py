@@ -1,0 +1,117 @@
+"""The history of a machine's gates -> a page of step times over time, with their change points: trends, no gate."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import ruptures
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from report import words
+from report.canvas import COLORS, INK, Figure, canvas_of, svg_text
+from results import gates
+from results.gates import Gate, GateError
+
+FEWEST_GATES = 3
+"""Fewer on one side of a change point tell nothing of it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """From one gate on, a case's step takes `ratio` times as long as it did since the change before."""
+
+    place: int
+    commit: str
+    started: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One case on one machine, gate by gate, oldest first; seconds of the head's step."""
+
+    case: str
+    machine: str
+    step_seconds: tuple[float, ...]
+    changes: tuple[Change, ...]
+    figure: Figure
+
+
+def build(history: Path) -> tuple[Path, tuple[Trend, ...]]:
+    """Writes the page beside the history. Raises `GateError` where there is nothing to draw."""
+    found = gates.read_history(history)
+    if not found:
+        raise GateError(
+            f"{history} holds no gate; record one with: python -m benchmarks.regress BASE --record {history}"
+        )
+    trends = tuple(_trends(found))
+    templates = Templates(
+        loader=PackageLoader("report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    css = Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8"))
+    templates.filters |= {"svg": Markup}
+    page = history.with_name(f"{history.stem}.html")
+    temporary = page.with_suffix(".html.tmp")
+    temporary.write_text(templates.get_template("history.html.j2").render(trends=trends, gates=found, css=css), "utf-8")
+    temporary.replace(page)
+    return page, trends
+
+
+def _trends(found: Sequence[Gate]) -> list[Trend]:
+    series: dict[tuple[str, str], list[tuple[Gate, float]]] = defaultdict(list)
+    for gate in sorted(found, key=lambda gate: gate.started):
+        machine = f"{gate.machine.cpu}, {gate.machine.threads} threads"
+        for case in gate.verdict.cases:
+            series[case.case, machine].append((gate, case.head_seconds))
+    return [_trend(number, *key, values) for number, (key, values) in enumerate(sorted(series.items()))]
+
+
+def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, float]]) -> Trend:
+    seconds = [value for _, value in values]
+    places = change_points(seconds)
+    bounds = [0, *places, len(seconds)]
+    means = [math.exp(float(np.mean(np.log(seconds[a:b])))) for a, b in pairwise(bounds)]
+    changes = tuple(
+        Change(place, (values[place][0].head_commit or "unknown")[:7], values[place][0].started, after / before)
+        for place, (before, after) in zip(places, pairwise(means), strict=True)
+    )
+
+    def paint(axes: list[Axes]) -> None:
+        (ax,) = axes
+        ax.plot(range(1, len(seconds) + 1), [s * 1e3 for s in seconds], ".-", color=COLORS[0], linewidth=0.8)
+        for (start, end), mean in zip(pairwise(bounds), means, strict=True):
+            ax.plot([start + 0.5, end + 0.5], [mean * 1e3] * 2, color=COLORS[1], linewidth=1.5)
+        for change in changes:
+            ax.axvline(change.place + 0.5, color=INK, linewidth=0.8, linestyle=":")
+        ax.set(xlabel="gate, oldest first", ylabel="step (ms)", ylim=(0, None))
+
+    alt = (
+        f"{len(seconds)} gates from {words.significant(seconds[0] * 1e3)} to {words.significant(seconds[-1] * 1e3)} ms"
+    )
+    alt += "".join(f"; from gate {change.place + 1} on {change.ratio:.2f} times" for change in changes)
+    key = f"history-{number}"
+    return Trend(
+        case, machine, tuple(seconds), changes, Figure(key, case, alt, svg_text(key, canvas_of(1, 9, 2.4, paint)))
+    )
+
+
+def change_points(step_seconds: Sequence[float]) -> list[int]:
+    """Places from which on the step takes another time: PELT on the logarithms, penalised by 3 s^2 ln n.
+
+    The noise s is that of neighbours, from the median of their differences, so that a change does not count as noise;
+    at least 0.1 %. Source: Killick, Fearnhead and Eckley 2012, arXiv:1101.1438; by the package ruptures.
+    """
+    n = len(step_seconds)
+    if n < 2 * FEWEST_GATES:
+        return []
+    logs = np.log(step_seconds)
+    noise = max(float(np.median(np.abs(np.diff(logs)))) / 0.6745 / math.sqrt(2), 1e-3)
+    search = ruptures.Pelt(model="l2", min_size=FEWEST_GATES, jump=1).fit(logs.reshape(-1, 1))
+    return [int(place) for place in search.predict(pen=3 * math.log(n) * noise**2)[:-1]]

@@ -1,0 +1,143 @@
+"""What a timing gate measured and decided: `gate.json` of one, and the history of many as JSON lines."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from results import store
+from results.records import Frozen
+from results.regression import Design, GateVerdict, Pair
+
+FILE = "gate.json"
+Side = Literal["base", "head"]
+
+
+class GateError(Exception):
+    """A file is no gate's; the message says which and what to do."""
+
+
+class Block(Frozen):
+    """Four fresh processes in the order of `sides`: two pairs, each of a base and a head that ran one after the other.
+
+    `seconds` holds each process's median step by case. `swapped`, drawn by chance, says which of two processes of the
+    same code stands for the other side where code is held against itself.
+    """
+
+    sides: tuple[Side, Side, Side, Side]
+    seconds: tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, float]]
+    swapped: bool
+
+
+class Machine(Frozen):
+    """Where a gate ran."""
+
+    cpu: str
+    threads: int
+    python: str
+    versions: dict[str, str]
+
+
+class Gate(Frozen):
+    """One gate: its two sides, its design, all that it measured, and its verdict. `changes` needed no clock."""
+
+    schema_version: Literal[1] = 1
+    base: str
+    base_commit: str
+    head_commit: str | None
+    dirty: bool
+    command: str
+    started: str
+    machine: Machine
+    design: Design
+    blocks: tuple[Block, ...]
+    changes: tuple[str, ...]
+    verdict: GateVerdict
+
+
+def pairs(blocks: Sequence[Block]) -> dict[str, list[Pair]]:
+    """Case -> (base, head) of every pair."""
+    found: dict[str, list[Pair]] = {}
+    for block in blocks:
+        for first in (0, 2):
+            base, head = (first, first + 1) if block.sides[first] == "base" else (first + 1, first)
+            for case in block.seconds[0]:
+                found.setdefault(case, []).append((block.seconds[base][case], block.seconds[head][case]))
+    return found
+
+
+def same_code_pairs(blocks: Sequence[Block]) -> dict[str, list[Pair]]:
+    """Case -> pairs of processes of the same code, as many as of different code."""
+    found: dict[str, list[Pair]] = {}
+    for block in blocks:
+        for side in ("base", "head"):
+            one, other = (place for place in range(4) if block.sides[place] == side)
+            if block.swapped:
+                one, other = other, one
+            for case in block.seconds[0]:
+                found.setdefault(case, []).append((block.seconds[one][case], block.seconds[other][case]))
+    return found
+
+
+def sentence(gate: Gate) -> str:
+    """The verdict, and why."""
+    cases, unstable = gate.verdict.cases, gate.verdict.unstable
+    pairs_of = f"{cases[0].pairs} pairs of processes"
+    if gate.verdict.decision == "slower":
+        named = ", ".join(f"{c.case} by {c.ratio - 1:.1%}" for c in cases if c.verdict == "slower")
+        return f"Slower: {named}; proven in {pairs_of} and above the floor of {gate.design.floor:.0%}."
+    if gate.verdict.decision == "clean":
+        most = max(case.detectable for case in cases)
+        return f"No slowdown shown in {pairs_of}; one of {most:.1%} would have been seen in every case."
+    if unstable:
+        return (
+            f"Inconclusive: processes of the same code differ by the gate's own rule ({', '.join(unstable)}), so that "
+            "its clock cannot be believed. Is something else running? Run it again on a quieter machine."
+        )
+    blind = ", ".join(c.case for c in cases if c.verdict == "too noisy to tell")
+    return (
+        f"Inconclusive: in {pairs_of} a slowdown of {gate.design.detectable:.0%} could have been missed ({blind}). "
+        "Run it again on a quieter machine, or with --long."
+    )
+
+
+def write(folder: Path, gate: Gate) -> None:
+    """Writes `gate.json` into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    store.replace(folder / FILE, (gate.model_dump_json(indent=1) + "\n").encode())
+
+
+def read(folder: Path) -> Gate | None:
+    """The folder's gate, if it has one. Raises `GateError` for one that cannot be read."""
+    path = folder / FILE
+    return _gate(path.read_bytes(), str(path)) if path.exists() else None
+
+
+def read_history(path: Path) -> tuple[Gate, ...]:
+    """All gates of a history, oldest first; none where there is no file yet.
+
+    Raises `GateError` for a line that is no gate.
+    """
+    if not path.exists():
+        return ()
+    if path.is_dir():
+        raise GateError(f"{path} is a folder; name a file, such as history.jsonl")
+    lines = path.read_bytes().splitlines()
+    return tuple(_gate(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def append(path: Path, gate: Gate) -> None:
+    """Adds a gate to a history, in one write."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write((gate.model_dump_json() + "\n").encode())
+
+
+def _gate(text: bytes, where: str) -> Gate:
+    try:
+        return Gate.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first["loc"] else first["msg"]
+        raise GateError(f"{where} is not what a gate writes ({what}): name another file, or move it away") from None

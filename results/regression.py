@@ -1,0 +1,155 @@
+"""Whether a step became slower: pairs of fresh processes -> a verdict a case and one for the gate. Pure, no I/O."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import stats
+
+from results.records import Frozen
+from results.stats import Interval, exponential, holm, mean_interval
+
+Decision = Literal["slower", "clean", "inconclusive", "go on"]
+Pair = tuple[float, float]
+"""Median step seconds of two processes that ran one after the other: of the base, and of what is held against it."""
+
+
+class Design(Frozen):
+    """How a gate decides; declared before anything is measured.
+
+    After each number of pairs in `looks` it may stop. `alphas` are the looks' shares of the chance that a gate with
+    nothing in it claims a slowdown; their sum bounds it. A slowdown fails the gate where it is proven and at least
+    `floor`; a gate that could not have seen one of `detectable` with the chance `power` is inconclusive.
+    """
+
+    looks: tuple[int, ...]
+    alphas: tuple[float, ...]
+    floor: Annotated[float, Field(ge=0, le=1)]
+    detectable: float
+    steps: int
+    power: float = 0.95
+
+
+class CaseVerdict(Frozen):
+    """One case: how much longer its step takes than the base's, with a 95 % interval, and what that says.
+
+    `p_value` is one-sided, of Student's paired test on the logarithms, adjusted by Holm's method for all cases.
+    `detectable` is the smallest slowdown that this many pairs with this much noise would have found.
+    """
+
+    case: str
+    base_seconds: float
+    head_seconds: float
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+    p_value: float
+    detectable: float
+    verdict: Literal["slower", "faster", "no slowdown shown", "too noisy to tell"]
+
+
+class GateVerdict(Frozen):
+    """All cases after one look. `unstable` names those in which two processes of the same code differ by the same rule:
+    the clock of this machine cannot be believed then."""
+
+    decision: Decision
+    cases: tuple[CaseVerdict, ...]
+    unstable: tuple[str, ...]
+
+
+def judge(
+    pairs: Mapping[str, Sequence[Pair]], same_code: Mapping[str, Sequence[Pair]], design: Design, look: int
+) -> GateVerdict:
+    """The verdict at a look (from 0): `pairs` of base and head, and of processes of the same code, by case."""
+    alpha = design.alphas[look]
+    logs = {case: _log_ratios(values) for case, values in pairs.items()}
+    p_values = dict(zip(logs, holm([_p_value(values) for values in logs.values()]), strict=True))
+    cases = tuple(_verdict(case, pairs[case], p_values[case], len(pairs), alpha, design) for case in pairs)
+    unstable = tuple(_unstable(same_code, alpha, design.floor))
+    return GateVerdict(decision=_decide(cases, unstable, design, look), cases=cases, unstable=unstable)
+
+
+def _decide(cases: Sequence[CaseVerdict], unstable: Sequence[str], design: Design, look: int) -> Decision:
+    if unstable:
+        return "inconclusive"
+    if any(case.verdict == "slower" for case in cases):
+        return "slower"
+    blind = any(case.verdict == "too noisy to tell" for case in cases)
+    if not blind and all(case.high < 1 + design.floor for case in cases):
+        return "clean"
+    if look + 1 < len(design.looks):
+        return "go on"
+    return "inconclusive" if blind else "clean"
+
+
+def _verdict(
+    case: str, pairs: Sequence[Pair], p_value: float, family: int, alpha: float, design: Design
+) -> CaseVerdict:
+    ratio = exponential(mean_interval(_log_ratios(pairs)))
+    assert ratio.low is not None
+    assert ratio.high is not None
+    detectable = smallest_detectable(_log_ratios(pairs), alpha / family, design.floor, design.power)
+    verdict: Literal["slower", "faster", "no slowdown shown", "too noisy to tell"] = "no slowdown shown"
+    if p_value <= alpha and ratio.estimate >= 1 + design.floor:
+        verdict = "slower"
+    elif detectable > design.detectable:
+        verdict = "too noisy to tell"
+    elif ratio.high < 1 / (1 + design.floor):
+        verdict = "faster"
+    base, head = (float(np.median([pair[side] for pair in pairs])) for side in (0, 1))
+    return CaseVerdict(
+        case=case,
+        base_seconds=base,
+        head_seconds=head,
+        ratio=ratio.estimate,
+        low=ratio.low,
+        high=ratio.high,
+        pairs=len(pairs),
+        p_value=p_value,
+        detectable=detectable,
+        verdict=verdict,
+    )
+
+
+def smallest_detectable(log_ratios: Sequence[float], alpha: float, floor: float, power: float) -> float:
+    """The least slowdown, as a share, that is both proven at `alpha` and above the floor with the chance `power`.
+
+    The sum of two quantiles of Student's distribution times the standard error: a little more than the exact value.
+    """
+    n = len(log_ratios)
+    error = float(np.std(log_ratios, ddof=1)) / math.sqrt(n)
+    proven = float(stats.t.isf(alpha, n - 1) + stats.t.isf(1 - power, n - 1)) * error
+    above_floor = math.log1p(floor) + float(stats.t.isf(1 - power, n - 1)) * error
+    return math.expm1(max(proven, above_floor))
+
+
+def _unstable(same_code: Mapping[str, Sequence[Pair]], alpha: float, floor: float) -> list[str]:
+    """Cases in which the rule of the gate would claim a difference between processes of the same code."""
+    logs = {case: _log_ratios(values) for case, values in same_code.items()}
+    both_sides = [min(1.0, 2 * min(_p_value(values), 1 - _p_value(values))) for values in logs.values()]
+    return [
+        case
+        for (case, values), p_value in zip(logs.items(), holm(both_sides), strict=True)
+        if p_value <= alpha and abs(float(np.mean(values))) >= math.log1p(floor)
+    ]
+
+
+def _log_ratios(pairs: Sequence[Pair]) -> list[float]:
+    return [math.log(head / base) for base, head in pairs]
+
+
+def _p_value(log_ratios: Sequence[float]) -> float:
+    """One-sided p of Student's test against no slowdown."""
+    n = len(log_ratios)
+    mean, error = float(np.mean(log_ratios)), float(np.std(log_ratios, ddof=1)) / math.sqrt(n)
+    if error == 0:
+        return 0.0 if mean > 0 else 1.0
+    return float(stats.t.sf(mean / error, n - 1))
+
+
+def interval(case: CaseVerdict) -> Interval:
+    """The case's ratio with its interval."""
+    return Interval(case.ratio, case.low, case.high, case.pairs)

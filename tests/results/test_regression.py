@@ -1,0 +1,135 @@
+"""The gate's decision: proven and above the floor, or it says how much it could have missed."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from results.regression import Design, judge, smallest_detectable
+
+DESIGN = Design(looks=(8, 16), alphas=(0.003, 0.007), floor=0.05, detectable=0.10, steps=3)
+CASES = ("core-eanet", "core-vit", "model-eanet", "model-vit")
+
+
+def pairs(slowdown=0.0, noise=0.04, n=16, seed=0):
+    """Processes of two codes whose steps differ by `slowdown`; a pair's logarithms differ by noise of this size."""
+    rng = np.random.default_rng([seed, n])
+    base, head = rng.lognormal(-4, noise / math.sqrt(2), (2, n))
+    return list(zip(base, head * (1 + slowdown), strict=True))
+
+
+def gate(slowdowns, seed=0, design=DESIGN, noise=0.04, unstable=0.0):
+    """Looks until one decides, as the command does."""
+    for look, n in enumerate(design.looks):
+        cases = {case: pairs(slowdowns.get(case, 0), noise, n, 100 * seed + i) for i, case in enumerate(CASES)}
+        same = {case: pairs(unstable, noise, n, 100 * seed + 50 + i) for i, case in enumerate(CASES)}
+        verdict = judge(cases, same, design, look)
+        if verdict.decision != "go on":
+            return verdict
+    raise AssertionError("the last look decides")
+
+
+def verdicts(verdict):
+    return {case.case: case.verdict for case in verdict.cases}
+
+
+def test_a_clear_slowdown_of_one_case_is_found_and_the_others_are_left_alone():
+    verdict = gate({"core-eanet": 0.2})
+    assert verdict.decision == "slower"
+    found = verdicts(verdict)
+    assert found.pop("core-eanet") == "slower"
+    assert "slower" not in found.values()
+
+
+def test_a_ratio_is_the_mean_of_logarithms_with_students_interval_and_p():
+    values = pairs(0.03)
+    (case,) = judge({"a": values}, {"a": pairs(seed=1)}, DESIGN, 1).cases
+    logs = [math.log(head / base) for base, head in values]
+    expected = stats.ttest_1samp(logs, 0, alternative="greater")
+    low, high = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
+    assert case.ratio == pytest.approx(math.exp(np.mean(logs)))
+    assert (case.low, case.high) == (pytest.approx(math.exp(low)), pytest.approx(math.exp(high)))
+    assert case.p_value == pytest.approx(expected.pvalue)
+    assert case.pairs == 16
+
+
+def test_a_proven_slowdown_below_the_floor_does_not_fail():
+    verdict = gate({"core-eanet": 0.03}, noise=0.003)
+    assert verdict.decision == "clean"
+    (case,) = (case for case in verdict.cases if case.case == "core-eanet")
+    assert case.p_value < 1e-6
+    assert case.verdict == "no slowdown shown"
+
+
+def test_a_slowdown_above_the_floor_that_is_not_proven_does_not_fail():
+    case = {"a": [(1.0, 1.06), (1.0, 1.30), (1.0, 0.90)] * 5}
+    verdict = judge(case, {"a": pairs(noise=0.01)}, DESIGN, 1)
+    assert verdict.cases[0].ratio > 1.05
+    assert verdict.decision == "inconclusive", "and it could not have seen one of 10 %"
+
+
+def test_p_values_are_adjusted_for_the_number_of_cases():
+    alone = judge({"a": pairs(0.02)}, {"a": pairs(seed=1)}, DESIGN, 1).cases[0]
+    among = judge({"a": pairs(0.02), **{f"b{i}": pairs(-0.1, seed=i) for i in range(4)}}, {}, DESIGN, 1).cases[0]
+    assert among.p_value == pytest.approx(min(1, 5 * alone.p_value))
+
+
+def test_a_noisy_machine_is_never_green():
+    verdict = gate({}, noise=0.3)
+    assert verdict.decision == "inconclusive"
+    assert "too noisy to tell" in verdicts(verdict).values()
+
+
+def test_a_machine_on_which_the_same_code_differs_is_never_green_nor_red():
+    assert gate({"core-eanet": 0.3}, unstable=0.2).decision == "inconclusive"
+    assert gate({}, unstable=-0.2).unstable == CASES, "in either direction"
+
+
+def test_what_became_faster_is_told_and_does_not_fail():
+    verdict = gate({"core-vit": -0.3}, noise=0.01)
+    assert verdict.decision == "clean"
+    assert verdicts(verdict)["core-vit"] == "faster"
+
+
+def test_a_quiet_machine_decides_at_the_first_look():
+    assert gate({}, noise=0.01).cases[0].pairs == 8
+    assert gate({}, noise=0.06).cases[0].pairs == 16
+
+
+def test_gates_with_nothing_in_them_hardly_ever_claim_a_slowdown():
+    """1,000 gates of four cases whose noise has heavy tails; the design says at most 1 %."""
+    rng = np.random.default_rng(5)
+    claimed = 0
+    for _ in range(1000):
+        for look, n in enumerate(DESIGN.looks):
+            noise = {case: np.exp(0.04 * rng.standard_t(4, n)) for case in CASES}
+            verdict = judge({case: [(1.0, v) for v in values] for case, values in noise.items()}, {}, DESIGN, look)
+            if verdict.decision != "go on":
+                break
+        claimed += verdict.decision == "slower"
+    assert claimed <= 10
+
+
+def test_the_smallest_detectable_slowdown_is_detected_as_often_as_it_says():
+    """Of 1,000 studies with exactly that slowdown, at least the promised 95 %, and hardly more."""
+    log_ratios = stats.norm(0, 0.04).ppf((np.arange(16) + 0.5) / 16)
+    log_ratios *= 0.04 / np.std(log_ratios, ddof=1)
+    least = smallest_detectable(log_ratios, 0.007 / 4, 0.05, 0.95)
+    rng = np.random.default_rng(7)
+    found = 0
+    for _ in range(1000):
+        values = rng.normal(math.log1p(least), 0.04, 16)
+        p_value = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+        found += p_value <= 0.007 / 4 and np.mean(values) >= math.log1p(0.05)
+    assert 930 <= found <= 995
+
+
+def test_every_look_spends_its_share_and_no_more():
+    with_all = Design(looks=(8, 16, 32), alphas=(0.001, 0.002, 0.007), floor=0.0, detectable=9.0, steps=1)
+    values = {"a": [(1.0, math.exp(v)) for v in (0.01, 0.02, 0.03, 0.02, 0.01, 0.03, 0.02, 0.005)]}
+    p_value = judge(values, {}, with_all, 0).cases[0].p_value
+    assert 0.0001 < p_value < 0.001
+    assert judge(values, {}, with_all, 0).decision == "slower"
+    strict = with_all.model_copy(update={"alphas": (p_value / 2, 0.002, 0.007)})
+    assert judge(values, {}, strict, 0).decision != "slower"
