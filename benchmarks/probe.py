@@ -1,9 +1,9 @@
-"""One process of the timing gate: times the gate's cases as the tree on its PYTHONPATH has them, and prints JSON.
+"""One process of the timing gate: times the gate's cases as the tree that it stands in has them, and prints JSON.
 
-It is run by its path, from the tree that the gate belongs to, so that both sides are timed by the same stopwatch:
+It is run by its path, that of the gate's own tree, so that both sides are timed by the same stopwatch:
 
-  python -P benchmarks/probe.py times SEED STEPS [CASE ...]
-  python -P benchmarks/probe.py counts
+  cd TREE && PYTHONPATH=TREE python -P benchmarks/probe.py times SEED STEPS [CASE ...]
+  cd TREE && PYTHONPATH=TREE python -P benchmarks/probe.py counts
 """
 
 import importlib.util
@@ -64,11 +64,17 @@ def main(arguments: list[str]) -> None:
     answer = os.dup(1)  # TensorFlow prints to the standard output too
     os.dup2(2, 1)
     found = counts() if arguments[0] == "counts" else times(int(arguments[1]), int(arguments[2]), arguments[3:])
-    import benchmarks
-
-    told = {"tree": str(Path(benchmarks.__file__).resolve().parents[1]), "cases": found}
+    _require_own(Path.cwd().resolve())
     with os.fdopen(answer, "w") as file:
-        json.dump(told, file)
+        json.dump(found, file)
+
+
+def _require_own(tree: Path) -> None:
+    """What a tree lacks may be found in another one that is installed: that would time a mixture of both."""
+    for name, module in sys.modules.items():
+        file = getattr(module, "__file__", None) if name.split(".")[0] in ("models", "benchmarks", "results") else None
+        if file and tree not in Path(file).resolve().parents:
+            raise ImportError(f"{name} is not there")
 
 
 if __name__ == "__main__":
