@@ -36,6 +36,8 @@ PROBE = Path(__file__).with_name("probe.py")
 BACKEND = "tensorflow"
 PROCESS_TIMEOUT_SECONDS = 600
 PREFIX = "eanet-gate-"
+PLAIN_WIDTH = 150
+"""Of what is no terminal: a log, in which the table shall not be cut."""
 
 THREADS = 1
 """On a shared machine two threads run at two speeds, by turns of seconds, a factor of 1.5 apart; one thread does not
@@ -84,7 +86,7 @@ def command(
         design = design.model_copy(update={"floor": floor / 100})
     if record is not None:
         gates.read_history(record)  # a history that cannot be read is found before anything is measured
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with checked_out(base, worktree) as (tree, commit):
         trees: dict[Side, Path] = {"base": tree, "head": ROOT}
