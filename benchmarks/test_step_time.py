@@ -4,6 +4,7 @@ All of pytest-benchmark's own options work, such as --benchmark-json FILE and --
 """
 
 import os
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,7 @@ CASES = cases()
 
 
 @pytest.mark.parametrize("trial", CASES.values(), ids=CASES.keys())
-def test_step(request: pytest.FixtureRequest, trial: StepTimeTrial) -> None:
-    if not request.config.pluginmanager.hasplugin("benchmark"):
-        pytest.fail("pytest-benchmark is not there or switched off (-p no:benchmark): nothing would be timed")
-    benchmark = request.getfixturevalue("benchmark")
+def test_step(benchmark: Any, trial: StepTimeTrial) -> None:
     if benchmark.disabled:
         pytest.fail("pytest-benchmark is disabled (--benchmark-disable, or xdist's -n): nothing would be timed")
     from benchmarks.environment import Origin, observe, synchroniser
