@@ -119,7 +119,7 @@ def _model(trial: ModelStepTrial) -> Case:
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """A step of a layer alone, and what it is compiled to."""
 
     run: Callable[[], Any]
@@ -145,15 +145,15 @@ def _operations(function: Callable[..., Any], data: tuple[Any, ...]) -> dict[str
 # Keras has no gradient of its own and no compiled call of a single layer, so these six name their backend.
 
 
-def _tensorflow_forward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
+def _tensorflow_forward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
     import tensorflow as tf
 
     run = tf.function(lambda value: layer(value, training=False), jit_compile=bool(jit_setting()))
     on_device = tf.constant(x)
-    return _Step(lambda: run(on_device), lambda: _operations(run, (x,)))
+    return Step(lambda: run(on_device), lambda: _operations(run, (x,)))
 
 
-def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
+def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
     import tensorflow as tf
 
     @tf.function(jit_compile=bool(jit_setting()))
@@ -164,19 +164,19 @@ def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _S
         return tape.gradient(output, [value, *(w.value for w in layer.trainable_weights)])
 
     on_device = tf.constant(x)
-    return _Step(lambda: run(on_device), lambda: _operations(run, (x,)))
+    return Step(lambda: run(on_device), lambda: _operations(run, (x,)))
 
 
-def _jax_forward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
+def _jax_forward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
     import jax
 
     weights, state = _jax_weights(layer)
     run = jax.jit(lambda weights, state, value: layer.stateless_call(weights, state, value, training=False)[0])
     on_device = jax.device_put(x)
-    return _Step(lambda: run(weights, state, on_device), _not_told)
+    return Step(lambda: run(weights, state, on_device), _not_told)
 
 
-def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
+def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
     import jax
 
     weights, state = _jax_weights(layer)
@@ -186,14 +186,14 @@ def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
 
     run = jax.jit(jax.grad(total, argnums=(0, 1)))
     on_device = jax.device_put(x)
-    return _Step(lambda: run(weights, on_device, state), _not_told)
+    return Step(lambda: run(weights, on_device, state), _not_told)
 
 
 def _jax_weights(layer: keras.layers.Layer) -> tuple[list[Any], list[Any]]:
     return [w.value for w in layer.trainable_variables], [w.value for w in layer.non_trainable_variables]
 
 
-def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
+def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
     import torch
 
     on_device = keras.ops.convert_to_tensor(x)
@@ -202,15 +202,15 @@ def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
         with torch.no_grad():
             return layer(on_device, training=False)
 
-    return _Step(run, _not_told)
+    return Step(run, _not_told)
 
 
-def _torch_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> _Step:
+def _torch_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
     import torch
 
     on_device = keras.ops.convert_to_tensor(x).requires_grad_()
     inputs = [on_device, *(w.value for w in layer.trainable_weights)]
-    return _Step(lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs), _not_told)
+    return Step(lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs), _not_told)
 
 
 FORWARD = {"tensorflow": _tensorflow_forward, "jax": _jax_forward, "torch": _torch_forward}

@@ -112,3 +112,18 @@ def test_a_trial_that_needs_more_than_is_free_says_how_much_of_both():
     trial = sized("vit", "core", "train", 1_000_000)
     with pytest.raises(memory.TooLargeError, match=r"^needs about 1[56]\d,\d{3}\.\d GB, [\d,]+\.\d GB free$"):
         measure_steps(trial, ORIGIN)
+
+
+@pytest.mark.parametrize("trial", small_trials(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")
+def test_the_operations_of_a_step_are_those_of_its_graph(trial):
+    """External attention is four dense layers, self-attention six products of batches; backward, each gives two more,
+    and the first layer of a model none for its images."""
+    case = build_case(trial)
+    found = case.operations()
+    kind = "MatMul" if trial.variant == "eanet" else "BatchMatMulV2"
+    products = 4 if trial.variant == "eanet" else 6
+    assert found[kind] >= products * (3 if trial.phase == "train" else 1)
+    if trial.scope == "core":
+        assert found[kind] == products * (3 if trial.phase == "train" else 1)
+        assert case.parameters == cost.parameters(case.parts)
+    assert found == build_case(trial).operations(), "the same code gives the same count"

@@ -88,7 +88,7 @@ def relative_error(actual, expected):
 
 def test_output_equals_the_reference(case):
     layer, x, reference = case
-    output = keras.ops.convert_to_numpy(FORWARD[keras.backend.backend()](layer, x)())
+    output = keras.ops.convert_to_numpy(FORWARD[keras.backend.backend()](layer, x).run())
     weights = [w.astype("float64") for w in layer.get_weights()[:8]]
     assert output.shape == (BATCH, PATCHES, DIM)
     assert relative_error(output, reference(x.astype("float64"), weights).real) < 1e-5
@@ -98,7 +98,7 @@ def test_gradients_equal_the_references(case):
     layer, x, reference = case
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the order of the gradients is that of TensorFlow's step")
-    gradients = [keras.ops.convert_to_numpy(g) for g in FORWARD_BACKWARD["tensorflow"](layer, x)()]
+    gradients = [keras.ops.convert_to_numpy(g) for g in FORWARD_BACKWARD["tensorflow"](layer, x).run()]
     values = [x.astype(complex), *(w.astype(complex) for w in layer.get_weights()[:8])]
     assert len(gradients) == len(values)
     # A bias that the softmax over patches cancels has gradient 0: errors are held against the largest gradient.
