@@ -114,7 +114,11 @@ def test_a_trial_that_needs_more_than_is_free_says_how_much_of_both():
         measure_steps(trial, ORIGIN)
 
 
-@pytest.mark.parametrize("trial", small_trials(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")
+@pytest.mark.parametrize(
+    "trial",
+    [trial for trial in small_trials() if trial.variant in ("eanet", "vit")],
+    ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}",
+)
 def test_the_operations_of_a_step_are_those_of_its_graph(trial):
     """External attention is four dense layers, self-attention six products of batches; backward, each gives two more,
     and the first layer of a model none for its images."""
