@@ -1,8 +1,12 @@
 """Small records for the tests of results and report: made up, consistent, and no result of anything."""
 
+import random
 import zlib
 
+from results import gates
+from results.gates import Block, Gate, Machine
 from results.records import Environment, Epoch, Failure, StepTimeRecord, TrainRecord
+from results.regression import Design, judge
 
 ENVIRONMENT = Environment(
     commit="0123456789abcdef",
@@ -154,4 +158,33 @@ def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\
         status=status,
         reason=reason,
         log_tail=log_tail,
+    )
+
+
+def gate(slowdown=0.0, seed=0, started="2026-01-02T03:04:05+00:00", cpu="A CPU", base="main", step=0.01):
+    """A gate of 16 pairs on two cases, the first of them slower by `slowdown`."""
+    rng = random.Random(seed)
+
+    def process(side):
+        slower = {"core-train-eanet-n256": 1 + slowdown if side == "head" else 1.0, "core-train-vit-n256": 1.0}
+        return {case: step * factor * rng.lognormvariate(0, 0.01) for case, factor in slower.items()}
+
+    sides = ("base", "head", "head", "base"), ("head", "base", "base", "head")
+    blocks = tuple(
+        Block(sides=turns, seconds=tuple(map(process, turns)), swapped=rng.random() < 0.5)
+        for turns in (rng.choice(sides) for _ in range(8))
+    )
+    design = Design(looks=(16,), alphas=(0.01,), floor=0.05, detectable=0.1, steps=3)
+    return Gate(
+        base=base,
+        base_commit="0123456789abcdef",
+        head_commit=f"fedcba{seed:02d}",
+        dirty=False,
+        command="python -m benchmarks.regress main",
+        started=started,
+        machine=Machine(cpu=cpu, threads=1, python="3.11.7", versions={"keras": "3.15.1"}),
+        design=design,
+        blocks=blocks,
+        changes=("core-train-eanet-n256: MatMul 3 -> 4",) if slowdown else (),
+        verdict=judge(gates.pairs(blocks), gates.same_code_pairs(blocks), design, 0),
     )

@@ -41,10 +41,12 @@ def test_a_baseline_holds_the_case_with_what_is_exact_of_it(baseline):
     assert told["versions"]["keras"]
 
 
-def test_a_baseline_of_this_machine_is_compared(baseline):
-    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-compare={baseline}")
+def test_a_baseline_of_this_machine_is_compared_and_drawn(baseline, tmp_path):
+    drawn = f"--benchmark-histogram={tmp_path / 'steps'}"
+    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-compare={baseline}", drawn)
     assert status == 0, said
     assert "(NOW)" in said
+    assert (tmp_path / "steps.svg").exists()
 
 
 def of_another_machine(content):

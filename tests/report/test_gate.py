@@ -1,0 +1,106 @@
+"""A gate on the page and in a pull request, and the history of many."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from report.gate import markdown
+from report.history import build, change_points
+from report.page import build as build_page
+from results import gates, store
+from results.gates import GateError
+from tests import samples
+
+
+def test_the_summary_of_a_pull_request_has_a_row_for_each_case_and_what_changed():
+    text = markdown(samples.gate(0.2))
+    assert text.startswith("### Slower\n")
+    assert "| `core-train-vit-n256` | " in text
+    assert "- core-train-eanet-n256: MatMul 3 -> 4" in text
+    assert "are the same" not in text
+    clean = markdown(samples.gate())
+    assert clean.startswith("### No slowdown shown\n")
+    assert "the operations of the compiled steps are the same" in clean
+
+
+def test_a_gate_alone_is_a_page(tmp_path):
+    gates.write(tmp_path, samples.gate(0.2, base="<b>main"))
+    page, findings = build_page(tmp_path)
+    text = page.read_text()
+    assert [answer.evidence for answer in findings.answers] == ["gate"]
+    assert '<h2 id="gate">' in text
+    assert "&lt;b&gt;main" in text
+    assert "<b>main" not in text
+    assert "not measured in this run" not in text, "the tutorial's claims are no part of it"
+    assert (tmp_path / "gate.md").read_text() == markdown(samples.gate(0.2, base="<b>main"))
+
+
+def test_a_runs_page_shows_the_gate_in_its_folder(tmp_path):
+    store.write(tmp_path, samples.training())
+    assert '<h2 id="gate">' not in build_page(tmp_path)[0].read_text()
+    gates.write(tmp_path, samples.gate())
+    text = build_page(tmp_path)[0].read_text()
+    assert '<h2 id="gate">' in text
+    assert '<h2 id="claims">' in text
+
+
+def test_a_gate_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "gate.json").write_text("{")
+    done = subprocess.run([sys.executable, "-m", "report", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "gate.json is not what a gate writes" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_change_of_ten_percent_is_found_where_it_is_and_noise_is_none():
+    """Of 200 series of 40 gates with 2 % of noise: nearly all steps within one gate, and few false ones."""
+    rng = np.random.default_rng(3)
+    right = false = 0
+    for _ in range(200):
+        noise = 0.01 * np.exp(rng.normal(0, 0.02, 40))
+        stepped = noise * np.where(np.arange(40) >= 23, 1.1, 1.0)
+        right += any(abs(place - 23) <= 1 for place in change_points(stepped.tolist()))
+        false += bool(change_points(noise.tolist()))
+    assert right >= 0.95 * 200
+    assert false <= 0.1 * 200
+
+
+@pytest.mark.parametrize("seconds", [[], [0.01], [0.01, 0.02, 0.01, 0.02, 0.01]])
+def test_few_gates_tell_of_no_change(seconds):
+    assert change_points(seconds) == []
+
+
+def test_values_without_any_noise_change_only_where_they_do():
+    assert change_points([0.01] * 10) == []
+    assert change_points([0.01] * 5 + [0.02] * 5) == [5]
+
+
+def test_the_history_draws_each_case_and_machine_and_names_its_changes(tmp_path):
+    history = tmp_path / "history.jsonl"
+    for day in range(12):
+        slow = 0.5 if day >= 7 else 0.0
+        started = f"2026-01-{day + 1:02d}T00:00:00+00:00"
+        gates.append(history, samples.gate(slow, seed=day, started=started))
+        gates.append(history, samples.gate(seed=day, started=started, cpu="Another CPU", step=0.03))
+    page, trends = build(history)
+    assert [(trend.case, trend.machine) for trend in trends] == [
+        (case, f"{cpu}, 1 threads")
+        for case in ("core-train-eanet-n256", "core-train-vit-n256")
+        for cpu in ("A CPU", "Another CPU")
+    ]
+    (change,) = trends[0].changes
+    assert (change.place, change.commit, change.started[:10]) == (7, "fedcba0", "2026-01-08")
+    assert change.ratio == pytest.approx(1.5, rel=0.02)
+    assert not any(trend.changes for trend in trends[1:])
+    text = page.read_text()
+    assert "From gate 8 on (2026-01-08" in text
+    assert text.count("<svg") == 4
+    assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_an_empty_history_says_how_to_fill_it(tmp_path):
+    with pytest.raises(GateError, match=r"holds no gate; record one with: python -m benchmarks\.regress BASE --record"):
+        build(tmp_path / "none.jsonl")
