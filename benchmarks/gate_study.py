@@ -111,9 +111,8 @@ def report(
     file: Path,
     resampled: Annotated[int, typer.Option("--gates", help="How many gates to resample of each kind.")] = 1000,
 ) -> None:
-    for kind in ("decision of the whole gates",):
-        whole = Counter((m.kind, m.decision) for m in _read(file) if m.decision is not None)
-        print(f"{kind}: " + "; ".join(f"{k} {decision}: {n}" for (k, decision), n in sorted(whole.items())))
+    whole = Counter((m.kind, m.decision) for m in _read(file) if m.decision is not None)
+    print("whole gates: " + "; ".join(f"{kind} {decision}: {n}" for (kind, decision), n in sorted(whole.items())))
     for kind, blocks in _blocks(file).items():
         print(f"\n{kind}: {2 * len(blocks)} pairs of processes")
         for case, values in gates.pairs(blocks).items():

@@ -59,6 +59,12 @@ def test_records_carry_the_command_and_the_commit(finished):
         assert environment.versions.keys() == {"keras", environment.backend, "numpy"}
 
 
+def test_the_memory_of_a_training_is_that_of_its_own_process(finished):
+    for record in store.load(finished[0]).trainings:
+        assert record.baseline_memory_bytes > 100 * 2**20
+        assert record.peak_memory_bytes > 2**20
+
+
 def test_the_same_seed_gives_both_variants_the_same_batches(finished):
     hashes = {(r.variant, r.seed): r.batch_order_sha256 for r in store.load(finished[0]).trainings}
     assert hashes["eanet", 0] == hashes["vit", 0] != hashes["eanet", 1] == hashes["vit", 1]

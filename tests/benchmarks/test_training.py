@@ -52,8 +52,6 @@ def test_a_record_says_what_was_trained_on_what(records):
     assert record.test_top1 <= record.test_top5
     assert 0 < record.train_step_seconds < record.epochs[0].train_seconds
     assert record.patches == 4
-    assert record.baseline_memory_bytes > 100 * 2**20
-    assert record.peak_memory_bytes > 2**20
     assert record.device_peak_memory_bytes > 4 * 4 * record.parameters
     assert record.environment.command == ORIGIN.command
     assert record.environment.backend == keras.backend.backend()
