@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -42,6 +43,15 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
+
+
+def git(tree: Path, *arguments: str) -> str | None:
+    """What git says of a tree, or None where it says no, or is not there."""
+    try:
+        done = subprocess.run(["git", "-C", str(tree), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def available_threads() -> int:

@@ -4,18 +4,20 @@
 `report` resamples gates from all blocks of a kind and prints how they were decided. The kinds:
 
   A/A           both sides are the same code: every alarm is a false one
-  SHARE         the base against an ExternalAttention with real extra work in it, so many patches of 256 more
+  a number      the base against an ExternalAttention with real extra work in it, on so many of 256 patches
 
 About 12 s a process on 2 CPU cores, four processes a block; 30 blocks, 60 pairs, take 25 minutes.
 
   python -m benchmarks.gate_study measure study.jsonl --kind A/A --gates 8
   python -m benchmarks.gate_study measure study.jsonl --kind A/A --blocks 60
-  python -m benchmarks.gate_study measure study.jsonl --kind 48 --blocks 12
+  python -m benchmarks.gate_study measure study.jsonl --kind 184 --blocks 12
   python -m benchmarks.gate_study report study.jsonl
 """
 
+import math
 import random
 import shutil
+import statistics
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -27,10 +29,10 @@ from rich.console import Console
 from benchmarks import regress
 from benchmarks.cases import gate_cases
 from results import gates
-from results.gates import Block, Side
+from results.gates import Block, Design, GateVerdict, Side
 from results.records import Frozen
-from results.regression import Design, GateVerdict, judge
-from results.stats import mean_interval
+from results.regression import judge
+from results.stats import exponential, mean_interval
 
 SLOWED = "core-train-eanet-n256"
 CALL = "        patches, dim = x.shape[1], x.shape[2]\n        query ="
@@ -123,13 +125,9 @@ def report(
 
 
 def _ratio(pairs: list[tuple[float, float]]) -> tuple[str, float]:
-    import numpy as np
-
-    from results.stats import exponential
-
-    logs = [float(np.log(head / base)) for base, head in pairs]
+    logs = [math.log(head / base) for base, head in pairs]
     mean = exponential(mean_interval(logs))
-    return f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]", float(np.std(logs, ddof=1))
+    return f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]", statistics.stdev(logs)
 
 
 def _print_resampled(name: str, design: Design, blocks: list[Block], count: int) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,11 +25,10 @@ from rich.table import Table
 
 import results
 from benchmarks import estimate
-from benchmarks.environment import cpu_model, worker_variables
+from benchmarks.environment import cpu_model, git, worker_variables
 from benchmarks.suite import InputError, one_of
 from results import gates
-from results.gates import Block, Gate, Machine, Side
-from results.regression import Design, GateVerdict, judge
+from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(results.__file__).parent / "runs" / "gate"
@@ -50,7 +50,7 @@ STATUS = {"clean": 0, "slower": 1, "inconclusive": 3}
 HELP = """Compares the step times of the working tree with those of BASE, a commit, branch or tag, on this machine.
 
 Fresh processes of both sides by turns, in blocks of four; a one-sided paired test with Holm's adjustment over the
-cases. Takes at most 10 minutes on 2 CPU cores, --long up to half an hour. Nothing else should compute meanwhile.
+cases. Takes at most 10 minutes on 2 CPU cores, --long about 20. Nothing else should compute meanwhile.
 
 Exit status: 0 no slowdown shown, 1 a slowdown is proven and above the floor, 2 wrong usage or input, 3 inconclusive
 (the machine is too noisy to tell).
@@ -83,6 +83,9 @@ def command(
 ) -> None:
     design = LONG if long else PULL_REQUEST
     if floor is not None:
+        if floor / 100 >= design.detectable:
+            most = f"{design.detectable:.0%}, which the gate must be able to see"
+            raise InputError(f"--floor {floor:g} is not below {most}: every gate would be inconclusive")
         design = design.model_copy(update={"floor": floor / 100})
     if record is not None:
         gates.read_history(record)  # a history that cannot be read is found before anything is measured
@@ -98,9 +101,9 @@ def command(
     gate = Gate(
         base=base,
         base_commit=commit,
-        head_commit=_git("rev-parse", "HEAD"),
-        dirty=bool(_git("status", "--porcelain")),
-        command=" ".join(["python", "-m", "benchmarks.regress", *sys.argv[1:]]),
+        head_commit=git(ROOT, "rev-parse", "HEAD"),
+        dirty=bool(git(ROOT, "status", "--porcelain")),
+        command=shlex.join(["python", "-m", "benchmarks.regress", *sys.argv[1:]]),
         started=started,
         machine=Machine(
             cpu=cpu_model(),
@@ -126,9 +129,9 @@ def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
     """BASE in a worktree of its own, and its commit; removed again whatever happens. Raises `InputError`."""
     if shutil.which("git") is None:
         raise InputError("git is not installed: BASE cannot be checked out")
-    if _git("rev-parse", "--git-dir") is None:
+    if git(ROOT, "rev-parse", "--git-dir") is None:
         raise InputError(f"{ROOT} is not a git repository: BASE cannot be checked out")
-    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    commit = git(ROOT, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
     if commit is None:
         raise InputError(f"unknown BASE {base!r}: it is no commit, branch or tag of {ROOT}; is it fetched?")
     if at is not None and at.exists():
@@ -153,9 +156,9 @@ def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
 
 
 def _remove(tree: Path) -> None:
-    subprocess.run(["git", "-C", str(ROOT), "worktree", "remove", "--force", str(tree)], capture_output=True)
+    git(ROOT, "worktree", "remove", "--force", str(tree))
     shutil.rmtree(tree, ignore_errors=True)
-    subprocess.run(["git", "-C", str(ROOT), "worktree", "prune"], capture_output=True)
+    git(ROOT, "worktree", "prune")
 
 
 def _remove_orphans() -> None:
@@ -165,11 +168,6 @@ def _remove_orphans() -> None:
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             _remove(folder / "base")
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def probe(tree: Path, name: str, arguments: Sequence[str]) -> dict[str, Any]:
@@ -242,6 +240,8 @@ def measure(
     console: Console, trees: Mapping[Side, Path], sides: Mapping[Side, str], names: Sequence[str], design: Design
 ) -> tuple[list[Block], GateVerdict]:
     """Blocks of four processes until a look at them decides."""
+    from results.regression import judge  # scipy: not for --help
+
     order = random.Random()
     blocks: list[Block] = []
     began, most = time.monotonic(), 2 * design.looks[-1]

@@ -15,7 +15,7 @@ from rich.table import Table
 
 import results
 from benchmarks import datasets, estimate
-from benchmarks.environment import MODULES, Origin
+from benchmarks.environment import MODULES, Origin, git
 from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 HELP = """Compares external attention (EANet) with self-attention (ViT): trains, times and reports both.
 
 Writes RUN/records/*.json, RUN/tables/*.csv and RUN/report.html, where RUN is --out or results/runs/PROFILE. Running the
-same command again does only what is missing. The default profile, quick, takes 17 to 20 minutes on 2 CPU
+same command again does only what is missing. The default profile, quick, takes about 17 minutes on 2 CPU
 cores and downloads nothing.
 
 \b
@@ -206,17 +206,10 @@ def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None
 
 
 def _origin() -> Origin:
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
-
-    status = git("status", "--porcelain")
+    status = git(ROOT, "status", "--porcelain")
     return Origin(
         command=shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]),
-        commit=git("rev-parse", "HEAD"),
+        commit=git(ROOT, "rev-parse", "HEAD"),
         dirty=None if status is None else bool(status),
     )
 

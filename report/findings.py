@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from report import accuracy, claims, growth, pareto
+from report import accuracy, accuracy_answers, claims, growth, pareto
 from report.accuracy import Study
 from report.answer import Answer
 from report.claims import Claim
@@ -38,7 +38,7 @@ def find(run: Run, gate: Gate | None = None) -> Findings:
     claimed = claims.claims(run, studies, curves)
     race = pareto.race(studies)
     answers = list(claims.answers(claimed))
-    answers += [answer for study in studies for answer in accuracy.answers(study)]
+    answers += [answer for study in studies for answer in accuracy_answers.answers(study)]
     answers += growth.answers(curves, crossovers)
     answers += pareto.answers(race)
     if gate:

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import ruptures
-from jinja2 import Environment as Templates
-from jinja2 import PackageLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from report import words
 from report.canvas import COLORS, INK, Figure, canvas_of, svg_text
-from results import gates
+from report.render import render
+from results import gates, store
 from results.gates import Gate, GateError
 
 FEWEST_GATES = 3
@@ -52,15 +50,8 @@ def build(history: Path) -> tuple[Path, tuple[Trend, ...]]:
             f"{history} holds no gate; record one with: python -m benchmarks.regress BASE --record {history}"
         )
     trends = tuple(_trends(found))
-    templates = Templates(
-        loader=PackageLoader("report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    css = Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8"))
-    templates.filters |= {"svg": Markup}
     page = history.with_name(f"{history.stem}.html")
-    temporary = page.with_suffix(".html.tmp")
-    temporary.write_text(templates.get_template("history.html.j2").render(trends=trends, gates=found, css=css), "utf-8")
-    temporary.replace(page)
+    store.replace(page, render("history.html.j2", {}, trends=trends, gates=found).encode())
     return page, trends
 
 

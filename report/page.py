@@ -1,16 +1,15 @@
 """Findings -> one self-contained HTML page: no script from elsewhere, no font, no image file, no request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment as Templates
-from jinja2 import PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from report import accuracy, gate, pareto, tables, words
+from report import accuracy_answers, gate, pareto, tables, words
 from report.conditions import proper
 from report.figures import figures
 from report.findings import Findings, find
+from report.render import render
 from results import gates, published, store
 from results.records import Environment
 from results.store import Run, StoreError
@@ -40,21 +39,16 @@ def build(folder: Path) -> tuple[Path, Findings]:
         )
     findings = find(run, of_gate)
     if of_gate:
-        (folder / "gate.md").write_text(gate.markdown(of_gate), encoding="utf-8")
+        store.replace(folder / "gate.md", gate.markdown(of_gate).encode())
     tables.write(run, findings)
     page = folder / "report.html"
-    temporary = page.with_suffix(".html.tmp")
-    temporary.write_text(render(run, findings), encoding="utf-8")
-    temporary.replace(page)
+    store.replace(page, page_text(run, findings).encode())
     return page, findings
 
 
-def render(run: Run, findings: Findings) -> str:
+def page_text(run: Run, findings: Findings) -> str:
     """The page as text; the same records give the same bytes."""
-    templates = Templates(
-        loader=PackageLoader("report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    templates.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "percent": words.percent,
         "points": words.points,
         "milliseconds": words.milliseconds,
@@ -63,18 +57,19 @@ def render(run: Run, findings: Findings) -> str:
         "plain": words.plain,
         "share": words.share,
         "p_value": words.p_value,
-        "sentences": accuracy.sentences,
-        "cost_sentences": accuracy.cost_sentences,
+        "sentences": accuracy_answers.sentences,
+        "cost_sentences": accuracy_answers.cost_sentences,
         "crossing": words.crossing,
         "law": lambda law, units: words.law(law, UNITS[units]),
-        "svg": Markup,  # drawn by matplotlib, which escapes what it is given
         "proper": proper,
         "dict": dict,
         **gate.FILTERS,
     }
     before_growth = sum(study.suite not in _planned_after(run, "scaling") for study in findings.studies)
     environments = [r.environment for r in run.trainings] + [r.environment for r in run.step_times]
-    return templates.get_template("page.html.j2").render(
+    return render(
+        "page.html.j2",
+        filters,
         run=run,
         findings=findings,
         first=findings.studies[:before_growth],
@@ -83,7 +78,6 @@ def render(run: Run, findings: Findings) -> str:
         captions=CAPTIONS,
         costs=pareto.COSTS,
         source=published.SOURCE,
-        css=Markup((Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")),
         datasets=sorted({record.dataset for record in run.trainings}),
         dates=sorted({environment.started[:10] for environment in environments}),
         machines=sorted({f"{e.cpu}, {e.threads} threads, device {e.device}" for e in environments}),

@@ -1,13 +1,12 @@
 """Findings and records -> the tables of the contract, as CSV files."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from report.accuracy import Study, Training
 from report.findings import Findings
-from results import frames
+from results import frames, store
 from results.records import Record
 from results.store import Run
 
@@ -70,10 +69,4 @@ def write(run: Run, findings: Findings) -> None:
     for name, frame in (tables | {"scaling": scaling(run, findings)}).items():
         if len(frame):
             folder.mkdir(exist_ok=True)
-            _write_csv(folder / f"{name}.csv", frame)
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    temporary = path.with_suffix(".csv.tmp")
-    frame.to_csv(temporary, index=False)
-    temporary.replace(path)
+            store.replace(folder / f"{name}.csv", frame.to_csv(index=False).encode())

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from results import store
 from results.records import Frozen
-from results.regression import Design, GateVerdict, Pair
 
 FILE = "gate.json"
 Side = Literal["base", "head"]
@@ -16,6 +15,55 @@ Side = Literal["base", "head"]
 
 class GateError(Exception):
     """A file is no gate's; the message says which and what to do."""
+
+
+Decision = Literal["slower", "clean", "inconclusive", "go on"]
+Pair = tuple[float, float]
+"""Median step seconds of two processes that ran one after the other: of the base, and of what is held against it."""
+
+
+class Design(Frozen):
+    """How a gate decides; declared before anything is measured.
+
+    After each number of pairs in `looks` it may stop. `alphas` are the looks' shares of the chance that a gate with
+    nothing in it claims a slowdown; their sum bounds it. A slowdown fails the gate where it is proven and at least
+    `floor`; a gate that could not have seen one of `detectable` with the chance `power` is inconclusive.
+    """
+
+    looks: tuple[int, ...]
+    alphas: tuple[float, ...]
+    floor: Annotated[float, Field(ge=0, le=1)]
+    detectable: float
+    steps: int
+    power: float = 0.95
+
+
+class CaseVerdict(Frozen):
+    """One case: how much longer its step takes than the base's, with a 95 % interval, and what that says.
+
+    `p_value` is one-sided, of Student's paired test on the logarithms, adjusted by Holm's method for all cases.
+    `detectable` is the smallest slowdown that this many pairs with this much noise would have found.
+    """
+
+    case: str
+    base_seconds: float
+    head_seconds: float
+    ratio: float
+    low: float
+    high: float
+    pairs: int
+    p_value: float
+    detectable: float
+    verdict: Literal["slower", "faster", "no slowdown shown", "too noisy to tell"]
+
+
+class GateVerdict(Frozen):
+    """All cases after one look. `unstable` names those in which two processes of the same code differ by the same rule:
+    the clock of this machine cannot be believed then."""
+
+    decision: Decision
+    cases: tuple[CaseVerdict, ...]
+    unstable: tuple[str, ...]
 
 
 class Block(Frozen):

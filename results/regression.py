@@ -2,62 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 from scipy import stats
 
-from results.records import Frozen
-from results.stats import Interval, exponential, holm, mean_interval
-
-Decision = Literal["slower", "clean", "inconclusive", "go on"]
-Pair = tuple[float, float]
-"""Median step seconds of two processes that ran one after the other: of the base, and of what is held against it."""
-
-
-class Design(Frozen):
-    """How a gate decides; declared before anything is measured.
-
-    After each number of pairs in `looks` it may stop. `alphas` are the looks' shares of the chance that a gate with
-    nothing in it claims a slowdown; their sum bounds it. A slowdown fails the gate where it is proven and at least
-    `floor`; a gate that could not have seen one of `detectable` with the chance `power` is inconclusive.
-    """
-
-    looks: tuple[int, ...]
-    alphas: tuple[float, ...]
-    floor: Annotated[float, Field(ge=0, le=1)]
-    detectable: float
-    steps: int
-    power: float = 0.95
-
-
-class CaseVerdict(Frozen):
-    """One case: how much longer its step takes than the base's, with a 95 % interval, and what that says.
-
-    `p_value` is one-sided, of Student's paired test on the logarithms, adjusted by Holm's method for all cases.
-    `detectable` is the smallest slowdown that this many pairs with this much noise would have found.
-    """
-
-    case: str
-    base_seconds: float
-    head_seconds: float
-    ratio: float
-    low: float
-    high: float
-    pairs: int
-    p_value: float
-    detectable: float
-    verdict: Literal["slower", "faster", "no slowdown shown", "too noisy to tell"]
-
-
-class GateVerdict(Frozen):
-    """All cases after one look. `unstable` names those in which two processes of the same code differ by the same rule:
-    the clock of this machine cannot be believed then."""
-
-    decision: Decision
-    cases: tuple[CaseVerdict, ...]
-    unstable: tuple[str, ...]
+from results.gates import CaseVerdict, Decision, Design, GateVerdict, Pair
+from results.stats import exponential, holm, mean_interval
 
 
 def judge(
@@ -148,8 +99,3 @@ def _p_value(log_ratios: Sequence[float]) -> float:
     if error == 0:
         return 0.0 if mean > 0 else 1.0
     return float(stats.t.sf(mean / error, n - 1))
-
-
-def interval(case: CaseVerdict) -> Interval:
-    """The case's ratio with its interval."""
-    return Interval(case.ratio, case.low, case.high, case.pairs)

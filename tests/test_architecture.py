@@ -63,6 +63,8 @@ def loaded_by(statement):
         ("import models.config, models.cost", set()),
         ("import results.records, results.store", set()),
         ("import benchmarks.run", set()),
+        ("import benchmarks.regress", set()),
+        ("import report.__main__", set()),
         ("import sys; sys.argv = ['x', '--all', '--dry-run']; import benchmarks.run; benchmarks.run.main()", set()),
         ("import sys; sys.argv = ['x', '--list']; import benchmarks.run; benchmarks.run.main()", set()),
     ],

@@ -16,7 +16,7 @@ import benchmarks
 from benchmarks import regress
 from benchmarks.suite import InputError
 from results import gates
-from results.regression import Design
+from results.gates import Design
 
 ROOT = Path(benchmarks.__file__).parent.parent
 EANET, VIT = "core-train-eanet-n256", "core-train-vit-n256"
@@ -141,6 +141,14 @@ def test_an_unknown_base_is_one_line(tree, monkeypatch, capsys):
     assert status == 2
     assert said.startswith("error: unknown BASE 'mian': it is no commit, branch or tag of ")
     assert len(said.splitlines()) == 1
+
+
+def test_a_floor_above_what_the_gate_can_see_is_refused(tree, monkeypatch, capsys):
+    status, _, said = gate(monkeypatch, capsys, "main", "--floor", "10")
+    assert status == 2
+    assert said == (
+        "error: --floor 10 is not below 10%, which the gate must be able to see: every gate would be inconclusive\n"
+    )
 
 
 def test_without_git_or_a_repository_there_is_no_base(tree, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from report import accuracy
+from report import accuracy_answers
 from report.findings import find
 from results.records import PlannedSuite, PlannedVariant, RunPlan
 from results.store import Run
@@ -142,7 +142,7 @@ def test_a_grids_cells_are_held_against_its_base_variant_by_variant():
     ) in said
     assert "Held against ViT with the same settings, by test top-1: " in said
     assert "EANet with augmentation corrected and weight_decay 0.0001" in said
-    (cost,) = accuracy.cost_sentences(study)
+    (cost,) = accuracy_answers.cost_sentences(study)
     assert "At 16 patches EANet has" in cost, "it is the same in each cell, and told once"
 
 
@@ -174,7 +174,7 @@ def test_what_one_comparison_would_claim_is_not_claimed_among_many():
     assert not any(comparison.shown for comparison in among.values())
     assert among["digits"].difference == alone.difference, "the interval stays what it is"
     (study,) = found(values).studies
-    (said,) = accuracy.sentences(study)
+    (said,) = accuracy_answers.sentences(study)
     assert (
         "shown alone, but not among the 6 differences of this suite, for EANet with augmentation digits (+5.5 p" in said
     )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results.regression import Design, judge, smallest_detectable
+from results.gates import Design
+from results.regression import judge, smallest_detectable
 
 DESIGN = Design(looks=(8, 16), alphas=(0.003, 0.007), floor=0.05, detectable=0.10, steps=3)
 CASES = ("core-eanet", "core-vit", "model-eanet", "model-vit")

@@ -1,0 +1,167 @@
+"""Studies -> sentences: what is more accurate than what, what is not shown to be, and what it costs."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from report import words
+from report.accuracy import FEWEST_SEEDS, Comparison, Study, Training, epochs, full_name
+from report.answer import Answer
+from report.conditions import proper
+
+
+def answers(study: Study) -> Iterator[Answer]:
+    """What the suite has shown, in short; and where it compares but one pair of models, what those cost."""
+    evidence = f"suite-{study.suite}"
+    told: list[str] = []
+    last = ""
+    for group in _groups(study):
+        place = _place_of(group.comparisons[0].base)
+        told.append(f"{'' if place == last else place + ', '}{_against(study, group)}: {_in_short(study, group)}.")
+        last = place
+    if not told:
+        told = list(_alone(study))
+    yield Answer(f"{study.title}{study.so_far}: {' '.join([told[0], *map(words.sentence, told[1:])])}", evidence)
+    costs = list(cost_sentences(study))
+    if len(costs) == 1 and not study.plan.grid:
+        yield Answer(costs[0], evidence)
+
+
+def sentences(study: Study) -> Iterator[str]:
+    """The grid's cells against its base, a variant each; then the variants against the base variant."""
+    for group in _groups(study):
+        place = _place_of(group.comparisons[0].base)
+        yield words.sentence(f"{place}, {_against(study, group)}: {_in_full(study, group)}.")
+    yield from map(words.sentence, _alone(study))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Comparisons that one sentence tells: what is held against a variant, each with the `names` of what differs."""
+
+    comparisons: tuple[Comparison, ...]
+    names: tuple[str, ...]
+
+    @property
+    def base(self) -> Training | None:
+        """The training that all are held against, where it is one."""
+        first = self.comparisons[0].base
+        return first if all(comparison.base is first for comparison in self.comparisons) else None
+
+    def of(self, state: str) -> list[tuple[Comparison, str]]:
+        """Those of which as much may be said, with their names."""
+        return [pair for pair in zip(self.comparisons, self.names, strict=True) if _state(pair[0]) == state]
+
+
+def _groups(study: Study) -> Iterator[_Group]:
+    for comparisons, name in ((study.effects, _changes), (study.variants, _rival)):
+        by_base: dict[str, list[Comparison]] = defaultdict(list)
+        for comparison in comparisons:
+            by_base[comparison.base.label].append(comparison)
+        for found in by_base.values():
+            yield _Group(tuple(found), tuple(map(name, found)))
+
+
+def _changes(effect: Comparison) -> str:
+    """What sets an effect's cell apart from the base."""
+    base = dict(effect.base.cell)
+    return " and ".join(f"{setting} {value}" for setting, value in effect.ours.cell if value != base.get(setting))
+
+
+def _rival(comparison: Comparison) -> str:
+    """The variant, and its cell of the grid where it has one."""
+    ours = comparison.ours
+    return f"{proper(ours)} with {' and '.join(ours.settings)}" if ours.cell else proper(ours)
+
+
+def _against(study: Study, group: _Group) -> str:
+    """What the comparisons hold their sides against."""
+    first = group.comparisons[0].base
+    if group.base is None:
+        return f"held against {proper(first)} with the same settings, by {study.metric.name}"
+    seeds = set.intersection(*(comparison.seeds for comparison in group.comparisons)) or None
+    mean = study.metric.value(first.mean(study.metric.figure, seeds))
+    return f"held against {full_name(first)} ({mean} {study.metric.name})"
+
+
+def _in_full(study: Study, group: _Group) -> str:
+    """What differs, what is not shown to, and what has too few seeds to tell."""
+    told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
+    for state, said in (
+        ("alone", f"shown alone, but not among the {study.family} differences of this suite, for"),
+        ("none", "no difference shown for"),
+        ("few", "too few seeds to claim a difference for"),
+    ):
+        if found := group.of(state):
+            told.append(f"{said} {', '.join(f'{name} ({_paired(study, c)})' for c, name in found)}")
+    return "; ".join(told)
+
+
+def _in_short(study: Study, group: _Group) -> str:
+    """As in full, but where several are not claimed they are only named."""
+    unclaimed = [(c, name) for c, name in zip(group.comparisons, group.names, strict=True) if not c.shown]
+    if len(unclaimed) < 2:
+        return _in_full(study, group)
+    told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
+    said = "no difference shown for" if len(unclaimed) > len(group.of("few")) else "too few seeds to tell of"
+    return "; ".join([*told, f"{said} {', '.join(name for _, name in unclaimed)}"])
+
+
+def _alone(study: Study) -> Iterator[str]:
+    """What is compared with nothing."""
+    compared = {id(training) for c in (*study.variants, *study.effects) for training in (c.ours, c.base)}
+    for training in study.trainings:
+        if id(training) not in compared:
+            mean = study.metric.value(training.mean(study.metric.figure))
+            yield (
+                f"{_place_of(training)}, the {study.metric.name} of {full_name(training)} is {mean} "
+                f"(n = {len(training.records)}); there is nothing here to compare it with."
+            )
+
+
+def _state(comparison: Comparison) -> Literal["shown", "alone", "none", "few"]:
+    """What may be said of a difference; "alone" is one that Holm's adjustment takes the claim from."""
+    low, high = comparison.difference.low, comparison.difference.high
+    if comparison.p_value is None or low is None or high is None:
+        return "few"
+    if comparison.shown:
+        return "shown"
+    return "alone" if low > 0 or high < 0 else "none"
+
+
+def _verdict(study: Study, comparison: Comparison) -> str:
+    mean = study.metric.value(comparison.ours.mean(study.metric.figure, comparison.seeds))
+    said = study.metric.more if comparison.difference.estimate > 0 else study.metric.less
+    return f"{said} ({mean}, {_paired(study, comparison)})"
+
+
+def _place_of(training: Training) -> str:
+    return f"on {training.dataset} ({training.records[0].test_images:,} test images, {epochs(training)})"
+
+
+def _paired(study: Study, comparison: Comparison) -> str:
+    n = comparison.difference.n
+    return f"{study.metric.difference(comparison.difference)}, n = {n} {'pair' if n == 1 else 'pairs'} of seeds"
+
+
+def cost_sentences(study: Study) -> Iterator[str]:
+    """What a variant costs against the base: once for each pair of models."""
+    pairs: dict[object, Comparison] = {}
+    for comparison in study.variants:
+        sides = (comparison.ours, comparison.base)
+        pairs.setdefault(tuple((side.label, side.records[0].multiply_adds) for side in sides), comparison)
+    for comparison in pairs.values():
+        ours, base = comparison.ours.records[0], comparison.base.records[0]
+        ratio = comparison.step_ratio
+        step = f"takes {words.plain(ratio)} times as long (n = {ratio.n})"
+        if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
+            step = f"takes {words.plain(ratio)} times as long: no difference shown (n = {ratio.n})"
+        if ratio.n < FEWEST_SEEDS:
+            step = f"took {words.plain(ratio)} times as long, in too few runs (n = {ratio.n}) to claim it"
+        within = f" with {' and '.join(comparison.ours.settings)}" if len(pairs) > 1 and comparison.ours.cell else ""
+        yield (
+            f"At {ours.patches} patches{within} {proper(comparison.ours)} has "
+            f"{ours.parameters / base.parameters:.2f} times the parameters of {proper(comparison.base)} and "
+            f"{ours.multiply_adds / base.multiply_adds:.2f} times its multiply-adds; its training step {step}."
+        )
