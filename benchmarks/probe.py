@@ -15,20 +15,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+STEPS_A_TURN = 5
+
 
 def times(seed: int, steps: int, names: list[str]) -> dict[str, float]:
-    """Median seconds of a synchronised step of each case, in an order of the seed."""
+    """Median seconds of a synchronised step of each case.
+
+    The cases take turns of a few steps, in an order of the seed: a slow second of the machine is then a small part of
+    each case's steps and not the whole of one's (docs/timing-gate.md).
+    """
     from benchmarks.cases import gate_cases
     from benchmarks.environment import synchroniser
     from benchmarks.steptime import build_case
 
-    found, synchronise, measure = gate_cases(), synchroniser(), _stopwatch().measure
+    found, synchronise, stopwatch = gate_cases(), synchroniser(), _stopwatch()
     order = random.Random(seed).sample(names, len(names))
-    medians = {}
-    for name in order:
-        timing = measure(build_case(found[name]).step, synchronise, steps, 0.0)
-        medians[name] = statistics.median(timing.samples_seconds)
-    return {name: medians[name] for name in names}
+    built = {name: build_case(found[name]).step for name in order}
+    for step in built.values():
+        stopwatch.measure(step, synchronise, 0, 0.0)  # compiles and warms up
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    for start in range(0, steps, STEPS_A_TURN):
+        for name in order:
+            for _ in range(start, min(start + STEPS_A_TURN, steps)):
+                samples[name].append(stopwatch.step_seconds(built[name], synchronise))
+    return {name: statistics.median(samples[name]) for name in names}
 
 
 def counts() -> dict[str, dict[str, Any]]:

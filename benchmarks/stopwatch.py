@@ -30,15 +30,18 @@ def measure(
     `synchronise` gets the step's result and returns once the device has computed it: without it an asynchronous
     backend would be timed at handing out work, not at doing it.
     """
-
-    def timed() -> float:
-        start = clock()
-        synchronise(step())
-        return clock() - start
-
-    compile_seconds = timed()
-    warmup = tuple(timed() for _ in range(WARMUP_STEPS))
+    compile_seconds = step_seconds(step, synchronise, clock)
+    warmup = tuple(step_seconds(step, synchronise, clock) for _ in range(WARMUP_STEPS))
     samples: list[float] = []
     while len(samples) < steps or (sum(samples) < seconds and len(samples) < MOST_STEPS):
-        samples.append(timed())
+        samples.append(step_seconds(step, synchronise, clock))
     return Timing(compile_seconds, warmup, tuple(samples))
+
+
+def step_seconds(
+    step: Callable[[], Any], synchronise: Callable[[Any], object], clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Seconds of one step, until the device has computed it."""
+    start = clock()
+    synchronise(step())
+    return clock() - start
