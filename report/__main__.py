@@ -12,10 +12,14 @@ from results.store import StoreError
 
 HELP = """Builds RUN/report.html and RUN/tables/*.csv from RUN/records/*.json alone. Takes about 10 seconds; no Keras.
 
+With --against, builds instead RUN/against-OTHER.html: what changed from OTHER to RUN. Step times of different
+machines are not compared.
+
 \b
 Examples:
   python -m report results/runs/quick
   python -m report results/runs/quick --open
+  python -m report results/runs/quick --against results/reference/quick-2-cores
   python -m report --history history.jsonl
 """
 
@@ -28,12 +32,20 @@ def command(
     history: Annotated[
         Path | None, typer.Option(help="Draw the step times of a gate's history instead, into a page beside it.")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another run's folder: show what changed from it to RUN instead.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
     if (run is None) == (history is None):
         raise StoreError("give a run's folder, such as results/runs/quick, or --history FILE")
-    page, said = _of_run(run) if run is not None else _of_history(history or Path())
+    if against is not None and run is None:
+        raise StoreError("--against compares two runs: give RUN too")
+    if run is not None:
+        page, said = _of_run(run) if against is None else _of_both(run, against)
+    else:
+        page, said = _of_history(history or Path())
     if not quiet:
         print("\n".join([*said, f"report: {page}"]))
     if open_:
@@ -45,7 +57,16 @@ def _of_run(folder: Path) -> tuple[Path, list[str]]:
 
     page, findings = build(folder)
     tables = [f"tables: {folder / 'tables'}"] if (folder / "tables").exists() else []
-    return page, [*(f"- {answer.sentence}" for answer in findings.answers), *tables]
+    return page, [*(f"- {answer}" for answer in findings.answers), *tables]
+
+
+def _of_both(folder: Path, other: Path) -> tuple[Path, list[str]]:
+    from report.compare import build
+
+    page, found = build(folder, other)
+    changes = [change for change in found.changes if change.is_change]
+    said = [f"- {c.subject}, {c.figure}: {c.before} -> {c.now}, {c.verdict}" for c in changes]
+    return page, [*found.refused, *(said or ["- nothing changed"])]
 
 
 def _of_history(history: Path) -> tuple[Path, list[str]]:

@@ -17,6 +17,8 @@ FEWEST_SEEDS = 3
 """Below this many pairs of seeds a difference is drawn and nothing is claimed."""
 LARGEST_P = 0.05
 """A difference is claimed up to this p, adjusted by Holm's method within its suite."""
+PUBLISHED = ("eanet", "vit")
+"""The tutorial's two variants."""
 COUNTED = {"test_top1", "test_top5"}
 """Figures that are shares of the test images, and so multiples of one over their number."""
 
@@ -107,9 +109,19 @@ class Study:
     missing: int = 0
 
     @property
+    def is_ablation(self) -> bool:
+        """Whether it varies more than which of the two published attentions it is."""
+        return bool(self.plan.grid or self.plan.own) or any(t.variant not in PUBLISHED for t in self.trainings)
+
+    @property
+    def compared(self) -> tuple[Comparison, ...]:
+        """All that is held against a base."""
+        return (*self.effects, *self.variants)
+
+    @property
     def family(self) -> int:
         """For how many differences each p is adjusted."""
-        return sum(comparison.p_value is not None for comparison in (*self.variants, *self.effects))
+        return sum(comparison.p_value is not None for comparison in self.compared)
 
     @property
     def so_far(self) -> str:

@@ -1,7 +1,7 @@
 """Studies -> sentences: what is more accurate than what, what is not shown to be, and what it costs."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,21 +11,45 @@ from report.answer import Answer
 from report.conditions import proper
 
 
-def answers(study: Study) -> Iterator[Answer]:
-    """What the suite has shown, in short; and where it compares but one pair of models, what those cost."""
-    evidence = f"suite-{study.suite}"
+def answer(study: Study) -> Answer:
+    """What the suite has shown, in short."""
     told: list[str] = []
     last = ""
     for group in _groups(study):
         place = _place_of(group.comparisons[0].base)
-        told.append(f"{'' if place == last else place + ', '}{_against(study, group)}: {_in_short(study, group)}.")
+        told.append(f"{_in_short(study, group)}, {_against(study, group)}{'' if place == last else f' {place}'}")
         last = place
-    if not told:
-        told = list(_alone(study))
-    yield Answer(f"{study.title}{study.so_far}: {' '.join([told[0], *map(words.sentence, told[1:])])}", evidence)
-    costs = list(cost_sentences(study))
-    if len(costs) == 1 and not study.plan.grid:
-        yield Answer(costs[0], evidence)
+    told = told or list(_alone(study))
+    return Answer(f"{study.title}{study.so_far}", f"{'; '.join(told)}.", f"suite-{study.suite}")
+
+
+MOST_NAMED = 4
+"""So many differences a sentence about all suites names."""
+
+
+def which_parts(studies: Sequence[Study]) -> Answer:
+    """The ablations together: how many differences are claimed, the largest of them, and how many are not."""
+    compared = [(study, comparison) for study in studies for comparison in study.compared]
+    tested = [(study, c) for study, c in compared if c.p_value is not None]
+    found = [(study, c) for study, c in tested if c.shown]
+    of = f"{len(found)} of {len(tested)} differences held against a base in {len(studies)} suites "
+    of += "is claimed" if len(found) == 1 else "are claimed"
+    largest = sorted(found, key=lambda pair: -abs(pair[1].difference.estimate))[:MOST_NAMED]
+    named = "; ".join(f"{against(c)} {_paired(study, c)} ({study.title.lower()})" for study, c in largest)
+    which = "" if not found else f": {named}" if len(found) == len(largest) else f", the largest of them: {named}"
+    rest = len(tested) - len(found)
+    unclaimed = f"; for the other {rest} no difference is shown" if found and rest else ""
+    few = len(compared) - len(tested)
+    untested = f"; {few} more had too few seeds to claim any" if few else ""
+    return Answer("Which parts matter", f"{of}{which}{unclaimed}{untested}.", "ablations")
+
+
+def against(comparison: Comparison) -> str:
+    """What is held against what."""
+    ours, base = comparison.ours, comparison.base
+    if ours.label == base.label:
+        return f"{full_name(ours)} − {', '.join(base.settings)}"
+    return f"{full_name(ours)} − {proper(base)}"
 
 
 def sentences(study: Study) -> Iterator[str]:
@@ -33,7 +57,7 @@ def sentences(study: Study) -> Iterator[str]:
     for group in _groups(study):
         place = _place_of(group.comparisons[0].base)
         yield words.sentence(f"{place}, {_against(study, group)}: {_in_full(study, group)}.")
-    yield from map(words.sentence, _alone(study))
+    yield from (words.sentence(f"{told}.") for told in _alone(study))
 
 
 @dataclass(frozen=True)
@@ -116,7 +140,7 @@ def _alone(study: Study) -> Iterator[str]:
             mean = study.metric.value(training.mean(study.metric.figure))
             yield (
                 f"{_place_of(training)}, the {study.metric.name} of {full_name(training)} is {mean} "
-                f"(n = {len(training.records)}); there is nothing here to compare it with."
+                f"(n = {len(training.records)}); there is nothing here to compare it with"
             )
 
 

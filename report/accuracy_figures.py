@@ -13,8 +13,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from report import pareto, words
-from report.accuracy import FEWEST_SEEDS, Comparison, Study, Training, full_name
-from report.canvas import COLORS, INK, Figure, canvas_of, labels_of, style_of, svg_text
+from report.accuracy import FEWEST_SEEDS, Study, Training, full_name
+from report.accuracy_answers import against
+from report.canvas import INK, Figure, canvas_of, labels_of, style_of, svg_text
 from report.conditions import proper
 from report.pareto import Race
 from results import published
@@ -47,7 +48,27 @@ def _values(study: Study) -> Figure:
     canvas = canvas_of(1, 9, 0.9 + 0.6 * len(rows), paint)
     alt = "; ".join(f"{full_name(t)}: mean {metric.name} {metric.value(m)}, n = {m.n}" for t, m in means)
     key = f"{study.suite}-values"
-    return Figure(key, f"{metric.name.capitalize()} by variant", alt, svg_text(key, canvas))
+    return Figure(key, f"{words.sentence(metric.name)}: {_seen(study)}", alt, svg_text(key, canvas))
+
+
+def _seen(study: Study) -> str:
+    """What the suite's differences come to, in a few words; of a suite without any, its highest and lowest mean."""
+    metric = study.metric
+    tested = [comparison for comparison in study.compared if comparison.p_value is not None]
+    if len(study.compared) == 1:
+        (one,) = study.compared
+        said = "too few seeds to tell" if not tested else "claimed" if one.shown else "no difference shown"
+        return f"{against(one)} {metric.difference(one.difference)}, {said}"
+    if tested:
+        claimed = [comparison for comparison in tested if comparison.shown]
+        largest = max(claimed, key=lambda c: abs(c.difference.estimate), default=None)
+        which = f", the largest {against(largest)} {metric.difference(largest.difference)}" if largest else ""
+        return f"{len(claimed)} of {len(tested)} differences claimed{which}"
+    means = {full_name(training): training.mean(metric.figure) for training in study.trainings}
+    if len(means) == 1:
+        return "; ".join(f"{name} {metric.value(mean)}" for name, mean in means.items())
+    low, high = (end(means, key=lambda name: means[name].estimate) for end in (min, max))
+    return f"from {metric.value(means[low])} ({low}) to {metric.value(means[high])} ({high}), nothing claimed"
 
 
 def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, marker: str, filled: bool) -> None:
@@ -60,7 +81,7 @@ def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, ma
 
 def _differences(study: Study) -> Figure | None:
     """What is held against a base, a row each: the difference with its interval, filled where it is claimed."""
-    compared = (*study.effects, *study.variants)
+    compared = study.compared
     if not compared:
         return None
     metric, labels = study.metric, labels_of(study.trainings)
@@ -73,26 +94,18 @@ def _differences(study: Study) -> Figure | None:
             if comparison.p_value is None:  # too few seeds for an interval that could be believed
                 drawn = Interval(drawn.estimate, None, None, drawn.n)
             _whisker(ax, drawn, row, metric.scale, *style_of(proper(comparison.ours), labels), comparison.shown)
-        ax.set_yticks(range(len(compared)), [_against(comparison) for comparison in compared])
+        ax.set_yticks(range(len(compared)), [against(comparison) for comparison in compared])
         ax.set_ylim(len(compared) - 0.4, -0.6)
         unit = f" ({metric.unit})" if metric.unit else ""
         ax.set(xlabel=f"difference in {metric.name}{unit} with its own 95 % interval; filled: claimed, hollow: not")
 
     canvas = canvas_of(1, 9, 0.9 + 0.42 * len(compared), paint)
     alt = "; ".join(
-        f"{_against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}{', claimed' if c.shown else ''}"
+        f"{against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}{', claimed' if c.shown else ''}"
         for c in compared
     )
     key = f"{study.suite}-differences"
-    return Figure(key, f"Differences in {metric.name}", alt, svg_text(key, canvas))
-
-
-def _against(comparison: Comparison) -> str:
-    """A row's name: what is held against what."""
-    ours, base = comparison.ours, comparison.base
-    if ours.label == base.label:
-        return f"{full_name(ours)} − {', '.join(base.settings)}"
-    return f"{full_name(ours)} − {proper(base)}"
+    return Figure(key, f"Differences in {metric.name}: {_seen(study)}", alt, svg_text(key, canvas))
 
 
 def _against_cost(study: Study, cost: str) -> Figure | None:
@@ -129,7 +142,13 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
         f"{full_name(t)}: {metric.value(t.mean(metric.figure))} at {_cost_words(t, cost)}" for t in study.trainings
     )
     key = f"{study.suite}-{cost}"
-    return Figure(key, f"{metric.name.capitalize()} against {pareto.COSTS[cost]}", alt, svg_text(key, canvas))
+    cheapest = min(study.trainings, key=lambda t: t.cost(cost))
+    best = max(study.trainings, key=lambda t: t.mean(metric.figure).estimate * (1 if metric.unit else -1))
+    title = f"{words.sentence(metric.name)} against {pareto.COSTS[cost]}: "
+    title += (
+        f"by its mean the best, {full_name(best)}, costs {best.cost(cost) / cheapest.cost(cost):.1f} times the cheapest"
+    )
+    return Figure(key, title, alt, svg_text(key, canvas))
 
 
 COST_LABELS = {
@@ -173,13 +192,13 @@ def front(race: Race, cost: str) -> Figure:
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
-        ax.plot(*zip(*points, strict=True), color=COLORS[-1], marker=".", linestyle="none", alpha=0.7)
+        ax.plot(*zip(*points, strict=True), color=INK, marker=".", linestyle="none", alpha=0.4)
         best = [points[place] for place in best_places]
-        ax.plot(*zip(*best, strict=True), color=COLORS[0], marker="o", drawstyle="steps-post", linewidth=1)
+        ax.plot(*zip(*best, strict=True), color=INK, marker="o", drawstyle="steps-post", linewidth=1)
         for number, (place, (x, y)) in enumerate(zip(best_places, best, strict=True), start=1):
             mean = means[place]
             if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
-                ax.plot([x, x], [mean.low * 100, mean.high * 100], color=COLORS[0], linewidth=1.5)
+                ax.plot([x, x], [mean.low * 100, mean.high * 100], color=INK, linewidth=1.5)
             ax.annotate(str(number), (x, y), (5, 4), textcoords="offset points", fontweight="bold")
         ax.set(xlabel=COST_LABELS[cost], ylabel="test top-1 (%)", xscale="log")
         _plain_ticks(ax)
@@ -190,7 +209,8 @@ def front(race: Race, cost: str) -> Figure:
         for place in best_places
     )
     key = f"pareto-{cost}"
-    return Figure(key, f"Top-1 against {pareto.COSTS[cost]}", alt, svg_text(key, canvas))
+    title = f"{len(best_places)} of {len(race.models)} models are undominated in {pareto.COSTS[cost]} and mean top-1"
+    return Figure(key, title, alt, svg_text(key, canvas))
 
 
 CURVES = (
@@ -239,12 +259,29 @@ def _learning(study: Study) -> Figure:
 
     canvas = canvas_of(len(panels), 11, 3.2, paint, columns=len(CURVES))
     alt = "; ".join(
-        f"{full_name(t)} ends at {np.mean([r.epochs[-1].top1 for r in t.records]):.1%} top-1 in training and "
-        f"{np.mean([r.epochs[-1].val_top1 for r in t.records]):.1%} in validation"
+        f"{full_name(t)} ends at {_end(t, 'top1')} top-1 in training and {_end(t, 'val_top1')} in validation"
         for t in study.trainings
     )
     key = f"{study.suite}-learning"
-    return Figure(key, "Learning curves", alt, svg_text(key, canvas))
+    return Figure(key, f"Learning curves: {_ends(study)}", alt, svg_text(key, canvas))
+
+
+def _ends(study: Study) -> str:
+    """Where the mean curves of validation end: the lowest and the highest."""
+    low, high = (end(study.trainings, key=lambda t: _last(t, "val_top1")) for end in (min, max))
+    lowest, highest = (_end(training, "val_top1") for training in (low, high))
+    if lowest == highest:
+        return f"{'all end' if len(study.trainings) > 1 else f'{full_name(high)} ends'} at {highest} validation top-1"
+    return f"validation top-1 ends between {lowest} ({full_name(low)}) and {highest} ({full_name(high)})"
+
+
+def _last(training: Training, figure: str) -> float:
+    """Mean over the seeds of a figure of the last epoch."""
+    return float(np.mean([getattr(record.epochs[-1], figure) for record in training.records]))
+
+
+def _end(training: Training, figure: str) -> str:
+    return f"{words.one_place(_last(training, figure) * 100)} %"
 
 
 def _legend(training: Training, rows: list[list[str]]) -> str:

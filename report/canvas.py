@@ -17,6 +17,10 @@ INK = "#010203"
 """Stands for the page's text colour, and becomes `currentColor` in the SVG, so that a figure fits light and dark."""
 COLORS = ("#2e86c1", "#d55e00", "#2a9d6f", "#b35fa8", "#a8882b", "#7a7a7a")
 MARKERS = ("o", "s", "D", "^", "v", "P")
+"""Of the published variants and the controls, in the order of `words.NAMES`."""
+OWN_COLORS = ("#cc6677", "#7a7fd0", "#6b8e23", "#1f9aa8", "#a0693d")
+OWN_MARKERS = ("X", "p", "h", "<", ">")
+"""Of the variants that a suite makes itself."""
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -48,12 +52,18 @@ class Figure:
 
 
 def style_of(label: str, labels: list[str]) -> tuple[str, str]:
-    """Colour and marker of a label among those of a figure; a published variant has the same in every figure."""
+    """Colour and marker of a label among those of a figure.
+
+    The colour is that of its variant through the whole page, also where a setting stands behind its name; then, and
+    for a variant of a suite's own, the marker tells it from the others of the figure.
+    """
     published = list(words.NAMES.values())
-    free = [place for place, name in enumerate(published) if name not in labels]
-    others = [other for other in labels if other not in published]
-    places = published.index(label) if label in published else (free or [0])[others.index(label) % len(free or [0])]
-    return COLORS[places % len(COLORS)], MARKERS[places % len(MARKERS)]
+    if label in published:
+        return COLORS[published.index(label)], MARKERS[published.index(label)]
+    place = [other for other in labels if other not in published].index(label)
+    named = [name for name in published if label.startswith((f"{name} (", f"{name}, "))]
+    color = COLORS[published.index(max(named, key=len))] if named else OWN_COLORS[place % len(OWN_COLORS)]
+    return color, OWN_MARKERS[place % len(OWN_MARKERS)]
 
 
 def labels_of(groups: Iterable[Group]) -> list[str]:

@@ -129,7 +129,7 @@ def answers(claims: Iterable[Claim]) -> Iterator[Answer]:
             nearest = min(measured.differing for measured in claim.measured)
             chosen = [measured for measured in claim.measured if measured.differing == nearest]
             here = "; ".join(f"{m.value} with {m.settings}: {m.verdict}" for m in chosen)
-            yield Answer(f"{claim.claim}: the tutorial claims {claim.claimed}{logs}. Here {here}.", "claims")
+            yield Answer(claim.claim, f"the tutorial claims {claim.claimed}{logs}; here {here}.", "claims")
 
 
 def hardware(environment: Environment) -> str:

@@ -13,20 +13,22 @@ Conditions = tuple[tuple[str, str], ...]
 """Every setting and property that two groups must share to be averaged, as (name, value), sorted."""
 
 
-class Group(Protocol):
-    """Records that were taken under the same conditions.
+class Named(Protocol):
+    """What has a variant: `label` tells it from its namesakes, `title` is its variant's name for people."""
 
-    `label` tells the group from its namesakes, `title` is its variant's name for people.
-    """
-
-    @property
-    def suite(self) -> str: ...
     @property
     def variant(self) -> str: ...
     @property
     def label(self) -> str: ...
     @property
     def title(self) -> str: ...
+
+
+class Group(Named, Protocol):
+    """Records that were taken under the same conditions."""
+
+    @property
+    def suite(self) -> str: ...
     @property
     def conditions(self) -> Conditions: ...
 
@@ -100,6 +102,6 @@ def alike(ours: Group, base: Group, but_for: Container[str] = ()) -> bool:
     return ours.suite == base.suite and all(theirs[name] == value for name, value in shared.items())
 
 
-def proper(group: Group) -> str:
-    """The group's label with the variant's name for people."""
-    return group.label.replace(group.variant, group.title, 1)
+def proper(named: Named) -> str:
+    """The label with the variant's name for people."""
+    return named.label.replace(named.variant, named.title, 1)

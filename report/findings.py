@@ -37,12 +37,7 @@ def find(run: Run, gate: Gate | None = None) -> Findings:
     crossovers = growth.crossovers(curves)
     claimed = claims.claims(run, studies, curves)
     race = pareto.race(studies)
-    answers = list(claims.answers(claimed))
-    answers += [answer for study in studies for answer in accuracy_answers.answers(study)]
-    answers += growth.answers(curves, crossovers)
-    answers += pareto.answers(race)
-    if gate:
-        answers.append(Answer(gates.sentence(gate), "gate"))
+    told = _answers(claimed, studies, curves, crossovers, gate)
     return Findings(
         studies,
         race,
@@ -50,6 +45,32 @@ def find(run: Run, gate: Gate | None = None) -> Findings:
         crossovers,
         tuple(growth.verdicts(curves)),
         claimed,
-        tuple(answers),
+        told,
         gate,
     )
+
+
+MOST_ANSWERS = 5
+
+
+def _answers(
+    claimed: tuple[Claim, ...],
+    studies: tuple[Study, ...],
+    curves: tuple[Curve, ...],
+    crossovers: tuple[Crossover, ...],
+    gate: Gate | None,
+) -> tuple[Answer, ...]:
+    """The few sentences that the page begins with: the tutorial's claim, the two attentions' accuracy, what they cost,
+    which parts matter, the gate. Ablations are told one by one where there is room, and else all in one sentence."""
+    told = [
+        *list(claims.answers(claimed))[:1],
+        *(accuracy_answers.answer(study) for study in studies if not study.is_ablation),
+    ]
+    grown = list(growth.answers(curves, crossovers))
+    ablations = [study for study in studies if study.is_ablation]
+    parts = [accuracy_answers.answer(study) for study in ablations]
+    gated = [Answer("Timing gate", gates.sentence(gate), "gate")] if gate else []
+    if len(told) + len(grown) + len(parts) + len(gated) > MOST_ANSWERS and len(ablations) > 1:
+        parts = [accuracy_answers.which_parts(ablations)]
+    room = MOST_ANSWERS - len(told) - len(parts) - len(gated)
+    return tuple([*told, *grown[: max(room, 0)], *parts, *gated][:MOST_ANSWERS])

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from report import conditions, words
+from report.accuracy import PUBLISHED
 from report.answer import Answer
-from report.conditions import BASE, Conditions, alike, proper
+from report.conditions import Conditions, alike, proper
 from results import stats
 from results.records import Environment, StepTimeRecord
 from results.stats import Growth, Interval, Law
 
-PUBLISHED = ("eanet", BASE)
 SCOPES = {"core": "The attention alone", "model": "The whole model"}
 PHASES = {"train": "one training step", "infer": "one inference"}
 
@@ -228,15 +228,24 @@ def answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Ite
         told = [curve for curve in chosen if curve.variant in PUBLISHED] or chosen
         if not told:
             continue
-        laws = [f"{proper(curve)}'s {_measured(curve, curve.growth)}" for curve in told if _claimable(curve.growth)]
-        n = min(curve.processes for curve in told)
-        growth = f"{', and '.join(laws)}; n = {n} processes a size" if laws else _unclaimed(told[0])
+        laws = [
+            f"{proper(curve)}'s is {curve.growth.law.name} (exponent {words.plain(curve.growth.exponent)})"
+            for curve in told
+            if curve.growth and _claimable(curve.growth)
+        ]
+        growth = f"{' and '.join(laws)}{_processes(told)}" if laws else _unclaimed(told[0])
         payoffs = [_payoff(c) for c in crossovers if c.ours in told and c.base in told]
-        yield Answer(f"{what}, time of one training step: {'. '.join([growth, *payoffs])}.", "growth")
+        about = f"{what}, time of a training step by number of patches N"
+        yield Answer(about, f"{'; '.join([growth, *payoffs])}.", "growth")
     remembered = [c for c in curves if (c.scope, c.phase) == ("core", "train") and _claimable(c.memory)]
     if remembered:
-        parts = [f"{proper(curve)}'s is {_remembered(curve)}" for curve in remembered]
-        yield Answer(f"The attention alone, peak memory of one training step: {', '.join(parts)}.", "memory")
+        parts = ", ".join(f"{proper(curve)}'s is {_remembered(curve)}" for curve in remembered)
+        about = f"{SCOPES['core']}, peak memory of a training step by number of patches N"
+        yield Answer(about, f"{parts}{_processes(remembered)}.", "memory")
+
+
+def _processes(curves: Iterable[Curve]) -> str:
+    return f", n = {min(curve.processes for curve in curves)} processes a size"
 
 
 def _claimable(growth: Growth | None) -> bool:
@@ -275,7 +284,8 @@ def _remembered(curve: Curve) -> str:
     assert curve.memory is not None
     assert last.memory_bytes is not None
     peak = words.mebibytes(last.memory_bytes.estimate)
-    return f"{curve.memory.law.name} ({peak} MiB at N = {last.patches:,}, batch {last.batch})"
+    exponent = words.plain(curve.memory.exponent)
+    return f"{curve.memory.law.name} (exponent {exponent}; {peak} MiB at N = {last.patches:,}, batch {last.batch})"
 
 
 def _payoff(crossover: Crossover) -> str:
@@ -284,9 +294,9 @@ def _payoff(crossover: Crossover) -> str:
     crossing = words.crossing(patches, crossover.smallest, crossover.largest)
     if math.isinf(patches.estimate):
         return f"{ours}'s is not the shorter one at N = {crossover.largest:,}; the crossing lies {crossing}"
-    since = f"from N = {crossing} on"
+    since = f"from {crossing} patches on"
     if patches.estimate == 0 and not patches.high:
-        since = f"at every measured size, from N = {crossover.smallest:,} on"
+        since = f"at every measured size, from {crossover.smallest:,} patches on"
     return (
         f"{ours}'s is the shorter one {since}; at N = {crossover.largest:,} {base}'s takes "
         f"{crossover.ratio:.1f} times as long"

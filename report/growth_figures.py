@@ -43,9 +43,33 @@ def growth(findings: Findings) -> Figure | None:
             if (crossover.ours.scope, crossover.ours.phase) == panel and crossover.base.variant == BASE:
                 _mark_crossover(ax, crossover)
 
-    return _panels(
-        "growth", "Step time against the number of patches", "step time (ms)", findings.curves, paint, finish
-    )
+    return _panels("growth", _growth_title(findings), "step time (ms)", findings.curves, paint, finish)
+
+
+def _growth_title(findings: Findings) -> str:
+    """How many times as long the base's training step takes, at the largest size of each scope."""
+    ratios = [
+        f"{TITLES[c.ours.scope, 'train']}, {c.ratio:.1f} times at N = {c.largest:,}"
+        for c in findings.crossovers
+        if c.ours.phase == "train" and c.base.variant == BASE
+    ]
+    title = "Step time against the number of patches"
+    return f"{title}: ViT's step takes, of EANet's, {'; '.join(ratios)}" if ratios else title
+
+
+def _memory_title(findings: Findings) -> str:
+    """Both peaks of the attention's training step at the largest size that both have."""
+    title = "Peak memory of a step against the number of patches"
+    peaks = {
+        curve.variant: {point.patches: point.memory_bytes.estimate for point in curve.points if point.memory_bytes}
+        for curve in findings.curves
+        if (curve.scope, curve.phase) == ("core", "train")
+    }
+    shared = peaks.get("eanet", {}).keys() & peaks.get(BASE, {}).keys()
+    if not shared:
+        return title
+    ours, base = (words.mebibytes(peaks[variant][max(shared)]) for variant in ("eanet", BASE))
+    return f"{title}: attention alone, training, at N = {max(shared):,} EANet {ours} MiB, ViT {base} MiB"
 
 
 def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
@@ -76,7 +100,7 @@ def memory(findings: Findings) -> Figure | None:
 
     return _panels(
         "memory",
-        "Peak memory of a step against the number of patches",
+        _memory_title(findings),
         "peak memory (MiB)",
         findings.curves,
         paint,

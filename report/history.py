@@ -8,11 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import ruptures
 from matplotlib.axes import Axes
 
 from report import words
-from report.canvas import COLORS, INK, Figure, canvas_of, svg_text
+from report.canvas import INK, Figure, canvas_of, svg_text
 from report.render import render
 from results import gates, store
 from results.gates import Gate, GateError
@@ -49,19 +48,20 @@ def build(history: Path) -> tuple[Path, tuple[Trend, ...]]:
         raise GateError(
             f"{history} holds no gate; record one with: python -m benchmarks.regress BASE --record {history}"
         )
-    trends = tuple(_trends(found))
+    found_trends = trends(found)
     page = history.with_name(f"{history.stem}.html")
-    store.replace(page, render("history.html.j2", {}, trends=trends, gates=found).encode())
-    return page, trends
+    store.replace(page, render("history.html.j2", {}, trends=found_trends, gates=found).encode())
+    return page, found_trends
 
 
-def _trends(found: Sequence[Gate]) -> list[Trend]:
+def trends(found: Sequence[Gate]) -> tuple[Trend, ...]:
+    """Each case on each machine, gate by gate."""
     series: dict[tuple[str, str], list[tuple[Gate, float]]] = defaultdict(list)
     for gate in sorted(found, key=lambda gate: gate.started):
         machine = f"{gate.machine.cpu}, {gate.machine.threads} threads"
         for case in gate.verdict.cases:
             series[case.case, machine].append((gate, case.head_seconds))
-    return [_trend(number, *key, values) for number, (key, values) in enumerate(sorted(series.items()))]
+    return tuple(_trend(number, *key, values) for number, (key, values) in enumerate(sorted(series.items())))
 
 
 def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, float]]) -> Trend:
@@ -76,9 +76,9 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
-        ax.plot(range(1, len(seconds) + 1), [s * 1e3 for s in seconds], ".-", color=COLORS[0], linewidth=0.8)
+        ax.plot(range(1, len(seconds) + 1), [s * 1e3 for s in seconds], ".-", color=INK, linewidth=0.8)
         for (start, end), mean in zip(pairwise(bounds), means, strict=True):
-            ax.plot([start + 0.5, end + 0.5], [mean * 1e3] * 2, color=COLORS[1], linewidth=1.5)
+            ax.plot([start + 0.5, end + 0.5], [mean * 1e3] * 2, color=INK, linewidth=2.5, alpha=0.5)
         for change in changes:
             ax.axvline(change.place + 0.5, color=INK, linewidth=0.8, linestyle=":")
         ax.set(xlabel="gate, oldest first", ylabel="step (ms)", ylim=(0, None))
@@ -88,9 +88,10 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
     )
     alt += "".join(f"; from gate {change.place + 1} on {change.ratio:.2f} times" for change in changes)
     key = f"history-{number}"
-    return Trend(
-        case, machine, tuple(seconds), changes, Figure(key, case, alt, svg_text(key, canvas_of(1, 9, 2.4, paint)))
-    )
+    seen = "; ".join(f"{change.ratio:.2f} times as long from gate {change.place + 1} on" for change in changes)
+    title = f"{case}: {seen or 'no change point'}"
+    drawn = Figure(key, title, alt, svg_text(key, canvas_of(1, 9, 2.4, paint)))
+    return Trend(case, machine, tuple(seconds), changes, drawn)
 
 
 def change_points(step_seconds: Sequence[float]) -> list[int]:
@@ -99,6 +100,8 @@ def change_points(step_seconds: Sequence[float]) -> list[int]:
     The noise s is that of neighbours, from the median of their differences, so that a change does not count as noise;
     at least 0.1 %. Source: Killick, Fearnhead and Eckley 2012, arXiv:1101.1438; by the package ruptures.
     """
+    import ruptures  # only here: a page without a history needs none of it
+
     n = len(step_seconds)
     if n < 2 * FEWEST_GATES:
         return []

@@ -1,20 +1,23 @@
 """Findings -> one self-contained HTML page: no script from elsewhere, no font, no image file, no request."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from report import accuracy_answers, gate, pareto, tables, words
-from report.conditions import proper
+from report import accuracy_answers, gate, history, page_tables, pareto, tables, words
+from report.embedded import embedded
 from report.figures import figures
 from report.findings import Findings, find
+from report.history import Trend
 from report.render import render
 from results import gates, published, store
+from results.gates import GateError
 from results.records import Environment
 from results.store import Run, StoreError
 
-UNITS = {"seconds": words.SECONDS, "bytes": words.BYTES, "counts": words.COUNTS}
+HISTORY = "history.jsonl"
+"""A history of timing gates, in a run's folder: the page shows it too."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,24 @@ class Provenance:
 
 
 def build(folder: Path) -> tuple[Path, Findings]:
-    """Writes `report.html` and `tables/*.csv` into a run's folder. Raises `StoreError`, `OSError`."""
+    """Writes `report.html` and `tables/*.csv` into a run's folder, from what can be read of it.
+
+    Raises `StoreError` where that is nothing, and `OSError`.
+    """
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder; give a run's folder, such as results/runs/quick")
     run = store.load(folder)
-    of_gate = gates.read(folder)
-    if not (run.trainings or run.step_times or run.failures or of_gate):
+    broken = dict(run.broken)
+    try:
+        of_gate = gates.read(folder)
+    except GateError as error:
+        of_gate, broken[gates.FILE] = None, str(error)
+    try:
+        kept = gates.read_history(folder / HISTORY)
+    except GateError as error:
+        kept, broken[HISTORY] = (), str(error)
+    run = replace(run, broken=broken)
+    if not (run.trainings or run.step_times or run.failures or of_gate or kept):
         raise StoreError(
             f"{folder} holds no readable record"
             + _broken_words(run)
@@ -42,39 +57,30 @@ def build(folder: Path) -> tuple[Path, Findings]:
         store.replace(folder / "gate.md", gate.markdown(of_gate).encode())
     tables.write(run, findings)
     page = folder / "report.html"
-    store.replace(page, page_text(run, findings).encode())
+    store.replace(page, page_text(run, findings, history.trends(kept)).encode())
     return page, findings
 
 
-def page_text(run: Run, findings: Findings) -> str:
+def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str:
     """The page as text; the same records give the same bytes."""
     filters: dict[str, Callable[..., Any]] = {
         "percent": words.percent,
-        "points": words.points,
-        "milliseconds": words.milliseconds,
-        "count": words.count,
-        "mebibytes": words.mebibytes,
-        "plain": words.plain,
-        "share": words.share,
-        "p_value": words.p_value,
         "sentences": accuracy_answers.sentences,
         "cost_sentences": accuracy_answers.cost_sentences,
-        "crossing": words.crossing,
-        "law": lambda law, units: words.law(law, UNITS[units]),
-        "proper": proper,
-        "dict": dict,
         **gate.FILTERS,
     }
-    before_growth = sum(study.suite not in _planned_after(run, "scaling") for study in findings.studies)
-    environments = [r.environment for r in run.trainings] + [r.environment for r in run.step_times]
+    environments = run.environments
     return render(
         "page.html.j2",
         filters,
         run=run,
         findings=findings,
-        first=findings.studies[:before_growth],
-        others=findings.studies[before_growth:],
+        published_studies=[study for study in findings.studies if not study.is_ablation],
+        ablations=[study for study in findings.studies if study.is_ablation],
         figures=figures(findings),
+        tables=page_tables.tables(findings),
+        trends=trends,
+        embedded=embedded(run),
         captions=CAPTIONS,
         costs=pareto.COSTS,
         source=published.SOURCE,
@@ -84,8 +90,6 @@ def page_text(run: Run, findings: Findings) -> str:
         provenance=_provenance(environments),
         skipped=[failure for failure in run.failures if failure.status == "skipped"],
         failed=[failure for failure in run.failures if failure.status != "skipped"],
-        time_growths=[(curve, curve.growth) for curve in findings.curves if curve.growth],
-        memory_growths=[(curve, curve.memory) for curve in findings.curves if curve.memory],
         memory_caption=_memory_caption(findings),
         missing={trial for trials in run.missing.values() for trial in trials},
         waiting=_waiting(run),
@@ -133,16 +137,12 @@ def _waiting(run: Run) -> list[Waiting]:
     ]
 
 
-def _planned_after(run: Run, suite: str) -> list[str]:
-    """The suites that the plan has after this one."""
-    names = list(run.plan.suites) if run.plan else []
-    return names[names.index(suite) + 1 :] if suite in names else []
-
-
 def _broken_words(run: Run) -> str:
-    first = ", ".join([*run.broken][:3])
-    more = ", …" if len(run.broken) > 3 else ""
-    return f" ({len(run.broken)} broken: {first}{more})" if run.broken else ""
+    """The first file that cannot be read, and how many more there are."""
+    for name, reason in run.broken.items():
+        more = f", and {len(run.broken) - 1} more cannot" if len(run.broken) > 1 else ""
+        return f" ({name} cannot be read: {reason}{more})"
+    return ""
 
 
 def _memory_caption(findings: Findings) -> str:

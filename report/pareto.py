@@ -1,12 +1,11 @@
 """Which of all models that were trained alike are worth their cost: no other is as cheap and as accurate."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from report import conditions
-from report.accuracy import FEWEST_SEEDS, NOT_CONDITIONS, Study, Training, epochs, full_name
-from report.answer import Answer
+from report.accuracy import NOT_CONDITIONS, Study, Training, full_name
 from report.conditions import Conditions
 from results.records import TrainRecord
 
@@ -60,15 +59,3 @@ def _recipe(record: TrainRecord) -> Conditions:
     """Everything under which a model was trained; the model itself is left out."""
     settings = {name: value for name, value in record.settings.items() if name != "model"}
     return conditions.of(settings, NOT_CONDITIONS, record.environment, {"dataset_sha256": record.dataset_sha256})
-
-
-def answers(race: Race | None) -> Iterator[Answer]:
-    """The models that are worth their multiply-adds; none where a mean of them rests on too few seeds."""
-    if race and all(len(model.records) >= FEWEST_SEEDS for model in race.models):
-        front = "; ".join(race.names[place] for place in race.front("multiply_adds"))
-        first = race.models[0]
-        yield Answer(
-            f"By their means (an order that is not tested), no other of the {len(race.models)} models trained alike "
-            f"(on {first.dataset}, {epochs(first)}) is as accurate and as cheap in multiply-adds as these: {front}.",
-            "pareto",
-        )

@@ -34,6 +34,26 @@ def _with_interval(value: Interval, form: Callable[[float], str], unit: str = ""
     return f"{text} [{form(value.low)}, {form(value.high)}]"
 
 
+def one_place(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def two_places(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def signed_one_place(value: float) -> str:
+    return f"{value:+.1f}"
+
+
+def signed_three_places(value: float) -> str:
+    return f"{value:+.3f}"
+
+
 def plain(value: Interval) -> str:
     """A ratio or an exponent as "0.93 [0.84, 1.02]"."""
     return _with_interval(value, lambda number: f"{number:.2f}")

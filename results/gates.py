@@ -159,7 +159,7 @@ def write(folder: Path, gate: Gate) -> None:
 def read(folder: Path) -> Gate | None:
     """The folder's gate, if it has one. Raises `GateError` for one that cannot be read."""
     path = folder / FILE
-    return _gate(path.read_bytes(), str(path)) if path.exists() else None
+    return _gate(path.read_bytes(), path.name) if path.exists() else None
 
 
 def read_history(path: Path) -> tuple[Gate, ...]:

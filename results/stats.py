@@ -78,6 +78,21 @@ def exponential(interval: Interval) -> Interval:
     )
 
 
+def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """Ratio of two geometric means, ours over theirs, of independent values: Welch's t on their logarithms.
+
+    `n` is the smaller number of values; an interval from `FEWEST_PROCESSES` on each side.
+    """
+    logs = [np.log(side) for side in (ours, theirs)]
+    ratio, n = float(np.exp(logs[0].mean() - logs[1].mean())), min(map(len, logs))
+    if n < FEWEST_PROCESSES:
+        return Interval(ratio, None, None, n)
+    if all(np.ptp(side) == 0 for side in logs):
+        return Interval(ratio, ratio, ratio, n)
+    found = stats.ttest_ind(*logs, equal_var=False).confidence_interval(CONFIDENCE)
+    return Interval(ratio, float(np.exp(found.low)), float(np.exp(found.high)), n)
+
+
 def paired_difference(
     ours: dict[int, float], theirs: dict[int, float], confidence: float = CONFIDENCE, resolution: float = 0
 ) -> Interval | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from results.records import RECORD, Failure, Frozen, Record, RunPlan, StepTimeRecord, TrainRecord
+from results.records import RECORD, Environment, Failure, Frozen, Record, RunPlan, StepTimeRecord, TrainRecord
 
 
 class StoreError(Exception):
@@ -34,6 +34,11 @@ class Run:
     def done(self) -> set[str]:
         """Ids of the trials that have a result."""
         return {record.trial_id for record in (*self.trainings, *self.step_times)}
+
+    @property
+    def environments(self) -> list[Environment]:
+        """Where each result was measured."""
+        return [r.environment for r in self.trainings] + [r.environment for r in self.step_times]
 
     def asked_by(self, record: Record) -> list[str]:
         """The suites that asked for the record's trial: one that two share is run once. Without a plan, its own."""
@@ -81,6 +86,8 @@ def load(folder: Path) -> Run:
 def _first_line(error: ValidationError | OSError) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
+        if first["loc"][-1:] == ("schema_version",):
+            return f"is of schema version {first['input']}, and this program reads version {first['ctx']['expected']}"
         return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
     return str(error)
 

@@ -108,8 +108,8 @@ def test_each_claim_that_was_trained_for_is_told_first():
     plan = RunPlan(profile="tutorial", command="", suites={})
     first = find(Run(None, plan, tuple(records), (), (), {})).answers[0]
     assert first.evidence == "claims"
-    assert first.sentence == (
-        "EANet, top-1: the tutorial claims about 43 % (its logs say 43.91 % and 17.26 %). Here 17.1 % [16.9, 17.3], "
+    assert str(first) == (
+        "EANet, top-1: the tutorial claims about 43 % (its logs say 43.91 % and 17.26 %); here 17.1 % [16.9, 17.3], "
         "n = 3 with augmentation tutorial, weight_decay 0.0001: does not hold."
     )
 

@@ -1,11 +1,13 @@
 """The page and the tables: complete, self-contained, honest about what is missing, and safe with any text."""
 
+import json
 import re
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 
+from report import page_study
 from report.page import build
 from results import store
 from results.published import SOURCE
@@ -76,7 +78,8 @@ def test_the_page_asks_nothing_of_the_network(folder):
         if name in ("src", "href", "xlink:href", "srcset", "action", "data") and tag != "a"  # which a reader follows
     ]
     assert all(address.startswith("#") for address in addresses)
-    assert not {"script", "link", "iframe", "object", "img"} & set(page.tags)
+    assert not {"link", "iframe", "object", "img"} & set(page.tags)
+    assert page.tags.count("script") == 2, "its data and its own script, both inside"
     assert "@import" not in page.text
     assert not re.search(r"url\((?!#)", (folder / "report.html").read_text())
 
@@ -136,14 +139,15 @@ def test_what_a_suite_draws_is_drawn(folder):
     suite = PlannedSuite(question="?", draw=drawn, trial_ids=ids)
     store.write_plan(folder, RunPlan(profile="quick", command="the command", suites={"accuracy": suite}), None)
     figures = [value for _, name, value in page_of(folder).attributes if name == "aria-label"]
+    seen = "EANet − ViT +0.0 points [-0.3, +0.3], no difference shown"
     for title in (
-        "Test top-1 by variant. EANet: mean test top-1 91.0 % [88.5, 93.5], n = 3",
-        "Differences in test top-1. EANet − ViT: +0.0 points [-0.3, +0.3], n = 3",
-        "Learning curves. ",
-        "Test top-1 against parameters. EANet: 91.0 % [88.5, 93.5] at 100 parameters",
-        "Test top-1 against multiply-adds. ",
+        f"Test top-1: {seen}. EANet: mean test top-1 91.0 % [88.5, 93.5], n = 3",
+        f"Differences in test top-1: {seen}. EANet − ViT: +0.0 points [-0.3, +0.3], n = 3",
+        "Learning curves: all end at 91.0 % validation top-1. ",
+        "Test top-1 against parameters: by its mean the best, EANet, costs 1.0 times the cheapest. EANet: 91.0 %",
+        "Test top-1 against multiply-adds: ",
     ):
-        assert any(label.startswith(title) for label in figures), title
+        assert any(label.startswith(title) for label in figures), (title, figures)
     assert not any(label.startswith("Test top-1 against training step") for label in figures), "which is the same here"
 
 
@@ -152,7 +156,7 @@ def test_nothing_in_a_record_becomes_markup(tmp_path):
     store.write(tmp_path, samples.training(variant=evil, dataset=evil, trial_id="evil"))
     store.write(tmp_path, samples.failure(reason=evil, log_tail=f"</pre>{evil}"))
     page = page_of(tmp_path)
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 2, "the page's own"
     assert page.open == []
     assert evil in page.text
 
@@ -163,6 +167,65 @@ def test_a_run_of_one_kind_has_a_page(tmp_path):
     assert not (tmp_path / "tables" / "accuracy.csv").exists()
 
 
+def test_the_page_keeps_the_order_that_a_reader_needs(full_run):
+    page = page_of(full_run)
+    ids = [value for tag, name, value in page.attributes if name == "id" and tag in ("h2", "h3")]
+    wanted = ["answers", "claims", "accuracy", "suite-accuracy", "growth", "memory", "ablations", "suite-recipes"]
+    wanted += ["gate", "history", "failures", "provenance", "reproduce", "records"]
+    assert [name for name in ids if name in wanted] == wanted
+
+
+def test_the_answers_are_three_to_five_sentences_with_numbers_that_lead_to_their_evidence(full_run):
+    _, findings = build(full_run)
+    assert 3 <= len(findings.answers) <= 5
+    for answer in findings.answers:
+        assert re.search(r"\d", answer.sentence), answer
+    assert [answer.evidence for answer in findings.answers] == [
+        "suite-accuracy",
+        "growth",
+        "growth",
+        "suite-recipes",
+        "gate",
+    ]
+    accuracy = findings.answers[0].sentence
+    assert "n = 3 pairs of seeds" in accuracy
+    assert re.search(r"\[-?\d", accuracy)
+
+
+def test_many_ablations_are_one_answer(tmp_path):
+    for suite in ("one", "two", "three", "four", "five", "six"):
+        for seed in range(3):
+            for place, variant in enumerate(("identity", "vit", "mean")):
+                top1 = 0.5 + 0.01 * seed + (0.3 if (suite, variant) == ("two", "mean") else 0.001 * place)
+                store.write(tmp_path, samples.training(variant, seed, top1=top1, suite=suite))
+    _, findings = build(tmp_path)
+    (answer,) = findings.answers
+    assert answer.evidence == "ablations"
+    assert answer.sentence.startswith(
+        "1 of 12 differences held against a base in 6 suites is claimed: mean over patches − ViT +29.9 points"
+    )
+    assert answer.sentence.endswith("; for the other 11 no difference is shown.")
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_records_of_other_schemas_and_broken_files_are_named_and_the_page_is_built_without_them(folder, version):
+    first = next((folder / "records").glob("train*.json"))
+    other = json.loads(first.read_text()) | {"schema_version": version}
+    (folder / "records" / "other-schema.json").write_text(json.dumps(other))
+    (folder / "gate.json").write_text("{}")
+    (folder / "history.jsonl").write_text("nonsense\n")
+    text = " ".join(page_of(folder).text.split())
+    assert "3 files are broken" in text
+    for name in (f"other-schema.json: is of schema version {version}, ", "gate.json: ", "history.jsonl: "):
+        assert name in text, name
+    assert "91.0 % [88.5, 93.5]" in text
+
+
+def test_a_page_of_500_records_is_at_most_two_megabytes(tmp_path):
+    page, _ = build(page_study.enlarged(store.load(page_study.SOURCE), 500, tmp_path / "run"))
+    assert page.stat().st_size <= 2_000_000
+
+
 def test_nothing_to_report_is_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(store.StoreError, match=r"holds no readable record; run something first: python -m benchmarks"):
         build(tmp_path)
@@ -170,7 +233,7 @@ def test_nothing_to_report_is_an_error_that_says_what_to_do(tmp_path):
         build(tmp_path / "nowhere")
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "half.json").write_text("{")
-    with pytest.raises(store.StoreError, match=r"1 broken: half\.json"):
+    with pytest.raises(store.StoreError, match=r"half\.json cannot be read: file: Invalid JSON"):
         build(tmp_path)
 
 
@@ -197,7 +260,7 @@ def test_tables_have_the_columns_of_the_contract(folder):
 
 
 class Rows(HTMLParser):
-    """The rows of every table of a page: the texts of their cells, a cell over several rows told in the first."""
+    """The rows of every table of a page: the texts of their cells."""
 
     def __init__(self, text):
         super().__init__()
@@ -212,7 +275,7 @@ class Rows(HTMLParser):
 
     def handle_data(self, data):
         if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
+            self.rows[-1][-1] += data.strip("\n")
 
 
 def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_each_cell(tmp_path):
@@ -253,8 +316,8 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     assert [row[:3] for row in body] == [
         ["EANet", "corrected", "16"], ["EANet", "tutorial", "16"], ["ViT", "corrected", "–"], ["ViT", "tutorial", "–"]
     ]  # fmt: skip
-    effect = head.index("against augmentation tutorial, memory_units 16")
-    assert [row[effect] for row in body] == ["+30.0 points [+29.7, +30.3], p < 0.001", "–"] * 2
+    effect = head.index("against augmentation tutorial, memory_units 16 (points)")
+    assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3], p < 0.001", "–"] * 2
     for words in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
         assert words.replace("'", "&#39;") in text or words in text, words
     assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from report import pareto
 from report.findings import find
 from results.store import Run
 from tests import samples
@@ -53,17 +52,6 @@ def test_a_training_that_two_suites_share_races_once():
 def test_two_models_are_no_race(count):
     found = find(run(*[("a", 10, 0.5), ("b", 20, 0.6)][:count]))
     assert found.race is None
-    assert not any(answer.evidence == "pareto" for answer in found.answers)
-
-
-def test_the_answer_names_the_front():
-    models = ("a", 10, 0.5), ("b", 20, 0.4), ("c", 30, 0.7)
-    (answer,) = pareto.answers(find(run(*models, seeds=3)).race)
-    assert answer.sentence == (
-        "By their means (an order that is not tested), no other of the 3 models trained alike (on digits, 2 epochs) is "
-        "as accurate and as cheap in multiply-adds as these: c."
-    ), "all have the same multiply-adds"
-    assert not list(pareto.answers(find(run(*models, seeds=2)).race)), "the means of two seeds are no answer"
 
 
 def test_a_model_that_suites_name_differently_races_once():

@@ -24,6 +24,7 @@ from results.stats import (
     name_growth,
     paired_difference,
     paired_p_value,
+    ratio_interval,
     upper_half,
 )
 
@@ -37,6 +38,20 @@ def test_mean_interval_by_hand():
     assert interval.high - 5 == pytest.approx(4.968275, rel=1e-6)
     assert 5 - interval.low == pytest.approx(4.968275, rel=1e-6)
     assert interval.n == 3
+
+
+def test_a_ratio_of_independent_times_has_welchs_interval():
+    ours, theirs = [2.0, 2.2, 2.1], [1.0, 1.3, 1.1, 1.2, 0.9]
+    logs = [np.log(side) for side in (ours, theirs)]
+    parts = [side.var(ddof=1) / len(side) for side in logs]
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, logs, strict=True))
+    half = scipy_stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts))  # Welch 1947, Satterthwaite 1946
+    mean = logs[0].mean() - logs[1].mean()
+    found = ratio_interval(ours, theirs)
+    assert (found.estimate, found.low, found.high) == pytest.approx(tuple(np.exp([mean, mean - half, mean + half])))
+    assert found.n == 3
+    assert ratio_interval([2.0, 2.2], theirs).low is None, "two processes tell no interval"
+    assert ratio_interval([3.0] * 3, [2.0] * 3).low == pytest.approx(1.5), "equal ones have no spread"
 
 
 def test_one_value_has_no_interval_and_none_is_an_error():

@@ -1,0 +1,324 @@
+"""Two runs -> what changed between them: accuracy by seed, exact counts, and steps where the machine is the same."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from report import accuracy, growth, words
+from report.accuracy import FEWEST_SEEDS, LARGEST_P, Training, full_name
+from report.conditions import Conditions, proper
+from report.render import render
+from report.table import NOTHING, Cell, Column, Table
+from results import stats, store
+from results.records import Environment
+from results.stats import Interval
+from results.store import Run, StoreError
+
+SAME, CHANGED, NOT_SHOWN, FEW = "the same", "changed", "no difference shown", "too few to tell"
+WHERE = ("device", "cpu", "threads", "backend", "precision")
+"""Conditions that tell where and how something ran, not what."""
+MACHINE = ("device", "cpu", "threads")
+EXACT = 5e-7
+"""A share is recorded with more digits than its images have; two that differ by less are equal."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure of one subject in both runs, in words, and the change: a difference, or a ratio of times."""
+
+    subject: str
+    figure: str
+    before: str
+    now: str
+    change: str
+    estimate: float | None
+    verdict: str
+
+    @property
+    def is_change(self) -> bool:
+        return self.verdict not in (SAME, NOT_SHOWN, FEW)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that two runs have in common, or one of them lacks. `refused` says why step times are not compared;
+    `environments` names what differs in how they ran: what, there, here."""
+
+    run: str
+    other: str
+    changes: tuple[Change, ...]
+    refused: tuple[str, ...]
+    environments: tuple[tuple[str, str, str], ...]
+
+
+class Subject(Protocol):
+    """Records taken alike: a training's seeds, or a case of step time over its processes."""
+
+    @property
+    def conditions(self) -> Conditions: ...
+
+
+S = TypeVar("S", bound=Subject)
+
+
+@dataclass(frozen=True)
+class Both(Generic[S]):
+    """What one run and the other have of the same subject."""
+
+    name: str
+    now: S | None
+    before: S | None
+
+
+def build(folder: Path, other: Path) -> tuple[Path, Comparison]:
+    """Writes the comparison's page into `folder`. Raises `StoreError`, `OSError`."""
+    run, other_run = _load(folder), _load(other)
+    name, other_name = _names(folder, other)
+    found = compare(run, other_run, name, other_name)
+    page = folder / f"against-{other_name}.html"
+    store.replace(page, render("compare.html.j2", {}, comparison=found, table=table(found)).encode())
+    return page, found
+
+
+def _load(folder: Path) -> Run:
+    run = store.load(folder)
+    if not (run.trainings or run.step_times):
+        raise StoreError(
+            f"{folder} holds no readable result to compare; give a run's folder, such as results/runs/quick"
+        )
+    return run
+
+
+def _names(folder: Path, other: Path) -> tuple[str, str]:
+    """The folders' own names; of two that are alike the second is told by its parent too."""
+    name, theirs = folder.resolve(), other.resolve()
+    return name.name, theirs.name if theirs.name != name.name else f"{theirs.parent.name}-{theirs.name}"
+
+
+def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
+    """What changed from `other` to `run`. Claims about accuracy are adjusted by Holm's method for all of them."""
+    trainings = list(_both(*(_trainings(each) for each in (run, other))))
+    cases = list(_both(*(_cases(each) for each in (run, other))))
+    only = {"now": f"only in {name}", "before": f"only in {other_name}"}
+    changes = [
+        *_accuracy(trainings),
+        *(change for both in trainings for change in _counts(both)),
+        *(change for both in trainings for change in _training_step(both)),
+        *(change for both in cases for change in _case(both)),
+        *(_lone(both.name, "training", only["now" if both.now else "before"]) for both in _lonely(trainings)),
+        *(_lone(both.name, "step time", only["now" if both.now else "before"]) for both in _lonely(cases)),
+    ]
+    return Comparison(
+        name,
+        other_name,
+        tuple(changes),
+        tuple(_refusals([*trainings, *cases], name, other_name)),
+        _environments(run, other),
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A curve's point, with its curve's conditions."""
+
+    name: str
+    conditions: Conditions
+    point: growth.StepTime
+
+
+def _trainings(run: Run) -> dict[tuple[str, Conditions], tuple[str, Training]]:
+    return {
+        (f"{t.suite} {t.variant}", t.conditions): (f"{study.title}: {full_name(t)}", t)
+        for study in accuracy.studies(run)
+        for t in study.trainings
+    }
+
+
+def _cases(run: Run) -> dict[tuple[str, Conditions], tuple[str, Case]]:
+    found = {}
+    for curve in growth.curves(run.step_times):
+        for point in curve.points:
+            name = f"{growth.SCOPES[curve.scope]}, {growth.PHASES[curve.phase]}, {proper(curve)}, N = {point.patches:,}"
+            key = f"{curve.suite} {curve.scope} {curve.phase} {curve.variant} {point.patches}"
+            found[key, curve.conditions] = name, Case(name, curve.conditions, point)
+    return found
+
+
+def _both(now: Mapping[Any, tuple[str, S]], before: Mapping[Any, tuple[str, S]]) -> Iterator[Both[S]]:
+    """Subjects of the same settings; where they ran tells them apart only if a run has several of the same."""
+    apart = any(len({_key(key, ()) for key in side}) < len(side) for side in (now, before))
+    ours, theirs = ({_key(key, WHERE if apart else ()): value for key, value in side.items()} for side in (now, before))
+    for key in [*ours, *(key for key in theirs if key not in ours)]:
+        name = (ours.get(key) or theirs[key])[0]
+        yield Both(name, *(side[key][1] if key in side else None for side in (ours, theirs)))
+
+
+def _key(key: tuple[str, Conditions], where: Iterable[str]) -> tuple[str, Conditions]:
+    name, conditions = key
+    return name, tuple(pair for pair in conditions if pair[0] not in WHERE or pair[0] in where)
+
+
+def _lonely(boths: Iterable[Both[S]]) -> list[Both[S]]:
+    return [both for both in boths if both.now is None or both.before is None]
+
+
+def _lone(subject: str, figure: str, verdict: str) -> Change:
+    return Change(subject, figure, NOTHING, NOTHING, NOTHING, None, verdict)
+
+
+def _accuracy(trainings: Iterable[Both[Training]]) -> list[Change]:
+    """Test top-1, paired by seed."""
+    found: list[tuple[Change, float | None]] = []
+    for both in trainings:
+        if both.now is None or both.before is None:
+            continue
+        values = both.now.by_seed("test_top1"), both.before.by_seed("test_top1")
+        resolution = both.now.resolution("test_top1")
+        difference = stats.paired_difference(*values, resolution=resolution)
+        if difference is None:
+            found.append((_lone(both.name, "test top-1", "no seed in common"), None))
+            continue
+        equal = all(abs(values[0][seed] - values[1][seed]) < EXACT for seed in values[0].keys() & values[1].keys())
+        p_value = None
+        if not equal and difference.n >= FEWEST_SEEDS:
+            p_value = stats.paired_p_value(*values, resolution=resolution)
+        change = Change(
+            both.name,
+            "test top-1",
+            words.percent(both.before.mean("test_top1")),
+            words.percent(both.now.mean("test_top1")),
+            f"{words.points(difference)}, n = {difference.n}",
+            difference.estimate * 100,
+            SAME if equal else FEW if p_value is None else NOT_SHOWN,
+        )
+        found.append((change, p_value))
+    adjusted = iter(stats.holm([p for _, p in found if p is not None]))
+    return [
+        replace(change, verdict=CHANGED) if p is not None and next(adjusted) <= LARGEST_P else change
+        for change, p in found
+    ]
+
+
+def _counts(both: Both[Training]) -> Iterator[Change]:
+    """Parameters and multiply-adds, which are exact."""
+    if both.now is None or both.before is None:
+        return
+    for figure, name in (("parameters", "parameters"), ("multiply_adds", "multiply-adds")):
+        now, before = (getattr(side.records[0], figure) for side in (both.now, both.before))
+        change = "" if now == before else f"{now - before:+,}"
+        yield Change(
+            both.name, name, f"{before:,}", f"{now:,}", change, now - before, SAME if now == before else CHANGED
+        )
+
+
+def _training_step(both: Both[Training]) -> Iterator[Change]:
+    if both.now is None or both.before is None or not _same_machine(both.now, both.before):
+        return
+    now, before = ([r.train_step_seconds for r in side.records] for side in (both.now, both.before))
+    yield _ratio(both.name, "training step (ms)", now, before, 1e3)
+
+
+def _case(both: Both[Case]) -> Iterator[Change]:
+    if both.now is None or both.before is None or not _same_machine(both.now, both.before):
+        return
+    now, before = both.now.point, both.before.point
+    yield _ratio(both.name, "step (ms)", now.seconds_by_process, before.seconds_by_process, 1e3)
+    if min(*now.bytes_by_process, *before.bytes_by_process) > 0:
+        yield _ratio(both.name, "peak memory (MiB)", now.bytes_by_process, before.bytes_by_process, 2.0**-20)
+
+
+def _ratio(subject: str, figure: str, now: Iterable[float], before: Iterable[float], scale: float) -> Change:
+    """Two sets of processes by the ratio of their geometric means."""
+    values = [value * scale for value in now], [value * scale for value in before]
+    ratio = stats.ratio_interval(*values)
+    here, there = (_interval(stats.geometric_mean_interval(side)) for side in values)
+    verdict = FEW if ratio.low is None or ratio.high is None else NOT_SHOWN if ratio.low <= 1 <= ratio.high else CHANGED
+    return Change(subject, figure, there, here, f"{words.plain(ratio)} times", ratio.estimate, verdict)
+
+
+def _interval(value: Interval) -> str:
+    text = words.significant(value.estimate)
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} [{words.significant(value.low)}, {words.significant(value.high)}]"
+
+
+def _machine(subject: Subject) -> str:
+    values = dict(subject.conditions)
+    return ", ".join(f"{name} {values.get(name, 'unknown')}" for name in MACHINE)
+
+
+def _same_machine(now: Subject, before: Subject) -> bool:
+    return _machine(now) == _machine(before)
+
+
+def _refusals(boths: Iterable[Both[Any]], name: str, other: str) -> Iterator[str]:
+    """A sentence for each pair of machines whose step times were not held against each other."""
+    pairs: dict[tuple[str, str], int] = defaultdict(int)
+    for both in boths:
+        if both.now is not None and both.before is not None and not _same_machine(both.now, both.before):
+            pairs[_machine(both.now), _machine(both.before)] += 1
+    for (now, before), count in pairs.items():
+        yield (
+            f"Step times and memory of {count} {'subject' if count == 1 else 'subjects'} are not compared: {name} ran "
+            f"on {now}, {other} on {before}. A ratio would tell of the machines, not of what was run on them."
+        )
+
+
+def _environments(run: Run, other: Run) -> tuple[tuple[str, str, str], ...]:
+    """What differs in how the two ran: commits, versions, machines, data."""
+    now, before = _told(run), _told(other)
+    return tuple(
+        (name, before.get(name, NOTHING), now.get(name, NOTHING))
+        for name in [*now, *(name for name in before if name not in now)]
+        if now.get(name) != before.get(name)
+    )
+
+
+def _told(run: Run) -> dict[str, str]:
+    """Each property of a run's environments, with all values that it has in it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for environment in run.environments:
+        for name, value in _properties(environment):
+            found[name].add(value)
+    for training in run.trainings:
+        found[f"images of {training.dataset}"].add(training.dataset_sha256[:12])
+    return {name: ", ".join(sorted(values)) for name, values in found.items()}
+
+
+def _properties(environment: Environment) -> Iterator[tuple[str, str]]:
+    yield "commit", (environment.commit or "unknown")[:7] + (" with uncommitted changes" if environment.dirty else "")
+    for name in ("python", "backend", "precision", "device", "cpu", "threads"):
+        yield name, str(getattr(environment, name))
+    yield from environment.versions.items()
+
+
+CAPTION = """Before and now, and what became of it. Accuracy is paired by seed, and a change is claimed from three
+pairs on and up to p = 0.05, adjusted by Holm's method for all of them; it is "the same" where every seed gave the
+same. Steps and memory are held against each other by the ratio of their geometric means, with Welch's 95 % interval
+of each on its own, from three processes on either side: a change of days or of load shows in it as one of code does,
+and of many intervals one in twenty misses."""
+
+
+def table(comparison: Comparison) -> Table:
+    """Every change and everything that did not change, a row each."""
+    columns = (
+        Column("subject", "what"),
+        Column("figure", "figure"),
+        Column("before", f"before: {comparison.other}", number=True),
+        Column("now", f"now: {comparison.run}", number=True),
+        Column("change", "change", number=True),
+        Column("verdict", "verdict"),
+    )
+    rows = tuple(
+        (
+            *map(Cell, (change.subject, change.figure, change.before, change.now)),
+            Cell(change.change, change.estimate),
+            Cell(change.verdict),
+        )
+        for change in comparison.changes
+    )
+    unchanged = frozenset(place for place, change in enumerate(comparison.changes) if not change.is_change)
+    return Table("changes", "What changed", CAPTION, columns, rows, "subject", unchanged)

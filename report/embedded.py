@@ -1,0 +1,52 @@
+"""Records -> the rows that the page carries inside, for its own table of them and for anybody's script."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from results.records import Record, StepTimeRecord, TrainRecord
+from results.store import Run
+
+
+class Rows(TypedDict):
+    """Columns, and rows of plain numbers and texts, as the records have them."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+TRAININGS = ["trial_id", "suite", "variant", "dataset", "seed", "train_images", "patches", "parameters"]
+TRAININGS += ["multiply_adds", "test_top1", "test_top5", "test_loss", "train_step_seconds", "peak_memory_bytes"]
+STEP_TIMES = ["trial_id", "suite", "scope", "variant", "phase", "patches", "batch", "process", "multiply_adds"]
+STEP_TIMES += ["compile_seconds", "peak_memory_bytes"]
+FAILURES = ["trial_id", "suite", "variant", "status", "reason"]
+
+
+def embedded(run: Run) -> dict[str, Rows]:
+    """A row a record: of a training its epochs and of a step time its samples are told by their number and median."""
+    return {
+        "trainings": _rows(run.trainings, TRAININGS, {"epochs": _epochs}),
+        "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps, "step_seconds": _step_seconds}),
+        "failures": _rows(run.failures, FAILURES, {}),
+    }
+
+
+def _rows(records: Sequence[Record], fields: list[str], more: dict[str, Any]) -> Rows:
+    return {
+        "columns": [*fields, *more],
+        "rows": [
+            [*(getattr(record, field) for field in fields), *(of(record) for of in more.values())] for record in records
+        ],
+    }
+
+
+def _epochs(record: TrainRecord) -> int:
+    return len(record.epochs)
+
+
+def _steps(record: StepTimeRecord) -> int:
+    return len(record.samples_seconds)
+
+
+def _step_seconds(record: StepTimeRecord) -> float:
+    return statistics.median(record.samples_seconds)

@@ -1,0 +1,322 @@
+"""Findings -> the tables of the page, each with its numbers behind its words."""
+
+from collections.abc import Callable, Iterable
+
+from report import words
+from report.accuracy import Comparison, Study, Training, epochs
+from report.claims import Claim
+from report.conditions import proper
+from report.findings import Findings
+from report.growth import Crossover, Curve, StepTime, Verdict
+from report.table import NOTHING, Cell, Column, Table, interval, number
+from results.gates import Gate
+from results.stats import Growth
+
+MEBIBYTE = 2.0**-20
+MILLISECOND = 1e3
+
+
+def tables(findings: Findings) -> dict[str, Table]:
+    """Every table that the findings have rows for, by key."""
+    made = [
+        _claims(findings.claims),
+        *(_study(study) for study in findings.studies),
+        _verdicts(findings.verdicts),
+        _crossovers(findings.crossovers),
+        _laws("time-laws", "Growth of the step time", TIME_LAWS, _time_growths(findings.curves), words.SECONDS),
+        _laws("memory-laws", "Growth of the peak memory", MEMORY_LAWS, _memory_growths(findings.curves), words.BYTES),
+        _slopes(findings.curves),
+        _cases([point for curve in findings.curves for point in curve.points]),
+        *([_gate(findings.gate)] if findings.gate else []),
+    ]
+    return {table.key: table for table in made if table.rows}
+
+
+CLAIMS = """What the Keras example claims, what its own two logs say, and what was measured in this run. A share
+"holds" where its 95 % interval over at least three seeds lies within 2 points of the claimed one, and "does not hold"
+where it lies wholly outside; other settings than the tutorial's show nothing of it, but for its two recipes,
+augmentation and weight decay; models with another attention are left out. A number of parameters is counted exactly
+and holds where it rounds to the claimed one. The tutorial's page trains EANet alone."""
+
+
+def _claims(claims: Iterable[Claim]) -> Table:
+    columns = (
+        Column("claim", "claim"),
+        Column("claimed", "claimed"),
+        Column("log-2021", "2021 log", unbroken=True),
+        Column("log-keras3", "Keras 3 log", unbroken=True),
+        Column("settings", "measured with"),
+        Column("measured", "measured here"),
+        Column("hardware", "on"),
+        Column("verdict", "verdict"),
+    )
+    rows = [
+        _texts(c.claim, c.claimed, c.log_2021, c.log_keras3, m.settings, m.value, m.hardware, m.verdict)
+        for c in claims
+        for m in c.measured
+    ]
+    return Table("tutorial-claims", "The tutorial's claims", CLAIMS, columns, tuple(rows), "claim")
+
+
+def _texts(*texts: str) -> tuple[Cell, ...]:
+    return tuple(Cell(text or NOTHING) for text in texts)
+
+
+def _study(study: Study) -> Table:
+    """A suite's trainings, a row each: seeds apart, all that they were held against, and what they cost."""
+    made: list[tuple[Column, Callable[[Training], Cell]]] = [
+        (Column("variant", "variant"), lambda t: Cell(proper(t), note=_own(study, t))),
+        *((Column(name, name), _setting(name)) for name in study.plan.grid),
+    ]
+    first = study.trainings[0]
+    one_dataset = all(training.dataset == first.dataset for training in study.trainings)
+    one_length = all(training.epochs == first.epochs for training in study.trainings)
+    if not one_dataset:
+        made.append((Column("data", "data"), lambda t: Cell(t.dataset)))
+    if not one_length:
+        made.append((Column("epochs-trained", "epochs", number=True), lambda t: number(t.epochs, words.count)))
+    made += [
+        (Column("seeds", "seeds", number=True), lambda t: number(len(t.records), words.count)),
+        (Column("top-1", "top-1", "%", True), lambda t: interval(t.mean("test_top1"), words.one_place, 100)),
+        (Column("top-5", "top-5", "%", True), lambda t: interval(t.mean("test_top5"), words.one_place, 100)),
+    ]
+    if study.plan.metric == "test_loss":
+        made.append((Column("loss", "test loss", "", True), lambda t: interval(t.mean("test_loss"), words.two_places)))
+    if study.variants:
+        column = Column("against-variant", f"against {study.base_title}", study.metric.unit, True)
+        made.append((column, lambda t: _differences(study, t, study.variants)))
+    if study.effects:
+        base = ", ".join(study.effects[0].base.settings)
+        column = Column("against-base", f"against {base}", study.metric.unit, True)
+        made.append((column, lambda t: _differences(study, t, study.effects)))
+    made += [
+        (Column("parameters", "parameters", "", True), lambda t: number(t.records[0].parameters, words.count)),
+        (Column("multiply-adds", "multiply-adds", "", True), lambda t: number(t.records[0].multiply_adds, words.count)),
+        (
+            Column("step", "training step", "ms", True),
+            lambda t: interval(t.step_seconds, words.significant, MILLISECOND),
+        ),
+        (
+            Column("memory", "memory", "MiB", True),
+            lambda t: number(t.mean("peak_memory_bytes").estimate, words.whole, MEBIBYTE),
+        ),
+    ]
+    caption = (
+        "Mean over the seeds with its 95 % interval"
+        + (f", on {first.dataset}" if one_dataset else "")
+        + (f", after {epochs(first)}" if one_length else "")
+        + ". "
+        + (
+            f"Differences in {study.metric.name}, paired by seed, with Student's p"
+            + (f", adjusted by Holm's method for all {study.family} of this suite. " if study.family > 1 else ". ")
+            if study.compared
+            else ""
+        )
+        + "Multiply-adds are those of one image, forward; memory is the peak of the worker's process over its size "
+        "before the data was read."
+    )
+    rows = tuple(tuple(cell(training) for _, cell in made) for training in study.trainings)
+    columns = tuple(column for column, _ in made)
+    return Table(f"table-{study.suite}", f"{study.title}: all variants", caption, columns, rows, "variant")
+
+
+def _setting(name: str) -> Callable[[Training], Cell]:
+    return lambda training: _value(dict(training.cell).get(name, NOTHING))
+
+
+def _value(text: str) -> Cell:
+    """A setting's value, which sorts as a number where it is one."""
+    is_word, value, _ = words.sortable(text)
+    return Cell(text) if is_word else Cell(text, value)
+
+
+def _own(study: Study, training: Training) -> str:
+    """What makes a variant of the suite's own."""
+    if training.variant not in study.plan.own:
+        return ""
+    return ", ".join(f"{name} {value}" for name, value in study.plan.own[training.variant].settings.items())
+
+
+def _differences(study: Study, training: Training, comparisons: tuple[Comparison, ...]) -> Cell:
+    """The training's differences from what it is held against: mostly one."""
+    ours = [comparison for comparison in comparisons if comparison.ours is training]
+    if not ours:
+        return Cell(NOTHING)
+    form = words.signed_one_place if study.metric.scale == 100 else words.signed_three_places
+    cells = [interval(comparison.difference, form, study.metric.scale) for comparison in ours]
+    told = [
+        (f"{proper(comparison.base)}: " if len(ours) > 1 else "")
+        + cell.text
+        + (f", {words.p_value(comparison.p_value)}" if comparison.p_value is not None else "")
+        for comparison, cell in zip(ours, cells, strict=True)
+    ]
+    return Cell("; ".join(told), cells[0].value, cells[0].low, cells[0].high)
+
+
+VERDICTS = """What is said to grow how, and what was measured. The law is the best by AICc of a, a + bN and a + bN +
+cN², and is called quadratic where cN² also makes up at least a quarter of the value at the largest N. Below three
+processes a size nothing is claimed."""
+
+
+def _verdicts(verdicts: Iterable[Verdict]) -> Table:
+    columns = (Column("claim", "claim"), Column("verdict", "verdict"), Column("measured", "measured"))
+    rows = tuple(_texts(verdict.claim, verdict.verdict, verdict.numbers) for verdict in verdicts)
+    return Table("growth-claims", "Claims about growth", VERDICTS, columns, rows, "claim")
+
+
+def _crossovers(crossovers: Iterable[Crossover]) -> Table:
+    columns = (
+        Column("scope", "scope"),
+        Column("phase", "phase"),
+        Column("shorter", "shorter"),
+        Column("than", "than"),
+        Column("from", "from", "patches", True),
+        Column("ratio", "ratio at the largest N", "", True),
+        Column("largest", "largest N", "patches", True),
+    )
+    rows = tuple(
+        (
+            *_texts(c.ours.scope, c.ours.phase, proper(c.ours), proper(c.base)),
+            Cell(words.crossing(c.patches, c.smallest, c.largest), c.patches.estimate, c.patches.low, c.patches.high),
+            number(c.ratio, words.one_place),
+            number(c.largest, words.count),
+        )
+        for c in crossovers
+    )
+    caption = (
+        "From how many patches on the first variant's step is the shorter one, interpolated between measured sizes."
+    )
+    return Table("crossovers", "From which size on external attention is faster", caption, columns, rows, "shorter")
+
+
+TIME_LAWS = """Step time: the laws fitted to the sizes' medians over their processes, with coefficients of at least 0
+and relative residuals. The exponent is the log-log slope as measured: a constant, and a machine that works better on
+larger arrays, put it below the law's. Intervals are by resampling processes."""
+MEMORY_LAWS = "Peak memory: the same laws."
+Units = tuple[tuple[float, str], ...]
+
+
+def _time_growths(curves: Iterable[Curve]) -> list[tuple[Curve, Growth]]:
+    return [(curve, curve.growth) for curve in curves if curve.growth]
+
+
+def _memory_growths(curves: Iterable[Curve]) -> list[tuple[Curve, Growth]]:
+    return [(curve, curve.memory) for curve in curves if curve.memory]
+
+
+def _laws(key: str, label: str, caption: str, growths: list[tuple[Curve, Growth]], units: Units) -> Table:
+    columns = (
+        Column("scope", "scope"),
+        Column("phase", "phase"),
+        Column("variant", "variant"),
+        Column("batch", "batch", "images", True),
+        Column("law", "law"),
+        Column("exponent", "exponent, upper half", "", True),
+        Column("share", "cN² share at the largest N", "%", True),
+        Column("power", "k of a + bN^k", "", True),
+        Column("weights", "weights: linear, quadratic, power"),
+    )
+    rows = tuple(
+        (
+            *_texts(curve.scope, curve.phase, proper(curve)),
+            number(curve.points[0].batch, words.count),
+            Cell(words.law(growth.law, units)),
+            interval(growth.exponent, words.two_places),
+            interval(growth.quadratic_share, words.whole, 100),
+            number(growth.named("power").terms[1][1], words.two_places),
+            Cell(", ".join(words.two_places(growth.named(n).weight) for n in ("linear", "quadratic", "power"))),
+        )
+        for curve, growth in growths
+    )
+    return Table(key, label, caption, columns, rows, "variant")
+
+
+def _slopes(curves: Iterable[Curve]) -> Table:
+    columns = (
+        Column("scope", "scope"),
+        Column("phase", "phase"),
+        Column("variant", "variant"),
+        Column("multiply-adds", "multiply-adds"),
+        Column("slopes", "slope from size to size"),
+    )
+    rows = []
+    for curve in curves:
+        if not curve.multiply_adds:
+            continue
+        steps = curve.growth.local_exponents if curve.growth else ()
+        slopes = "; ".join(f"{s.smaller:,}–{s.larger:,}: {words.plain(s.exponent)}" for s in steps) or NOTHING
+        law = words.law(curve.multiply_adds, words.COUNTS)
+        rows.append(_texts(curve.scope, curve.phase, proper(curve), law, slopes))
+    caption = (
+        "Multiply-adds of one image, forward, as a law that holds exactly at every size; and the log-log slope of the "
+        "step time between neighbouring sizes, about an octave apart."
+    )
+    return Table("slopes", "Exponents from size to size", caption, columns, tuple(rows), "variant")
+
+
+CASES = """Geometric mean over the processes of each one's median step, with a 95 % interval (Student's t) from three
+processes on. Resident memory is the peak of the process over its size before the step was built; the allocator's is
+the most that the backend handed out at once, where it tells; activations are the closed form."""
+
+
+def _cases(points: Iterable[StepTime]) -> Table:
+    columns = (
+        Column("scope", "scope"),
+        Column("phase", "phase"),
+        Column("variant", "variant"),
+        Column("patches", "patches", "", True),
+        Column("batch", "batch", "images", True),
+        Column("step", "step", "ms", True),
+        Column("processes", "processes", "", True),
+        Column("multiply-adds", "multiply-adds", "", True),
+        Column("resident", "resident", "MiB", True),
+        Column("allocator", "allocator", "MiB", True),
+        Column("activations", "activations", "MiB", True),
+    )
+    rows = tuple(
+        (
+            *_texts(point.scope, point.phase, proper(point)),
+            number(point.patches, words.count),
+            number(point.batch, words.count),
+            interval(point.step_seconds, words.significant, MILLISECOND),
+            number(point.step_seconds.n, words.count),
+            number(point.multiply_adds, words.count),
+            number(point.resident_bytes.estimate if point.resident_bytes else None, words.whole, MEBIBYTE),
+            number(point.allocated_bytes.estimate if point.allocated_bytes else None, words.whole, MEBIBYTE),
+            number(point.activation_bytes, words.whole, MEBIBYTE),
+        )
+        for point in points
+    )
+    return Table("cases", "Step time by case", CASES, columns, rows, "variant")
+
+
+def _gate(gate: Gate) -> Table:
+    columns = (
+        Column("case", "case"),
+        Column("base", "base", "ms", True),
+        Column("here", "here", "ms", True),
+        Column("ratio", "ratio", "", True),
+        Column("p", "p", "", True),
+        Column("detectable", "could have seen", "%", True),
+        Column("verdict", "verdict"),
+    )
+    rows = tuple(
+        (
+            Cell(case.case),
+            number(case.base_seconds, words.significant, MILLISECOND),
+            number(case.head_seconds, words.significant, MILLISECOND),
+            Cell(f"{case.ratio:.3f} [{case.low:.3f}, {case.high:.3f}]", case.ratio, case.low, case.high),
+            number(case.p_value, lambda p: f"{p:.2g}"),
+            number(case.detectable, words.one_place, 100),
+            Cell(case.verdict),
+        )
+        for case in gate.verdict.cases
+    )
+    caption = (
+        f"{gate.base} ({gate.base_commit[:7]}) against {(gate.head_commit or 'the working tree')[:7]}"
+        f"{' with uncommitted changes' if gate.dirty else ''}: medians of fresh processes, by turns; p is one-sided, "
+        "adjusted by Holm's method. A slowdown fails the gate where it is proven and at least "
+        f'{gate.design.floor:.0%}; "could have seen" is the smallest one that this run would have found. '
+        f"On {gate.machine.cpu}, {gate.machine.threads} threads."
+    )
+    return Table("gate-cases", "Step times of the base and of what is held against it", caption, columns, rows, "case")

@@ -1,0 +1,295 @@
+"""The page in a real browser, offline: silent, accessible, and its tables and figures do what they offer."""
+
+import csv
+import io
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from report.__main__ import main
+from report.compare import build as build_comparison
+from report.page import build
+from results import store
+from tests.report.conftest import EVIL, write_run
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 812}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser ({', '.join(BROWSERS)}): install chromium to test the page in one")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(full_run):
+    return build(full_run)[0].as_uri()
+
+
+@dataclass
+class Noise:
+    """What a page asked for beside itself, and what it said where nobody should have to look."""
+
+    requests: list = field(default_factory=list)
+    messages: list = field(default_factory=list)
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens an address as a visitor without a network; `visit.noise` holds what was heard."""
+    contexts = []
+
+    def open_page(address, size=DESKTOP, scheme="light"):
+        context = browser.new_context(offline=True, viewport=size, color_scheme=scheme, accept_downloads=True)
+        contexts.append(context)
+        page, noise = context.new_page(), Noise()
+        page.on("request", lambda request: request.is_navigation_request() or noise.requests.append(request.url))
+        page.on("console", lambda message: noise.messages.append(message.text))
+        page.on("pageerror", lambda error: noise.messages.append(str(error)))
+        page.on("dialog", lambda dialog: (noise.messages.append(dialog.message), dialog.dismiss()))
+        page.goto(address)
+        open_page.noise = noise
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def open_all(page):
+    page.evaluate("document.querySelectorAll('details:not(.menu)').forEach((details) => { details.open = true; })")
+    page.wait_for_function("document.querySelectorAll('details.raw:not(:has(table))').length === 0")
+
+
+def column(page, table, key):
+    """The texts of a table's column, as far as it is seen, from top to bottom."""
+    keys = page.locator(f"#{table} thead th").evaluate_all("all => all.map((th) => th.dataset.key)")
+    cells = "(rows, place) => rows.map((row) => row.cells[place].innerText)"
+    return page.locator(f"#{table} tbody tr:visible").evaluate_all(cells, keys.index(key))
+
+
+def estimates(page):
+    """The step times of the cases, from top to bottom."""
+    return [float(text.split()[0].replace(",", "")) for text in column(page, "cases", "step")]
+
+
+def tools(page, table):
+    return page.locator(f".tools:has(+ .scroll > #{table})")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_page_is_silent_accessible_and_as_wide_as_the_screen(visit, address, size, scheme):
+    page = visit(address, size, scheme)
+    open_all(page)
+    page.locator(".menu").nth(1).locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert visit.noise == Noise()
+
+
+def test_a_head_sorts_by_numbers_and_a_third_click_gives_the_first_order_back(visit, address):
+    page = visit(address)
+    open_all(page)
+    first = column(page, "cases", "step")
+    head = page.locator("#cases th[data-key=step] button")
+    head.click()
+    numbers = estimates(page)
+    assert numbers == sorted(numbers)
+    assert len(numbers) == 32
+    assert page.locator("#cases th[data-key=step]").get_attribute("aria-sort") == "ascending"
+    head.click()
+    assert estimates(page) == numbers[::-1]
+    head.click()
+    assert column(page, "cases", "step") == first
+    assert page.locator("#cases th[data-key=step]").get_attribute("aria-sort") is None
+
+
+def test_a_view_can_be_sent_as_an_address(visit, address):
+    page = visit(address)
+    open_all(page)
+    tools(page, "cases").locator("input[type=search]").fill("vit model")
+    page.locator("#cases th[data-key=patches] button").click()
+    page.locator("#cases th[data-key=patches] button").click()
+    columns = tools(page, "cases").locator(".menu").first
+    columns.locator("summary").click()
+    columns.get_by_label("batch (images)").uncheck()
+    expected = [f"{n:,}" for n in (1024, 625, 400, 225, 121, 64, 36, 16)]
+    assert column(page, "cases", "patches") == expected
+    other = visit(page.url)
+    assert column(other, "cases", "patches") == expected
+    assert set(column(other, "cases", "variant")) == {"ViT"}
+    assert not other.locator("#cases th[data-key=batch]").is_visible()
+    assert "8 of 32 rows" in tools(other, "cases").inner_text()
+    assert other.locator("#cases").evaluate("table => table.getBoundingClientRect().top") < DESKTOP["height"]
+    again = visit(f"{address}#cases.sort=nonsense&nothing.filter=x&cases.hide=nonsense")
+    open_all(again)
+    assert len(column(again, "cases", "patches")) == 32, "what an address names wrongly changes nothing"
+
+
+def saved(page, table, name):
+    menu = tools(page, table).locator(".menu").nth(1)
+    if menu.get_attribute("open") is None:
+        menu.locator("summary").click()
+    with page.expect_download() as download:
+        menu.get_by_label(f"Save as {name}:").click()
+    return download.value.suggested_filename, download.value.path().read_text(encoding="utf-8")
+
+
+def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
+    page = visit(address)
+    tools(page, "table-recipes").locator("input[type=search]").fill("corrected")
+    name, text = saved(page, "table-recipes", "CSV")
+    assert name == "table-recipes.csv"
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["variant"], row["augmentation"], row["seeds"]) == ("EANet", "corrected", "3")
+    assert [float(row[f"top-1 (%){end}"]) for end in ("", " low", " high")] == pytest.approx([51, 48.5159, 53.4841])
+    _, text = saved(page, "table-recipes", "JSON")
+    (row,) = json.loads(text)
+    assert row["top-1 (%)"] == pytest.approx({"estimate": 51, "low": 48.5159, "high": 53.4841})
+    _, text = saved(page, "table-recipes", "Markdown")
+    head, ruler, row = text.splitlines()
+    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 9
+    assert ruler.startswith("|---|---|---:|")
+    assert "51.0 \\[48.5, 53.5\\]" in row
+    _, text = saved(page, "table-recipes", "LaTeX")
+    lines = text.splitlines()
+    assert lines[1] == "\\begin{tabular}{llrrrrrrrr}"
+    assert [line for line in lines if line.endswith("rule")] == ["\\toprule", "\\midrule", "\\bottomrule"]
+    assert "top-1 (\\%)" in text
+    assert all(line.count(" & ") == 9 and line.endswith("\\\\") for line in (lines[3], lines[5]))
+
+
+def test_a_table_is_copied(visit, address):
+    page = visit(address)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    menu = tools(page, "crossovers").locator(".menu").nth(1)
+    menu.locator("summary").click()
+    menu.get_by_label("Copy as CSV:").click()
+    tools(page, "crossovers").get_by_text("copied as CSV").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").startswith('"scope","phase","shorter"')
+
+
+def test_a_figure_is_saved_as_a_drawing_of_its_own(visit, address):
+    page = visit(address, scheme="dark")
+    with page.expect_download() as download:
+        page.locator("#figure-growth .save").click()
+    root = ET.fromstring(download.value.path().read_text(encoding="utf-8"))
+    assert download.value.suggested_filename == "figure-growth.svg"
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.get("width").endswith("pt")
+    assert "background: rgb(20, 24, 30)" in root.get("style"), "as it is seen"
+
+
+def test_every_figure_says_its_numbers_and_its_finding(visit, address):
+    page = visit(address)
+    labels = page.locator("figure [role=img]").evaluate_all("all => all.map((image) => image.ariaLabel)")
+    titles = page.locator("figcaption strong").all_inner_texts()
+    assert len(labels) == len(titles) == page.locator("figure svg").count() >= 8
+    assert all(any(sign.isdigit() for sign in title) for title in titles), titles
+    assert all(label.startswith(title) and len(label) > len(title) for label, title in zip(labels, titles, strict=True))
+
+
+def test_the_keyboard_alone_reaches_the_answers_and_sorts(visit, address):
+    page = visit(address)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "To the answers"
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('#table-accuracy th')?.dataset.key") == "top-1":
+            break
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert column(page, "table-accuracy", "variant") == ["ViT", "EANet"]
+    menu = tools(page, "table-accuracy").locator(".menu").first
+    menu.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert menu.get_attribute("open") is not None
+    page.keyboard.press("Escape")
+    assert menu.get_attribute("open") is None
+
+
+def test_the_data_inside_are_the_records(visit, address, full_run):
+    page, run = visit(address), store.load(full_run)
+    inside = json.loads(page.locator("#data").evaluate("data => data.textContent"))
+    for name, records in (("trainings", run.trainings), ("step_times", run.step_times), ("failures", run.failures)):
+        columns = inside[name]["columns"]
+        shared = [place for place, field_ in enumerate(columns) if field_ in type(records[0]).model_fields]
+        assert len(shared) >= 5
+        derived = {"epochs", "steps", "step_seconds"}
+        assert {columns[place] for place in range(len(columns)) if place not in shared} <= derived
+        for row, record in zip(inside[name]["rows"], records, strict=True):
+            for place in shared:
+                if columns[place] not in derived:
+                    assert row[place] == getattr(record, columns[place])
+    row = dict(zip(inside["step_times"]["columns"], inside["step_times"]["rows"][0], strict=True))
+    samples_seconds = run.step_times[0].samples_seconds
+    assert (row["steps"], row["step_seconds"]) == (3, sorted(samples_seconds)[1])
+    open_all(page)
+    assert page.locator("#records-trainings tbody tr").count() == len(run.trainings)
+
+
+def test_the_page_is_printed_with_all_that_is_folded_away(visit, address):
+    page = visit(address)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    pdf = page.pdf(format="A4")
+    assert pdf.startswith(b"%PDF")
+    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") + pdf.count(b"/Type/Page") >= 5
+    page.emulate_media(media="print")
+    assert page.locator("#slopes").is_visible()
+    assert not page.locator(".tools").first.is_visible()
+
+
+def test_names_from_records_stay_text_also_in_what_is_saved(visit, tmp_path):
+    folder = write_run(tmp_path / "run", variants=(EVIL, "=2+3"))
+    page = visit(build(folder)[0].as_uri())
+    open_all(page)
+    names = column(page, "table-accuracy", "variant")
+    assert EVIL in names
+    assert page.locator("img").count() == 0
+    _, text = saved(page, "table-accuracy", "CSV")
+    told = [row["variant"] for row in csv.DictReader(io.StringIO(text))]
+    assert EVIL in told
+    assert "'=2+3" in told, "a spreadsheet would compute it"
+    assert visit.noise == Noise()
+
+
+def test_what_changed_between_two_runs_is_shown_alone_at_a_switch(visit, tmp_path, full_run):
+    other = tmp_path / "other"
+    shutil.copytree(full_run, other)
+    changed = next((other / "records").glob("train-eanet-digits-seed0-*.json"))
+    record = json.loads(changed.read_text())
+    changed.write_text(json.dumps(record | {"parameters": record["parameters"] + 7}))
+    page = visit(build_comparison(full_run, other)[0].as_uri())
+    count = len(column(page, "changes", "subject"))
+    tools(page, "changes").get_by_label("only what changed").check()
+    shown = column(page, "changes", "figure")
+    assert set(shown) == {"parameters"}
+    assert count > len(shown)
+    again = visit(page.url)
+    assert column(again, "changes", "figure") == shown
+    assert Axe().run(page).violations_count == 0
+    assert visit.noise == Noise()
+
+
+def test_a_history_has_a_page_that_is_as_good(visit, full_run, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["report", "--history", str(full_run / "history.jsonl")])
+    assert main() == 0
+    page = visit((full_run / "history.html").as_uri(), PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.locator("figure .save").count() == 2
+    assert visit.noise == Noise()

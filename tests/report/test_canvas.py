@@ -1,0 +1,44 @@
+"""What the figures share: a colour means one variant through the whole page, and is seen on light and on dark."""
+
+import pytest
+
+from report import words
+from report.canvas import COLORS, MARKERS, OWN_COLORS, OWN_MARKERS, style_of
+
+PAPERS = ("#ffffff", "#14181e")
+"""The page's background, light and dark (style.css)."""
+
+
+def luminance(color):
+    """Relative luminance, WCAG 2.2."""
+    channels = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("color", [*COLORS, *OWN_COLORS])
+def test_every_colour_stands_out_from_the_page_as_a_graphic_must(color, paper):
+    light, dark = sorted((luminance(color), luminance(paper)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3, "WCAG 2.2, 1.4.11"
+
+
+def test_a_published_variant_has_its_style_in_every_company():
+    for place, name in enumerate(words.NAMES.values()):
+        for labels in ([name], ["Another", name], [name, *words.NAMES.values()]):
+            assert style_of(name, labels) == (COLORS[place], MARKERS[place])
+
+
+def test_a_setting_behind_a_name_changes_the_marker_and_not_the_colour():
+    labels = ["EANet, heads 1", "EANet, heads 4", "ViT (dropout 0), heads 2", "ViT (batch=3)"]
+    styles = [style_of(label, labels) for label in labels]
+    assert [color for color, _ in styles] == [COLORS[0], COLORS[0], COLORS[2], COLORS[1]]
+    assert len({marker for _, marker in styles}) == 4
+
+
+def test_a_suites_own_variants_look_like_no_published_one():
+    labels = ["EANet", "ViT", "EANet at ViT's parameters", "ViT-16 (key_dim 16)"]
+    own = [style_of(label, labels) for label in labels[2:]]
+    assert len(set(own)) == 2
+    assert not {color for color, _ in own} & set(COLORS)
+    assert not set(OWN_MARKERS) & set(MARKERS)

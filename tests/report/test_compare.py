@@ -1,0 +1,122 @@
+"""Two runs held against each other: what is claimed to have changed, what is not, and what may not be compared."""
+
+import shutil
+
+import pytest
+
+from report.compare import CHANGED, FEW, NOT_SHOWN, SAME, build, compare
+from results import store
+from results.records import RunPlan
+from results.store import Run
+from tests import samples
+
+
+def run(*records):
+    trainings = tuple(record for record in records if record.kind == "train")
+    return Run(None, None, trainings, tuple(record for record in records if record.kind == "steptime"), (), {})
+
+
+def trained(top1, seeds=5, **changes):
+    return [samples.training("eanet", seed, top1=top1 + 0.003 * (seed % 3), **changes) for seed in range(seeds)]
+
+
+def timed(seconds, processes=3, **changes):
+    noise = (0.99, 1.0, 1.01, 1.02, 0.98)
+    return [samples.step_time("vit", 121, seconds * noise[p], p, **changes) for p in range(processes)]
+
+
+def verdicts(now, before):
+    found = compare(run(*now), run(*before), "now", "before")
+    return {change.figure: change.verdict for change in found.changes}
+
+
+def test_a_run_against_itself_has_no_change():
+    records = [*trained(0.9), *timed(0.01)]
+    found = compare(run(*records), run(*records), "a", "b")
+    assert not any(change.is_change for change in found.changes)
+    assert {change.figure: change.verdict for change in found.changes} == {
+        "test top-1": SAME,
+        "parameters": SAME,
+        "multiply-adds": SAME,
+        "training step (ms)": NOT_SHOWN,
+        "step (ms)": NOT_SHOWN,
+        "peak memory (MiB)": NOT_SHOWN,
+    }
+    assert found.refused == ()
+    assert found.environments == ()
+
+
+def test_an_accuracy_that_every_seed_lost_is_a_change_and_one_that_differs_by_chance_is_none():
+    assert verdicts(trained(0.7), trained(0.9))["test top-1"] == CHANGED
+    mixed = [r.model_copy(update={"test_top1": 0.9 + 0.02 * (-1) ** r.seed}) for r in trained(0.9, seeds=4)]
+    assert verdicts(mixed, trained(0.9, seeds=4))["test top-1"] == NOT_SHOWN
+    assert verdicts(trained(0.7, seeds=2), trained(0.9, seeds=2))["test top-1"] == FEW
+
+
+def test_the_change_is_that_from_the_other_run_to_this_one():
+    found = compare(run(*trained(0.7)), run(*trained(0.9)), "now", "before")
+    change = next(change for change in found.changes if change.figure == "test top-1")
+    assert change.estimate == pytest.approx(-20)
+    assert change.change.startswith("-20.0 points [")
+    assert (change.before[:4], change.now[:4]) == ("90.2", "70.2")
+
+
+def test_a_slower_step_is_a_change_on_the_same_machine_alone():
+    assert verdicts(timed(0.012), timed(0.01))["step (ms)"] == CHANGED
+    assert verdicts(timed(0.012, processes=2), timed(0.01))["step (ms)"] == FEW
+    elsewhere = timed(0.01, where=samples.environment(cpu="Another CPU"))
+    found = compare(run(*timed(0.012)), run(*elsewhere), "now", "before")
+    assert found.changes == ()
+    (reason,) = found.refused
+    assert "now ran on device cpu, cpu A CPU, threads 2, before on device cpu, cpu Another CPU, threads 2" in reason
+    assert "A ratio would tell of the machines" in reason
+    assert ("cpu", "Another CPU", "A CPU") in found.environments
+
+
+def test_accuracies_of_different_machines_are_compared_and_their_steps_are_not():
+    elsewhere = trained(0.9, where=samples.environment(threads=7))
+    found = verdicts(trained(0.7), elsewhere)
+    assert found["test top-1"] == CHANGED
+    assert "training step (ms)" not in found
+
+
+def test_what_one_run_alone_has_is_named_with_the_run():
+    found = compare(run(*trained(0.9), *timed(0.01)), run(*trained(0.9)), "now", "before")
+    (lone,) = [change for change in found.changes if "only" in change.verdict]
+    assert (lone.verdict, lone.figure) == ("only in now", "step time")
+    assert "N = 121" in lone.subject
+    assert lone.is_change
+
+
+def test_a_count_that_differs_is_a_change_however_small():
+    before = [r.model_copy(update={"multiply_adds": r.multiply_adds + 1}) for r in trained(0.9)]
+    found = verdicts(trained(0.9), before)
+    assert found["multiply-adds"] == CHANGED
+    assert found["parameters"] == SAME
+
+
+def test_another_backend_is_told_as_what_differs_and_compared():
+    where = samples.environment(backend="jax")
+    before = [r.model_copy(update={"settings": r.settings | {"backend": "jax"}}) for r in trained(0.7, where=where)]
+    found = compare(run(*trained(0.9)), run(*before), "now", "before")
+    assert next(c for c in found.changes if c.figure == "test top-1").verdict == CHANGED
+    assert ("backend", "jax", "tensorflow") in found.environments
+
+
+def test_the_page_stands_beside_the_runs_own_and_a_folder_without_results_is_an_error(tmp_path, full_run):
+    other = tmp_path / "run"
+    shutil.copytree(full_run, other)
+    page, _ = build(full_run, other)
+    assert page == full_run / f"against-{tmp_path.name}-run.html", "folders of the same name are told by their parents"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(store.StoreError, match="empty holds no readable result to compare"):
+        build(full_run, tmp_path / "empty")
+
+
+def test_trainings_are_named_by_their_suite_and_cell(tmp_path, full_run):
+    loaded = store.load(full_run)
+    assert isinstance(loaded.plan, RunPlan)
+    found = compare(loaded, loaded, "a", "b")
+    subjects = {change.subject for change in found.changes}
+    assert "Recipes: EANet, augmentation corrected" in subjects
+    assert "Accuracy: ViT" in subjects
