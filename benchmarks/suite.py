@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from benchmarks.trials import TrainConfig
 from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
+from results.records import Drawing, MetricName
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
@@ -131,11 +132,8 @@ class TrainSuite(_Suite):
     grid: Grid = Field(default_factory=dict)
     base: dict[str, Any] = Field(default_factory=dict)
     seeds: Count | None = None
-    metric: Literal["top1", "top5", "test_loss"] = "top1"
-    draw: tuple[Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"], ...] = (
-        "values",
-        "learning",
-    )
+    metric: MetricName = "top1"
+    draw: tuple[Drawing, ...] = ("values", "learning")
     quick: Reduced | None = None
 
     @property

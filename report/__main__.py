@@ -64,9 +64,8 @@ def _of_both(folder: Path, other: Path) -> tuple[Path, list[str]]:
     from report.compare import build
 
     page, found = build(folder, other)
-    changes = [change for change in found.changes if change.is_change]
-    said = [f"- {c.subject}, {c.figure}: {c.before} -> {c.now}, {c.verdict}" for c in changes]
-    return page, [*found.refused, *(said or ["- nothing changed"])]
+    said = [f"- {change}" for change in found.changes if change.is_change]
+    return page, [*found.incomplete, *found.refused, *(said or ["- nothing changed"])]
 
 
 def _of_history(history: Path) -> tuple[Path, list[str]]:

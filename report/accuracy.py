@@ -9,7 +9,7 @@ from report import conditions, words
 from report.conditions import Conditions, alike, proper
 from report.words import METRICS, Metric
 from results import stats
-from results.records import PlannedSuite, TrainRecord
+from results.records import Environment, PlannedSuite, TrainRecord
 from results.stats import Interval
 from results.store import Run
 
@@ -48,6 +48,10 @@ class Training:
     @property
     def epochs(self) -> int:
         return len(self.records[0].epochs)
+
+    @property
+    def environment(self) -> Environment:
+        return self.records[0].environment
 
     def mean(self, figure: str, seeds: set[int] | None = None) -> Interval:
         """Mean of a figure of the records over the seeds, or over those of them that are given."""

@@ -24,7 +24,7 @@ def answer(study: Study) -> Answer:
 
 
 MOST_NAMED = 4
-"""So many differences a sentence about all suites names."""
+"""So many differences an answer names; of more it names the largest."""
 
 
 def which_parts(studies: Sequence[Study]) -> Answer:
@@ -37,11 +37,14 @@ def which_parts(studies: Sequence[Study]) -> Answer:
     largest = sorted(found, key=lambda pair: -abs(pair[1].difference.estimate))[:MOST_NAMED]
     named = "; ".join(f"{against(c)} {_paired(study, c)} ({study.title.lower()})" for study, c in largest)
     which = "" if not found else f": {named}" if len(found) == len(largest) else f", the largest of them: {named}"
-    rest = len(tested) - len(found)
-    unclaimed = f"; for the other {rest} no difference is shown" if found and rest else ""
-    few = len(compared) - len(tested)
-    untested = f"; {few} more had too few seeds to claim any" if few else ""
-    return Answer("Which parts matter", f"{of}{which}{unclaimed}{untested}.", "ablations")
+    said = (
+        ("alone", "have an interval without 0 on their own, but are not claimed among all of their suite"),
+        ("none", "show no difference"),
+        ("few", "had too few seeds to tell"),
+    )
+    counts = {state: sum(_state(c) == state for _, c in compared) for state, _ in said}
+    others = "".join(f"; {counts[state]} {told}" for state, told in said if counts[state])
+    return Answer("Which parts matter", f"{of}{which}{others}.", "ablations")
 
 
 def against(comparison: Comparison) -> str:
@@ -111,25 +114,29 @@ def _against(study: Study, group: _Group) -> str:
 
 def _in_full(study: Study, group: _Group) -> str:
     """What differs, what is not shown to, and what has too few seeds to tell."""
+    return _told(study, group, len(group.comparisons))
+
+
+def _in_short(study: Study, group: _Group) -> str:
+    """As in full, but of many that are not claimed only the largest is told."""
+    return _told(study, group, MOST_NAMED)
+
+
+def _told(study: Study, group: _Group, most: int) -> str:
     told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
     for state, said in (
         ("alone", f"shown alone, but not among the {study.family} differences of this suite, for"),
         ("none", "no difference shown for"),
         ("few", "too few seeds to claim a difference for"),
     ):
-        if found := group.of(state):
-            told.append(f"{said} {', '.join(f'{name} ({_paired(study, c)})' for c, name in found)}")
+        found = sorted(group.of(state), key=lambda pair: -abs(pair[0].difference.estimate))
+        if len(found) > most:
+            (comparison, name), *others = found
+            told.append(f"{said} {name} ({_paired(study, comparison)}) and {len(others)} others that differ less")
+        elif found:
+            named = [f"{name} ({_paired(study, c)})" for c, name in group.of(state)]
+            told.append(f"{said} {', '.join(named)}")
     return "; ".join(told)
-
-
-def _in_short(study: Study, group: _Group) -> str:
-    """As in full, but where several are not claimed they are only named."""
-    unclaimed = [(c, name) for c, name in zip(group.comparisons, group.names, strict=True) if not c.shown]
-    if len(unclaimed) < 2:
-        return _in_full(study, group)
-    told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
-    said = "no difference shown for" if len(unclaimed) > len(group.of("few")) else "too few seeds to tell of"
-    return "; ".join([*told, f"{said} {', '.join(name for _, name in unclaimed)}"])
 
 
 def _alone(study: Study) -> Iterator[str]:

@@ -115,7 +115,7 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
     lines: dict[str, list[Training]] = defaultdict(list)
     for training in study.trainings:
         lines[", ".join([proper(training), *training.settings[1:]])].append(training)
-    labels = labels_of(study.trainings) if len(lines) == len(labels_of(study.trainings)) else list(lines)
+    labels = labels_of(study.trainings) if lines.keys() == set(labels_of(study.trainings)) else list(lines)
     if len({training.cost(cost) for training in study.trainings}) < 2:
         return None
 
@@ -145,9 +145,9 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
     cheapest = min(study.trainings, key=lambda t: t.cost(cost))
     best = max(study.trainings, key=lambda t: t.mean(metric.figure).estimate * (1 if metric.unit else -1))
     title = f"{words.sentence(metric.name)} against {pareto.COSTS[cost]}: "
-    title += (
-        f"by its mean the best, {full_name(best)}, costs {best.cost(cost) / cheapest.cost(cost):.1f} times the cheapest"
-    )
+    times = best.cost(cost) / cheapest.cost(cost)
+    costs = "is also the cheapest" if best is cheapest else f"costs {times:.2g} times the cheapest"
+    title += f"by its mean the best, {full_name(best)}, {costs}"
     return Figure(key, title, alt, svg_text(key, canvas))
 
 
@@ -184,6 +184,7 @@ def _short(value: float) -> str:
 def front(race: Race, cost: str) -> Figure:
     """Mean top-1 against a cost for all models trained alike; those that no other beats in both are numbered."""
     means = [model.mean("test_top1") for model in race.models]
+    labels = labels_of(race.models)
     points = [
         (model.cost(cost) * COST_SCALES[cost], mean.estimate * 100)
         for model, mean in zip(race.models, means, strict=True)
@@ -192,21 +193,25 @@ def front(race: Race, cost: str) -> Figure:
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
-        ax.plot(*zip(*points, strict=True), color=INK, marker=".", linestyle="none", alpha=0.4)
         best = [points[place] for place in best_places]
-        ax.plot(*zip(*best, strict=True), color=INK, marker="o", drawstyle="steps-post", linewidth=1)
-        for number, (place, (x, y)) in enumerate(zip(best_places, best, strict=True), start=1):
-            mean = means[place]
+        ax.plot(*zip(*best, strict=True), color=INK, drawstyle="steps-post", linewidth=0.8, alpha=0.6)
+        for model, mean, (x, y) in zip(race.models, means, points, strict=True):
+            color, marker = style_of(proper(model), labels)
+            ax.plot([x], [y], color=color, marker=marker, linestyle="none", label=proper(model))
             if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
-                ax.plot([x, x], [mean.low * 100, mean.high * 100], color=INK, linewidth=1.5)
+                ax.plot([x, x], [mean.low * 100, mean.high * 100], color=color, linewidth=1, alpha=0.6)
+        for number, (x, y) in enumerate(best, start=1):
             ax.annotate(str(number), (x, y), (5, 4), textcoords="offset points", fontweight="bold")
         ax.set(xlabel=COST_LABELS[cost], ylabel="test top-1 (%)", xscale="log")
         _plain_ticks(ax)
+        handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        ax.legend([handles[label] for label in labels], labels, fontsize=8)
 
-    canvas = canvas_of(1, 9, 3.8, paint)
+    canvas = canvas_of(1, 9, 4.4, paint)
+    others = [place for place in range(len(race.models)) if place not in best_places]
     alt = "; ".join(
         f"{race.names[place]}: {words.percent(means[place])} at {_cost_words(race.models[place], cost)}"
-        for place in best_places
+        for place in (*best_places, *others)
     )
     key = f"pareto-{cost}"
     title = f"{len(best_places)} of {len(race.models)} models are undominated in {pareto.COSTS[cost]} and mean top-1"

@@ -3,10 +3,13 @@
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
@@ -26,6 +29,7 @@ STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
+    "text.parse_math": False,  # names are names, also with a dollar in them
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -66,6 +70,12 @@ def style_of(label: str, labels: list[str]) -> tuple[str, str]:
     return color, OWN_MARKERS[place % len(OWN_MARKERS)]
 
 
+def _style(**more: str) -> AbstractContextManager[None]:
+    """The figures' style over matplotlib's own defaults, whatever the reader's matplotlibrc says."""
+    context: AbstractContextManager[None] = mpl.style.context(STYLE | more, after_reset=True)
+    return context
+
+
 def labels_of(groups: Iterable[Group]) -> list[str]:
     """Labels in a fixed order, the published variants first, so that they keep their colours in every figure."""
     first = list(words.NAMES.values())
@@ -76,7 +86,8 @@ def labels_of(groups: Iterable[Group]) -> list[str]:
 def svg_text(name_: str, canvas: Canvas) -> str:
     """The canvas as an `<svg>` element that takes the page's text colour and width, the same bytes every time."""
     buffer = io.StringIO()
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name_}):
+    with _style(**{"svg.hashsalt": name_}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")  # the reader's browser has its own fonts
         canvas.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
@@ -91,7 +102,7 @@ def canvas_of(
     """A canvas of at most `columns` panels a row; `height` is that of a row."""
     columns = min(panels, columns)
     rows = math.ceil(panels / columns)
-    with mpl.rc_context(STYLE):
+    with _style():
         canvas = Canvas(figsize=(width, rows * height), layout="constrained")
         axes = canvas.subplots(rows, columns, squeeze=False).ravel().tolist()
         for unused in axes[panels:]:

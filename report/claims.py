@@ -125,11 +125,16 @@ def answers(claims: Iterable[Claim]) -> Iterator[Answer]:
     """A sentence for each claimed top-1 that was trained for, with what is nearest to the tutorial's settings."""
     for claim in claims:
         if claim.claim.endswith(WORDS["test_top1"]) and any(measured.hardware for measured in claim.measured):
-            logs = "" if claim.log_keras3 == NOT_RUN else f" (its logs say {claim.log_2021} and {claim.log_keras3})"
+            logs = "" if claim.log_keras3 == NOT_RUN else f"; its logs say {claim.log_2021} and {claim.log_keras3}"
             nearest = min(measured.differing for measured in claim.measured)
             chosen = [measured for measured in claim.measured if measured.differing == nearest]
-            here = "; ".join(f"{m.value} with {m.settings}: {m.verdict}" for m in chosen)
-            yield Answer(claim.claim, f"the tutorial claims {claim.claimed}{logs}; here {here}.", "claims")
+            here = "; ".join(f"{_said(m.verdict)}; here it is {m.value} with {m.settings}" for m in chosen)
+            yield Answer(claim.claim, f"{claim.claimed}, as the tutorial claims, {here}{logs}.", "claims")
+
+
+def _said(verdict: str) -> str:
+    """The verdict as the end of a clause: "holds", "does not hold", "is not shown: ..."."""
+    return f"is {verdict}" if verdict.startswith("not shown") else verdict
 
 
 def hardware(environment: Environment) -> str:

@@ -1,7 +1,8 @@
 """Two runs -> what changed between them: accuracy by seed, exact counts, and steps where the machine is the same."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -10,45 +11,59 @@ from report import accuracy, growth, words
 from report.accuracy import FEWEST_SEEDS, LARGEST_P, Training, full_name
 from report.conditions import Conditions, proper
 from report.render import render
-from report.table import NOTHING, Cell, Column, Table
+from report.table import NOTHING, Cell, Column, Table, interval
 from results import stats, store
 from results.records import Environment
-from results.stats import Interval
 from results.store import Run, StoreError
 
 SAME, CHANGED, NOT_SHOWN, FEW = "the same", "changed", "no difference shown", "too few to tell"
+NO_SEED = "no seed in common"
 WHERE = ("device", "cpu", "threads", "backend", "precision")
 """Conditions that tell where and how something ran, not what."""
 MACHINE = ("device", "cpu", "threads")
+MEMORY_TOLERANCE = 0.1
+"""A machine's memory differs a little from start to start; one with more or less than this is another machine."""
 EXACT = 5e-7
 """A share is recorded with more digits than its images have; two that differ by less are equal."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure of one subject in both runs, in words, and the change: a difference, or a ratio of times."""
+    """One figure of one subject in both runs, in `unit`, and the change: a difference, or a ratio of times.
+
+    `p_value` is that of the change on its own, None where nothing was tested.
+    """
 
     subject: str
     figure: str
-    before: str
-    now: str
-    change: str
-    estimate: float | None
+    unit: str
+    before: Cell
+    now: Cell
+    change: Cell
     verdict: str
+    p_value: float | None = None
 
     @property
     def is_change(self) -> bool:
-        return self.verdict not in (SAME, NOT_SHOWN, FEW)
+        return self.verdict not in (SAME, NOT_SHOWN, FEW, NO_SEED)
+
+    def __str__(self) -> str:
+        values = f"{self.before.text} -> {self.now.text} {self.unit}".strip()
+        return ", ".join([self.subject, self.figure, *([values] if self.now.value is not None else []), self.verdict])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that two runs have in common, or one of them lacks. `refused` says why step times are not compared;
-    `environments` names what differs in how they ran: what, there, here."""
+    """All that two runs have in common, or one of them lacks.
+
+    `incomplete` says what either run could not give, `refused` why step times are not compared; `environments` names
+    what differs in how they ran: what, there, here.
+    """
 
     run: str
     other: str
     changes: tuple[Change, ...]
+    incomplete: tuple[str, ...]
     refused: tuple[str, ...]
     environments: tuple[tuple[str, str, str], ...]
 
@@ -58,6 +73,8 @@ class Subject(Protocol):
 
     @property
     def conditions(self) -> Conditions: ...
+    @property
+    def environment(self) -> Environment: ...
 
 
 S = TypeVar("S", bound=Subject)
@@ -98,15 +115,21 @@ def _names(folder: Path, other: Path) -> tuple[str, str]:
 
 
 def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
-    """What changed from `other` to `run`. Claims about accuracy are adjusted by Holm's method for all of them."""
+    """What changed from `other` to `run`.
+
+    Claims are adjusted by Holm's method: those of accuracy for all of them, those of times and memory for all of them.
+    """
     trainings = list(_both(*(_trainings(each) for each in (run, other))))
     cases = list(_both(*(_cases(each) for each in (run, other))))
     only = {"now": f"only in {name}", "before": f"only in {other_name}"}
-    changes = [
-        *_accuracy(trainings),
-        *(change for both in trainings for change in _counts(both)),
+    costs = [
         *(change for both in trainings for change in _training_step(both)),
         *(change for both in cases for change in _case(both)),
+    ]
+    changes = [
+        *_adjusted([change for both in trainings for change in _accuracy(both)]),
+        *(change for both in trainings for change in _counts(both)),
+        *_adjusted(costs),
         *(_lone(both.name, "training", only["now" if both.now else "before"]) for both in _lonely(trainings)),
         *(_lone(both.name, "step time", only["now" if both.now else "before"]) for both in _lonely(cases)),
     ]
@@ -114,9 +137,36 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
         name,
         other_name,
         tuple(changes),
+        (*_incomplete(run, name), *_incomplete(other, other_name)),
         tuple(_refusals([*trainings, *cases], name, other_name)),
         _environments(run, other),
     )
+
+
+def _adjusted(changes: list[Change]) -> list[Change]:
+    """The changes of one family, with those claimed that Holm's adjustment leaves."""
+    adjusted = iter(stats.holm([change.p_value for change in changes if change.p_value is not None]))
+    return [
+        replace(change, verdict=CHANGED) if change.p_value is not None and next(adjusted) <= LARGEST_P else change
+        for change in changes
+    ]
+
+
+def _incomplete(run: Run, name: str) -> Iterator[str]:
+    """What a run could not give, so that it is missing in the comparison."""
+    missing = {trial for trials in run.missing.values() for trial in trials}
+    files = ", ".join([*list(run.broken)[:3], *(["…"] if len(run.broken) > 3 else [])])
+    told = [
+        words.number_of(len(found), one, many)
+        for found, one, many in (
+            (run.broken, f"file cannot be read ({files})", f"files cannot be read ({files})"),
+            (missing, "planned trial has not run", "planned trials have not run"),
+            (run.failures, "trial has failed", "trials have failed"),
+        )
+        if found
+    ]
+    if told:
+        yield f"{name} is not whole: {', '.join(told)}."
 
 
 @dataclass(frozen=True)
@@ -125,6 +175,7 @@ class Case:
 
     name: str
     conditions: Conditions
+    environment: Environment
     point: growth.StepTime
 
 
@@ -142,7 +193,7 @@ def _cases(run: Run) -> dict[tuple[str, Conditions], tuple[str, Case]]:
         for point in curve.points:
             name = f"{growth.SCOPES[curve.scope]}, {growth.PHASES[curve.phase]}, {proper(curve)}, N = {point.patches:,}"
             key = f"{curve.suite} {curve.scope} {curve.phase} {curve.variant} {point.patches}"
-            found[key, curve.conditions] = name, Case(name, curve.conditions, point)
+            found[key, curve.conditions] = name, Case(name, curve.conditions, curve.environment, point)
     return found
 
 
@@ -165,40 +216,35 @@ def _lonely(boths: Iterable[Both[S]]) -> list[Both[S]]:
 
 
 def _lone(subject: str, figure: str, verdict: str) -> Change:
-    return Change(subject, figure, NOTHING, NOTHING, NOTHING, None, verdict)
+    nothing = Cell(NOTHING)
+    return Change(subject, figure, "", nothing, nothing, nothing, verdict)
 
 
-def _accuracy(trainings: Iterable[Both[Training]]) -> list[Change]:
+def _accuracy(both: Both[Training]) -> Iterator[Change]:
     """Test top-1, paired by seed."""
-    found: list[tuple[Change, float | None]] = []
-    for both in trainings:
-        if both.now is None or both.before is None:
-            continue
-        values = both.now.by_seed("test_top1"), both.before.by_seed("test_top1")
-        resolution = both.now.resolution("test_top1")
-        difference = stats.paired_difference(*values, resolution=resolution)
-        if difference is None:
-            found.append((_lone(both.name, "test top-1", "no seed in common"), None))
-            continue
-        equal = all(abs(values[0][seed] - values[1][seed]) < EXACT for seed in values[0].keys() & values[1].keys())
-        p_value = None
-        if not equal and difference.n >= FEWEST_SEEDS:
-            p_value = stats.paired_p_value(*values, resolution=resolution)
-        change = Change(
-            both.name,
-            "test top-1",
-            words.percent(both.before.mean("test_top1")),
-            words.percent(both.now.mean("test_top1")),
-            f"{words.points(difference)}, n = {difference.n}",
-            difference.estimate * 100,
-            SAME if equal else FEW if p_value is None else NOT_SHOWN,
-        )
-        found.append((change, p_value))
-    adjusted = iter(stats.holm([p for _, p in found if p is not None]))
-    return [
-        replace(change, verdict=CHANGED) if p is not None and next(adjusted) <= LARGEST_P else change
-        for change, p in found
-    ]
+    if both.now is None or both.before is None:
+        return
+    values = both.now.by_seed("test_top1"), both.before.by_seed("test_top1")
+    resolution = both.now.resolution("test_top1")
+    difference = stats.paired_difference(*values, resolution=resolution)
+    if difference is None:
+        yield _lone(both.name, "test top-1", NO_SEED)
+        return
+    equal = all(abs(values[0][seed] - values[1][seed]) < EXACT for seed in values[0].keys() & values[1].keys())
+    p_value = None
+    if not equal and difference.n >= FEWEST_SEEDS:
+        p_value = stats.paired_p_value(*values, resolution=resolution)
+    told = interval(difference, words.signed_one_place, 100)
+    yield Change(
+        both.name,
+        "test top-1",
+        "%",
+        interval(both.before.mean("test_top1"), words.one_place, 100),
+        interval(both.now.mean("test_top1"), words.one_place, 100),
+        replace(told, text=f"{words.points(difference)}, n = {difference.n}"),
+        SAME if equal else FEW if p_value is None else NOT_SHOWN,
+        p_value,
+    )
 
 
 def _counts(both: Both[Training]) -> Iterator[Change]:
@@ -207,51 +253,53 @@ def _counts(both: Both[Training]) -> Iterator[Change]:
         return
     for figure, name in (("parameters", "parameters"), ("multiply_adds", "multiply-adds")):
         now, before = (getattr(side.records[0], figure) for side in (both.now, both.before))
-        change = "" if now == before else f"{now - before:+,}"
-        yield Change(
-            both.name, name, f"{before:,}", f"{now:,}", change, now - before, SAME if now == before else CHANGED
-        )
+        change = Cell("", 0) if now == before else Cell(f"{now - before:+,}", now - before)
+        cells = Cell(f"{before:,}", before), Cell(f"{now:,}", now)
+        yield Change(both.name, name, "", *cells, change, SAME if now == before else CHANGED)
 
 
 def _training_step(both: Both[Training]) -> Iterator[Change]:
     if both.now is None or both.before is None or not _same_machine(both.now, both.before):
         return
     now, before = ([r.train_step_seconds for r in side.records] for side in (both.now, both.before))
-    yield _ratio(both.name, "training step (ms)", now, before, 1e3)
+    yield _ratio(both.name, "training step", "ms", now, before, 1e3)
 
 
 def _case(both: Both[Case]) -> Iterator[Change]:
     if both.now is None or both.before is None or not _same_machine(both.now, both.before):
         return
     now, before = both.now.point, both.before.point
-    yield _ratio(both.name, "step (ms)", now.seconds_by_process, before.seconds_by_process, 1e3)
+    yield _ratio(both.name, "step", "ms", now.seconds_by_process, before.seconds_by_process, 1e3)
     if min(*now.bytes_by_process, *before.bytes_by_process) > 0:
-        yield _ratio(both.name, "peak memory (MiB)", now.bytes_by_process, before.bytes_by_process, 2.0**-20)
+        yield _ratio(both.name, "peak memory", "MiB", now.bytes_by_process, before.bytes_by_process, 2.0**-20)
 
 
-def _ratio(subject: str, figure: str, now: Iterable[float], before: Iterable[float], scale: float) -> Change:
+def _ratio(subject: str, figure: str, unit: str, now: Sequence[float], before: Sequence[float], scale: float) -> Change:
     """Two sets of processes by the ratio of their geometric means."""
-    values = [value * scale for value in now], [value * scale for value in before]
-    ratio = stats.ratio_interval(*values)
-    here, there = (_interval(stats.geometric_mean_interval(side)) for side in values)
-    verdict = FEW if ratio.low is None or ratio.high is None else NOT_SHOWN if ratio.low <= 1 <= ratio.high else CHANGED
-    return Change(subject, figure, there, here, f"{words.plain(ratio)} times", ratio.estimate, verdict)
+    ratio = stats.ratio_interval(now, before)
+    few = ratio.low is None
+    return Change(
+        subject,
+        figure,
+        unit,
+        interval(stats.geometric_mean_interval(before), words.significant, scale),
+        interval(stats.geometric_mean_interval(now), words.significant, scale),
+        replace(interval(ratio, words.two_places), text=f"{words.plain(ratio)} times"),
+        FEW if few else NOT_SHOWN,
+        None if few else stats.ratio_p_value(now, before),
+    )
 
 
-def _interval(value: Interval) -> str:
-    text = words.significant(value.estimate)
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} [{words.significant(value.low)}, {words.significant(value.high)}]"
-
-
-def _machine(subject: Subject) -> str:
-    values = dict(subject.conditions)
-    return ", ".join(f"{name} {values.get(name, 'unknown')}" for name in MACHINE)
+def _machine(environment: Environment) -> str:
+    told = [f"{name} {getattr(environment, name)}" for name in MACHINE]
+    return ", ".join([*told, f"{environment.memory_bytes / 2**30:.1f} GiB of memory"])
 
 
 def _same_machine(now: Subject, before: Subject) -> bool:
-    return _machine(now) == _machine(before)
+    """Whether both ran on machines that are alike by all that their records tell."""
+    ours, theirs = now.environment, before.environment
+    alike = all(getattr(ours, name) == getattr(theirs, name) for name in MACHINE)
+    return alike and math.isclose(ours.memory_bytes, theirs.memory_bytes, rel_tol=MEMORY_TOLERANCE)
 
 
 def _refusals(boths: Iterable[Both[Any]], name: str, other: str) -> Iterator[str]:
@@ -259,7 +307,7 @@ def _refusals(boths: Iterable[Both[Any]], name: str, other: str) -> Iterator[str
     pairs: dict[tuple[str, str], int] = defaultdict(int)
     for both in boths:
         if both.now is not None and both.before is not None and not _same_machine(both.now, both.before):
-            pairs[_machine(both.now), _machine(both.before)] += 1
+            pairs[_machine(both.now.environment), _machine(both.before.environment)] += 1
     for (now, before), count in pairs.items():
         yield (
             f"Step times and memory of {count} {'subject' if count == 1 else 'subjects'} are not compared: {name} ran "
@@ -290,16 +338,17 @@ def _told(run: Run) -> dict[str, str]:
 
 def _properties(environment: Environment) -> Iterator[tuple[str, str]]:
     yield "commit", (environment.commit or "unknown")[:7] + (" with uncommitted changes" if environment.dirty else "")
-    for name in ("python", "backend", "precision", "device", "cpu", "threads"):
+    for name in ("python", "backend", "jit", "precision", *MACHINE):
         yield name, str(getattr(environment, name))
+    yield "memory", f"{environment.memory_bytes / 2**30:.1f} GiB"
     yield from environment.versions.items()
 
 
 CAPTION = """Before and now, and what became of it. Accuracy is paired by seed, and a change is claimed from three
 pairs on and up to p = 0.05, adjusted by Holm's method for all of them; it is "the same" where every seed gave the
-same. Steps and memory are held against each other by the ratio of their geometric means, with Welch's 95 % interval
-of each on its own, from three processes on either side: a change of days or of load shows in it as one of code does,
-and of many intervals one in twenty misses."""
+same. Steps and memory are held against each other by the ratio of their geometric means, with Welch's 95 % interval of
+each on its own, and claimed from three processes on either side up to p = 0.05, adjusted for all of them: a change of
+days or of load shows in them as one of code does."""
 
 
 def table(comparison: Comparison) -> Table:
@@ -307,18 +356,15 @@ def table(comparison: Comparison) -> Table:
     columns = (
         Column("subject", "what"),
         Column("figure", "figure"),
+        Column("unit", "unit"),
         Column("before", f"before: {comparison.other}", number=True),
         Column("now", f"now: {comparison.run}", number=True),
         Column("change", "change", number=True),
         Column("verdict", "verdict"),
     )
     rows = tuple(
-        (
-            *map(Cell, (change.subject, change.figure, change.before, change.now)),
-            Cell(change.change, change.estimate),
-            Cell(change.verdict),
-        )
-        for change in comparison.changes
+        (Cell(c.subject), Cell(c.figure), Cell(c.unit), c.before, c.now, c.change, Cell(c.verdict))
+        for c in comparison.changes
     )
     unchanged = frozenset(place for place, change in enumerate(comparison.changes) if not change.is_change)
     return Table("changes", "What changed", CAPTION, columns, rows, "subject", unchanged)

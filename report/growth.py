@@ -96,7 +96,7 @@ class Crossover:
     smallest: int
     largest: int
     """The smallest and the largest size that both have."""
-    ratio: float
+    ratio: Interval
     """Base's step over ours at the largest."""
 
 
@@ -203,7 +203,7 @@ def crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
             if patches is not None:
                 shared = ours_seconds.keys() & base_seconds.keys()
                 smallest, largest = min(shared), max(shared)
-                ratio = float(np.median(base_seconds[largest]) / np.median(ours_seconds[largest]))
+                ratio = stats.ratio_interval(base_seconds[largest], ours_seconds[largest])
                 found.append(Crossover(ours, base, patches, smallest, largest, ratio))
     return tuple(found)
 
@@ -299,7 +299,7 @@ def _payoff(crossover: Crossover) -> str:
         since = f"at every measured size, from {crossover.smallest:,} patches on"
     return (
         f"{ours}'s is the shorter one {since}; at N = {crossover.largest:,} {base}'s takes "
-        f"{crossover.ratio:.1f} times as long"
+        f"{words.times(crossover.ratio)} times as long"
     )
 
 

@@ -49,7 +49,7 @@ def growth(findings: Findings) -> Figure | None:
 def _growth_title(findings: Findings) -> str:
     """How many times as long the base's training step takes, at the largest size of each scope."""
     ratios = [
-        f"{TITLES[c.ours.scope, 'train']}, {c.ratio:.1f} times at N = {c.largest:,}"
+        f"{TITLES[c.ours.scope, 'train']}, {words.times(c.ratio)} times at N = {c.largest:,}"
         for c in findings.crossovers
         if c.ours.phase == "train" and c.base.variant == BASE
     ]

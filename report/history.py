@@ -81,7 +81,7 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
             ax.plot([start + 0.5, end + 0.5], [mean * 1e3] * 2, color=INK, linewidth=2.5, alpha=0.5)
         for change in changes:
             ax.axvline(change.place + 0.5, color=INK, linewidth=0.8, linestyle=":")
-        ax.set(xlabel="gate, oldest first", ylabel="step (ms)", ylim=(0, None))
+        ax.set(xlabel="gate, oldest first", ylabel="step (ms)", ylim=(0, 1.15e3 * max(seconds)))
 
     alt = (
         f"{len(seconds)} gates from {words.significant(seconds[0] * 1e3)} to {words.significant(seconds[-1] * 1e3)} ms"

@@ -12,7 +12,7 @@ from report.findings import Findings, find
 from report.history import Trend
 from report.render import render
 from results import gates, published, store
-from results.gates import GateError
+from results.gates import Gate, GateError
 from results.records import Environment
 from results.store import Run, StoreError
 
@@ -41,11 +41,8 @@ def build(folder: Path) -> tuple[Path, Findings]:
         of_gate = gates.read(folder)
     except GateError as error:
         of_gate, broken[gates.FILE] = None, str(error)
-    try:
-        kept = gates.read_history(folder / HISTORY)
-    except GateError as error:
-        kept, broken[HISTORY] = (), str(error)
-    run = replace(run, broken=broken)
+    kept, lines = gates.read_history_so_far(folder / HISTORY)
+    run = replace(run, broken=broken | lines)
     if not (run.trainings or run.step_times or run.failures or of_gate or kept):
         raise StoreError(
             f"{folder} holds no readable record"
@@ -53,11 +50,11 @@ def build(folder: Path) -> tuple[Path, Findings]:
             + "; run something first: python -m benchmarks.run --all"
         )
     findings = find(run, of_gate)
+    page = folder / "report.html"
+    store.replace(page, page_text(run, findings, history.trends(kept)).encode())
     if of_gate:
         store.replace(folder / "gate.md", gate.markdown(of_gate).encode())
     tables.write(run, findings)
-    page = folder / "report.html"
-    store.replace(page, page_text(run, findings, history.trends(kept)).encode())
     return page, findings
 
 
@@ -69,7 +66,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         "cost_sentences": accuracy_answers.cost_sentences,
         **gate.FILTERS,
     }
-    environments = run.environments
+    environments, gated = run.environments, [findings.gate] if findings.gate else []
     return render(
         "page.html.j2",
         filters,
@@ -85,8 +82,12 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         costs=pareto.COSTS,
         source=published.SOURCE,
         datasets=sorted({record.dataset for record in run.trainings}),
-        dates=sorted({environment.started[:10] for environment in environments}),
-        machines=sorted({f"{e.cpu}, {e.threads} threads, device {e.device}" for e in environments}),
+        dates=sorted({environment.started[:10] for environment in environments} | {g.started[:10] for g in gated}),
+        machines=sorted(
+            {f"{e.cpu}, {e.threads} threads, device {e.device}" for e in environments}
+            or {f"{g.machine.cpu}, {g.machine.threads} threads" for g in gated}
+        ),
+        commands=_commands(run, gated),
         provenance=_provenance(environments),
         skipped=[failure for failure in run.failures if failure.status == "skipped"],
         failed=[failure for failure in run.failures if failure.status != "skipped"],
@@ -127,6 +128,15 @@ class Waiting:
     question: str
     missing: tuple[str, ...]
     planned: int
+
+
+def _commands(run: Run, gated: Sequence[Gate]) -> list[tuple[str | None, str]]:
+    """The commands that gave the results, each with its commit, in the order in which they were first given."""
+    given = sorted(run.environments, key=lambda environment: environment.started)
+    found = [(environment.commit, environment.command) for environment in given]
+    if run.plan and not found:
+        found = [(None, run.plan.command)]
+    return list(dict.fromkeys([*found, *((gate.head_commit, gate.command) for gate in gated)]))
 
 
 def _waiting(run: Run) -> list[Waiting]:

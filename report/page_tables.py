@@ -1,6 +1,8 @@
 """Findings -> the tables of the page, each with its numbers behind its words."""
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from report import words
 from report.accuracy import Comparison, Study, Training, epochs
@@ -98,7 +100,7 @@ def _study(study: Study) -> Table:
         ),
         (
             Column("memory", "memory", "MiB", True),
-            lambda t: number(t.mean("peak_memory_bytes").estimate, words.whole, MEBIBYTE),
+            lambda t: interval(t.mean("peak_memory_bytes"), words.significant, MEBIBYTE),
         ),
     ]
     caption = (
@@ -144,13 +146,15 @@ def _differences(study: Study, training: Training, comparisons: tuple[Comparison
         return Cell(NOTHING)
     form = words.signed_one_place if study.metric.scale == 100 else words.signed_three_places
     cells = [interval(comparison.difference, form, study.metric.scale) for comparison in ours]
-    told = [
-        (f"{proper(comparison.base)}: " if len(ours) > 1 else "")
-        + cell.text
-        + (f", {words.p_value(comparison.p_value)}" if comparison.p_value is not None else "")
-        for comparison, cell in zip(ours, cells, strict=True)
+    notes = [
+        f"{proper(comparison.base)}: {cell.text}, {words.p_value(comparison.p_value)}"
+        if comparison.p_value is not None
+        else f"{proper(comparison.base)}: {cell.text}"
+        for comparison, cell in zip(ours[1:], cells[1:], strict=True)
     ]
-    return Cell("; ".join(told), cells[0].value, cells[0].low, cells[0].high)
+    if ours[0].p_value is not None:
+        notes.insert(0, words.p_value(ours[0].p_value))
+    return replace(cells[0], note="; ".join(notes))
 
 
 VERDICTS = """What is said to grow how, and what was measured. The law is the best by AICc of a, a + bN and a + bN +
@@ -177,8 +181,8 @@ def _crossovers(crossovers: Iterable[Crossover]) -> Table:
     rows = tuple(
         (
             *_texts(c.ours.scope, c.ours.phase, proper(c.ours), proper(c.base)),
-            Cell(words.crossing(c.patches, c.smallest, c.largest), c.patches.estimate, c.patches.low, c.patches.high),
-            number(c.ratio, words.one_place),
+            _crossing(c),
+            interval(c.ratio, words.one_place),
             number(c.largest, words.count),
         )
         for c in crossovers
@@ -187,6 +191,18 @@ def _crossovers(crossovers: Iterable[Crossover]) -> Table:
         "From how many patches on the first variant's step is the shorter one, interpolated between measured sizes."
     )
     return Table("crossovers", "From which size on external attention is faster", caption, columns, rows, "shorter")
+
+
+def _crossing(crossover: Crossover) -> Cell:
+    """Its number, where it lies within the sizes; outside only the side is known."""
+    patches = crossover.patches
+    text = words.crossing(patches, crossover.smallest, crossover.largest)
+    return Cell(text, _within(patches.estimate), _within(patches.low), _within(patches.high))
+
+
+def _within(patches: float | None) -> float | None:
+    """A number of patches, where it is one: 0 and infinity only say on which side of the sizes it lies."""
+    return patches if patches and math.isfinite(patches) else None
 
 
 TIME_LAWS = """Step time: the laws fitted to the sizes' medians over their processes, with coefficients of at least 0
@@ -281,9 +297,9 @@ def _cases(points: Iterable[StepTime]) -> Table:
             interval(point.step_seconds, words.significant, MILLISECOND),
             number(point.step_seconds.n, words.count),
             number(point.multiply_adds, words.count),
-            number(point.resident_bytes.estimate if point.resident_bytes else None, words.whole, MEBIBYTE),
-            number(point.allocated_bytes.estimate if point.allocated_bytes else None, words.whole, MEBIBYTE),
-            number(point.activation_bytes, words.whole, MEBIBYTE),
+            interval(point.resident_bytes, words.significant, MEBIBYTE),
+            interval(point.allocated_bytes, words.significant, MEBIBYTE),
+            number(point.activation_bytes, words.significant, MEBIBYTE),
         )
         for point in points
     )

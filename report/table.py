@@ -24,7 +24,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is read, and by what it sorts and leaves the page: a number in its column's unit, with its interval."""
+    """What is read, and by what it sorts and leaves the page: a number in its column's unit, with its interval.
+
+    `note` stands below the text, in small print.
+    """
 
     text: str
     value: float | None = None

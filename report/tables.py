@@ -32,7 +32,7 @@ def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
 
 
 def _cell(training: Training | None, outcome: Record) -> dict[str, Any]:
-    return dict(training.cell) if training else outcome.settings.get("grid", {})
+    return dict(training.cell) if training else outcome.grid
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:

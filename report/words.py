@@ -26,6 +26,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def number_of(count: int, one: str, many: str) -> str:
+    """A number and its noun: "1 trial", "3 trials"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def _with_interval(value: Interval, form: Callable[[float], str], unit: str = "") -> str:
     """An estimate, and behind its unit its interval where there is one."""
     text = form(value.estimate) + unit
@@ -52,6 +57,11 @@ def signed_one_place(value: float) -> str:
 
 def signed_three_places(value: float) -> str:
     return f"{value:+.3f}"
+
+
+def times(value: Interval) -> str:
+    """A large ratio as "36.7 [33.9, 39.6]"."""
+    return _with_interval(value, one_place)
 
 
 def plain(value: Interval) -> str:
@@ -125,8 +135,8 @@ def count(number: float) -> str:
 
 
 def mebibytes(size: float) -> str:
-    """Bytes in MiB."""
-    return f"{size / 2**20:,.0f}"
+    """Bytes in MiB, to three significant figures."""
+    return significant(size / 2**20)
 
 
 def share(value: Interval) -> str:
@@ -152,7 +162,8 @@ COUNTS = ((1.0, ""),)
 
 def law(value: Law, units: tuple[tuple[float, str], ...]) -> str:
     """A law with each coefficient in the unit that suits it: "2.1 ms + 16.8 µs·N + 108 ns·N²"."""
-    terms = [_term(coefficient, exponent, units) for coefficient, exponent in value.terms if coefficient > 0]
+    least = units[-1][0] * 1e-3
+    terms = [_term(coefficient, exponent, units) for coefficient, exponent in value.terms if coefficient > least]
     return " + ".join(terms) or "0"
 
 

@@ -62,7 +62,7 @@ class GateVerdict(Frozen):
     the clock of this machine cannot be believed then."""
 
     decision: Decision
-    cases: tuple[CaseVerdict, ...]
+    cases: Annotated[tuple[CaseVerdict, ...], Field(min_length=1)]
     unstable: tuple[str, ...]
 
 
@@ -159,7 +159,12 @@ def write(folder: Path, gate: Gate) -> None:
 def read(folder: Path) -> Gate | None:
     """The folder's gate, if it has one. Raises `GateError` for one that cannot be read."""
     path = folder / FILE
-    return _gate(path.read_bytes(), path.name) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return _gate(path.read_bytes(), FILE)
+    except OSError as error:
+        raise GateError(f"{FILE} cannot be read: {error.strerror}") from None
 
 
 def read_history(path: Path) -> tuple[Gate, ...]:
@@ -167,12 +172,25 @@ def read_history(path: Path) -> tuple[Gate, ...]:
 
     Raises `GateError` for a line that is no gate.
     """
-    if not path.exists():
-        return ()
+    found, broken = read_history_so_far(path)
+    for reason in broken.values():
+        raise GateError(f"{path}{reason.removeprefix(path.name)}")
+    return found
+
+
+def read_history_so_far(path: Path) -> tuple[tuple[Gate, ...], dict[str, str]]:
+    """The gates of a history that can be read, and for each line that cannot its number and the reason."""
     if path.is_dir():
-        raise GateError(f"{path} is a folder; name a file, such as history.jsonl")
-    lines = path.read_bytes().splitlines()
-    return tuple(_gate(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip())
+        return (), {path.name: f"{path.name} is a folder; name a file, such as history.jsonl"}
+    found, broken = [], {}
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        where = f"{path.name}:{number}"
+        try:
+            found += [_gate(line, where)] if line.strip() else []
+        except GateError as error:
+            broken[where] = str(error)
+    return tuple(found), broken
 
 
 def append(path: Path, gate: Gate) -> None:

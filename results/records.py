@@ -2,11 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-Seconds = Annotated[float, Field(gt=0)]
-Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1e9)]
+Positive = Annotated[int, Field(gt=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Bytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(ge=0, le=1e30)]
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+SuiteName = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,99}$")]
+"""A suite's table is a file of its name."""
+MetricName = Literal["top1", "top5", "test_loss"]
+Drawing = Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"]
 Settings = dict[str, Any]
 
 
@@ -28,19 +36,19 @@ class Environment(Frozen):
     precision: str
     device: str
     cpu: str
-    threads: int
-    memory_bytes: int
+    threads: Positive
+    memory_bytes: Positive
 
 
 class Epoch(Frozen):
     """One epoch of training; top-1 and top-5 are shares from 0 to 1. `train_seconds` excludes the validation."""
 
-    epoch: int
+    epoch: Count
     train_seconds: Seconds
-    loss: float
+    loss: Loss
     top1: Share
     top5: Share
-    val_loss: float
+    val_loss: Loss
     val_top1: Share
     val_top5: Share
 
@@ -49,10 +57,16 @@ class Record(Frozen):
     """What every outcome of a trial carries. `settings` is the whole trial as it was planned."""
 
     schema_version: Literal[1] = 1
-    trial_id: str
-    suite: str
-    variant: str
+    trial_id: Name
+    suite: SuiteName
+    variant: Name
     settings: Settings
+
+    @property
+    def grid(self) -> Settings:
+        """The settings that its suite's grid gave the trial."""
+        found = self.settings.get("grid")
+        return found if isinstance(found, dict) else {}
 
 
 class TrainRecord(Record):
@@ -66,27 +80,33 @@ class TrainRecord(Record):
     """
 
     kind: Literal["train"] = "train"
-    seed: int
-    dataset: str
+    seed: Count
+    dataset: Name
     dataset_sha256: str
     batch_order_sha256: str
-    train_images: int
-    validation_images: int
-    test_images: int
+    train_images: Positive
+    validation_images: Positive
+    test_images: Positive
     patches: Positive
     parameters: Positive
     multiply_adds: Positive
     epochs: Annotated[tuple[Epoch, ...], Field(min_length=1)]
     interrupted_after: tuple[int, ...] = ()
     interrupted_in: tuple[Environment, ...] = ()
-    test_loss: float
+    test_loss: Loss
     test_top1: Share
     test_top5: Share
     train_step_seconds: Seconds
-    baseline_memory_bytes: int
-    peak_memory_bytes: int
-    device_peak_memory_bytes: int | None
+    baseline_memory_bytes: Bytes
+    peak_memory_bytes: Bytes
+    device_peak_memory_bytes: Bytes | None
     environment: Environment
+
+    @model_validator(mode="after")
+    def _interruptions_have_a_place(self) -> "TrainRecord":
+        if len(self.interrupted_after) != len(self.interrupted_in):
+            raise ValueError("interrupted_after and interrupted_in are of different lengths")
+        return self
 
 
 class StepTimeRecord(Record):
@@ -105,15 +125,15 @@ class StepTimeRecord(Record):
     phase: Literal["train", "infer"]
     patches: Positive
     batch: Positive
-    process: int
+    process: Count
     multiply_adds: Positive
     activation_bytes: Positive
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
-    baseline_memory_bytes: int
-    peak_memory_bytes: int
-    device_peak_memory_bytes: int | None
+    baseline_memory_bytes: Bytes
+    peak_memory_bytes: Bytes
+    device_peak_memory_bytes: Bytes | None
     environment: Environment
 
 
@@ -152,8 +172,8 @@ class PlannedSuite(Frozen):
     base: Settings = {}
     own: dict[str, PlannedVariant] = {}
     base_variant: str | None = "vit"
-    metric: str = "top1"
-    draw: tuple[str, ...] = ("values", "learning")
+    metric: MetricName = "top1"
+    draw: tuple[Drawing, ...] = ("values", "learning")
     trial_ids: tuple[str, ...]
 
 
@@ -167,7 +187,7 @@ class RunPlan(Frozen):
     profile: str
     command: str
     tutorial_parameters: dict[str, int] = {}
-    suites: dict[str, PlannedSuite]
+    suites: dict[SuiteName, PlannedSuite]
 
 
 AnyRecord = Annotated[TrainRecord | StepTimeRecord | Failure, Field(discriminator="kind")]

@@ -93,6 +93,14 @@ def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     return Interval(ratio, float(np.exp(found.low)), float(np.exp(found.high)), n)
 
 
+def ratio_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Two-sided p of Welch's test against equal geometric means; where neither side varies it is 0 or 1."""
+    logs = [np.log(side) for side in (ours, theirs)]
+    if all(np.ptp(side) == 0 for side in logs):
+        return float(logs[0][0] == logs[1][0])
+    return float(stats.ttest_ind(*logs, equal_var=False).pvalue)
+
+
 def paired_difference(
     ours: dict[int, float], theirs: dict[int, float], confidence: float = CONFIDENCE, resolution: float = 0
 ) -> Interval | None:

@@ -65,11 +65,19 @@ def load(folder: Path) -> Run:
     """Everything readable in `folder`, in the order of the file names. A failure that a result followed is left out."""
     records: list[TrainRecord | StepTimeRecord | Failure] = []
     broken: dict[str, str] = {}
+    files: dict[tuple[bool, str], str] = {}
     for path in sorted((folder / "records").glob("*.json")):
+        name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
         try:
-            records.append(RECORD.validate_json(path.read_bytes()))
+            record = RECORD.validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
-            broken[path.name] = _first_line(error)
+            broken[name] = _first_line(error)
+            continue
+        first = files.setdefault((isinstance(record, Failure), record.trial_id), name)
+        if first == name:
+            records.append(record)
+        else:
+            broken[name] = f"is of the same trial as {first}, and a trial counts once"
     plan = None
     if (folder / "plan.json").exists():
         try:
@@ -89,7 +97,7 @@ def _first_line(error: ValidationError | OSError) -> str:
         if first["loc"][-1:] == ("schema_version",):
             return f"is of schema version {first['input']}, and this program reads version {first['ctx']['expected']}"
         return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
-    return str(error)
+    return error.strerror or type(error).__name__
 
 
 def write(folder: Path, record: TrainRecord | StepTimeRecord | Failure) -> Path:

@@ -32,7 +32,8 @@
       });
       column.th.replaceChildren(button);
     }
-    table.parentElement.before(toolbar(view));
+    view.tools = toolbar(view);
+    table.parentElement.before(view.tools);
     views.set(table.id, view);
     return view;
   }
@@ -100,7 +101,8 @@
     const wanted = view.filter.toLowerCase().split(/\s+/);
     let count = 0;
     for (const row of rows) {
-      const text = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
+      const said = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
+      const text = `${said} ${said.replaceAll(/(?<=\d),(?=\d)/g, "")}`; // 2304 finds 2,304
       row.hidden = !wanted.every((word) => text.includes(word)) || (view.changesOnly && "unchanged" in row.dataset);
       count += !row.hidden;
     }
@@ -123,6 +125,8 @@
     const sign = descending ? -1 : 1;
     if (!Number.isNaN(x) && !Number.isNaN(y)) return sign * (x === y ? 0 : x < y ? -1 : 1);
     if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
+    const [nothing, none] = [a, b].map((cell) => ["", "–"].includes(cell.textContent));
+    if (nothing !== none) return nothing ? 1 : -1;
     return sign * a.textContent.localeCompare(b.textContent, "en", { numeric: true });
   }
 
@@ -144,6 +148,8 @@
     if (!address.includes("=")) {
       const target = document.getElementById(address);
       if (target) reveal(target);
+      const state = addressOf(views.values());
+      if (state) history.replaceState(null, "", `#${state}&at=${address}`); // a link within the page keeps the view
       return;
     }
     const parts = new URLSearchParams(address);
@@ -159,13 +165,20 @@
       view.hidden = new Set((parts.get(`${view.table.id}.hide`) ?? "").split(",").filter((key) => keys.includes(key)));
       view.changesOnly = parts.get(`${view.table.id}.only`) === "changes";
       apply(view);
-      if (!first && addressOf([view])) first = view.table;
+      if (!addressOf([view])) continue;
+      unfold(view.tools);
+      first ??= view.tools;
     }
-    if (first) reveal(first);
+    const target = document.getElementById(parts.get("at") ?? "") ?? first;
+    if (target) reveal(target);
+  }
+
+  function unfold(target) {
+    for (let at = target; at; at = at.parentElement) if (at.localName === "details") at.open = true;
   }
 
   function reveal(target) {
-    for (let at = target; at; at = at.parentElement) if (at.localName === "details") at.open = true;
+    unfold(target);
     target.scrollIntoView();
   }
 

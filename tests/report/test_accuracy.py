@@ -181,7 +181,10 @@ def test_what_one_comparison_would_claim_is_not_claimed_among_many():
     )
     assert "no difference shown for EANet with augmentation recipe0 (+" in said
     in_short = sentences(found(values))
-    assert "no difference shown for EANet with augmentation digits, EANet with augmentation recipe0, " in in_short
+    assert "for EANet with augmentation digits (+5.5 points [" in in_short
+    assert "no difference shown for EANet with augmentation recipe" in in_short
+    assert in_short.count("points [") == 2, "of many that are not claimed the largest is told"
+    assert " and 4 others that differ less" in in_short
     values["few"] = (0.04, 0.05)
     assert found(values).studies[0].family == 6, "what has too few seeds is not tested, and adjusts nothing"
 

@@ -18,6 +18,8 @@ from results import store
 from tests.report.conftest import EVIL, write_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+A4_PIXELS = 718
+"""Between Chromium's default margins, at 96 pixels an inch."""
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 812}
 
 
@@ -133,7 +135,12 @@ def test_a_view_can_be_sent_as_an_address(visit, address):
     assert set(column(other, "cases", "variant")) == {"ViT"}
     assert not other.locator("#cases th[data-key=batch]").is_visible()
     assert "8 of 32 rows" in tools(other, "cases").inner_text()
-    assert other.locator("#cases").evaluate("table => table.getBoundingClientRect().top") < DESKTOP["height"]
+    assert 0 <= tools(other, "cases").evaluate("tools => tools.getBoundingClientRect().top") < DESKTOP["height"] / 2
+    other.locator(".answers a").first.click()
+    assert "cases.filter=vit+model" in other.url, "a link within the page keeps the view"
+    assert column(visit(other.url), "cases", "patches") == expected
+    tools(page, "cases").locator("input[type=search]").fill("model 1024")
+    assert set(column(page, "cases", "patches")) == {"1,024"}
     again = visit(f"{address}#cases.sort=nonsense&nothing.filter=x&cases.hide=nonsense")
     open_all(again)
     assert len(column(again, "cases", "patches")) == 32, "what an address names wrongly changes nothing"
@@ -247,9 +254,19 @@ def test_the_page_is_printed_with_all_that_is_folded_away(visit, address):
     pdf = page.pdf(format="A4")
     assert pdf.startswith(b"%PDF")
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") + pdf.count(b"/Type/Page") >= 5
+    page.set_viewport_size({"width": A4_PIXELS, "height": 900})
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_PIXELS, "nothing is cut off"
     assert page.locator("#slopes").is_visible()
     assert not page.locator(".tools").first.is_visible()
+
+
+def test_paper_is_white_also_for_who_reads_in_the_dark(visit, address):
+    page = visit(address, scheme="dark")
+    colors = "() => ['color', 'backgroundColor'].map((name) => getComputedStyle(document.body)[name])"
+    assert page.evaluate(colors) == ["rgb(230, 233, 238)", "rgb(20, 24, 30)"]
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(colors) == ["rgb(28, 36, 48)", "rgb(255, 255, 255)"]
 
 
 def test_names_from_records_stay_text_also_in_what_is_saved(visit, tmp_path):

@@ -109,8 +109,8 @@ def test_each_claim_that_was_trained_for_is_told_first():
     first = find(Run(None, plan, tuple(records), (), (), {})).answers[0]
     assert first.evidence == "claims"
     assert str(first) == (
-        "EANet, top-1: the tutorial claims about 43 % (its logs say 43.91 % and 17.26 %); here 17.1 % [16.9, 17.3], "
-        "n = 3 with augmentation tutorial, weight_decay 0.0001: does not hold."
+        "EANet, top-1: about 43 %, as the tutorial claims, does not hold; here it is 17.1 % [16.9, 17.3], n = 3 with "
+        "augmentation tutorial, weight_decay 0.0001; its logs say 43.91 % and 17.26 %."
     )
 
 

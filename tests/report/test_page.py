@@ -4,12 +4,13 @@ import json
 import re
 from html.parser import HTMLParser
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 
 from report import page_study
 from report.page import build
-from results import store
+from results import gates, store
 from results.published import SOURCE
 from results.records import PlannedSuite, RunPlan
 from tests import samples
@@ -88,7 +89,7 @@ def test_the_page_says_the_numbers_of_the_records(folder):
     text = " ".join(page_of(folder).text.split())
     assert "91.0 % [88.5, 93.5]" in text
     assert "no difference shown for EANet (+0.0 points [-0.3, +0.3], n = 3 pairs of seeds)" in text
-    assert "None: every planned trial has a result." in text
+    assert "None: but what was planned is not known, for there is no plan.json." in text
     assert "python -m benchmarks.run --all" in text
     assert "ab" * 32 in text
 
@@ -144,7 +145,7 @@ def test_what_a_suite_draws_is_drawn(folder):
         f"Test top-1: {seen}. EANet: mean test top-1 91.0 % [88.5, 93.5], n = 3",
         f"Differences in test top-1: {seen}. EANet − ViT: +0.0 points [-0.3, +0.3], n = 3",
         "Learning curves: all end at 91.0 % validation top-1. ",
-        "Test top-1 against parameters: by its mean the best, EANet, costs 1.0 times the cheapest. EANet: 91.0 %",
+        "Test top-1 against parameters: by its mean the best, EANet, is also the cheapest. EANet: 91.0 %",
         "Test top-1 against multiply-adds: ",
     ):
         assert any(label.startswith(title) for label in figures), (title, figures)
@@ -204,7 +205,7 @@ def test_many_ablations_are_one_answer(tmp_path):
     assert answer.sentence.startswith(
         "1 of 12 differences held against a base in 6 suites is claimed: mean over patches − ViT +29.9 points"
     )
-    assert answer.sentence.endswith("; for the other 11 no difference is shown.")
+    assert answer.sentence.endswith("; 11 show no difference.")
 
 
 @pytest.mark.parametrize("version", [0, 2])
@@ -216,9 +217,99 @@ def test_records_of_other_schemas_and_broken_files_are_named_and_the_page_is_bui
     (folder / "history.jsonl").write_text("nonsense\n")
     text = " ".join(page_of(folder).text.split())
     assert "3 files are broken" in text
-    for name in (f"other-schema.json: is of schema version {version}, ", "gate.json: ", "history.jsonl: "):
+    for name in (f"other-schema.json: is of schema version {version}, ", "gate.json: ", "history.jsonl:1: "):
         assert name in text, name
     assert "91.0 % [88.5, 93.5]" in text
+
+
+def change_of(folder, name, **changes):
+    file = folder / "records" / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"suite": "../../escaped"},
+        {"suite": "a/b"},
+        {"suite": "x" * 300},
+        {"suite": "nul\0"},
+        {"variant": "bell\a"},
+        {"variant": "long" * 99},
+        {"parameters": 10**400},
+        {"multiply_adds": 10**30},
+        {"test_images": 0},
+        {"interrupted_after": [1]},
+        {"test_loss": 1.7e308},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_a_record_that_no_run_writes_is_named_and_costs_only_itself(folder, changes):
+    (name, *_) = sorted(path.name for path in (folder / "records").glob("train*.json"))
+    change_of(folder, name, **changes)
+    before = {path for path in folder.parent.rglob("*") if folder not in path.parents}
+    text = " ".join(page_of(folder).text.split())
+    assert f"{name}: " in text
+    assert "1 file is broken" in text
+    assert "held against ViT (90.5 % [84.1, 96.9] test top-1)" in text or "held against ViT (91.5" in text, text[:2000]
+    assert {path for path in folder.parent.rglob("*") if folder not in path.parents} == before
+
+
+@pytest.mark.parametrize("changes", [{"draw": ["newdraw"]}, {"metric": "auc"}])
+def test_a_plan_that_no_run_writes_is_named_and_the_page_says_what_is_not_known(folder, changes):
+    suite = PlannedSuite(question="?", trial_ids=("a",)).model_dump(mode="json") | changes
+    plan = {"profile": "quick", "command": "now", "suites": {"accuracy": suite}}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    text = " ".join(page_of(folder).text.split())
+    assert "plan.json: suites.accuracy." in text
+    assert "what was planned is not known" in text
+
+
+def test_a_failure_of_odd_settings_is_shown(folder):
+    failed = samples.failure()
+    for place, grid in enumerate(([1], None, "x")):
+        odd = failed.model_copy(update={"settings": failed.settings | {"grid": grid}, "trial_id": f"odd{place}"})
+        store.write(folder, odd)
+    text = page_of(folder).text
+    assert all(f"odd{place}" in text for place in range(3))
+
+
+def test_a_trial_counts_once_however_many_files_it_has(folder):
+    (first, *_) = sorted((folder / "records").glob("train-eanet*.json"))
+    for number in range(3):
+        (folder / "records" / f"zz-copy{number}.json").write_bytes(first.read_bytes())
+    text = " ".join(page_of(folder).text.split())
+    assert f"zz-copy0.json: is of the same trial as {first.name}" in text
+    assert "n = 3 pairs of seeds" in text
+
+
+def test_a_gate_that_is_a_folder_and_half_a_history_cost_only_themselves(folder):
+    (folder / "gate.json").mkdir()
+    for number in range(3):
+        gates.append(folder / "history.jsonl", samples.gate(seed=number))
+    with (folder / "history.jsonl").open("a") as file:
+        file.write('{"base": "ma')
+    page = page_of(folder)
+    text = " ".join(page.text.split())
+    assert "gate.json: gate.json cannot be read: Is a directory" in text
+    assert "history.jsonl:4: " in text
+    assert ("h2", "id", "history") in page.attributes
+
+
+def test_every_command_that_gave_a_result_is_told_with_its_commit(folder):
+    (name, *_) = sorted(path.name for path in (folder / "records").glob("train*.json"))
+    where = samples.environment(command="python -m benchmarks.run --suite more", commit="feed", started="2026-02-01")
+    change_of(folder, name, environment=where.model_dump(mode="json"))
+    text = page_of(folder).text
+    asked = text[text.index("How to reproduce it") :]
+    assert "git checkout 0123456789abcdef\npython -m benchmarks.run --all\n" in asked
+    assert "git checkout feed\npython -m benchmarks.run --suite more\n" in asked
+
+
+def test_what_else_a_reader_has_set_for_matplotlib_changes_nothing(folder):
+    first = build(folder)[0].read_bytes()
+    with mpl.rc_context({"lines.linewidth": 9, "axes.grid": False, "svg.fonttype": "path"}):
+        assert build(folder)[0].read_bytes() == first
 
 
 def test_a_page_of_500_records_is_at_most_two_megabytes(tmp_path):
@@ -317,7 +408,7 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
         ["EANet", "corrected", "16"], ["EANet", "tutorial", "16"], ["ViT", "corrected", "–"], ["ViT", "tutorial", "–"]
     ]  # fmt: skip
     effect = head.index("against augmentation tutorial, memory_units 16 (points)")
-    assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3], p < 0.001", "–"] * 2
+    assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3]p < 0.001", "–"] * 2
     for words in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
         assert words.replace("'", "&#39;") in text or words in text, words
     assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())
