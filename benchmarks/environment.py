@@ -3,11 +3,9 @@
 import os
 import platform
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -80,29 +78,6 @@ def jit_setting() -> bool | str:
 
     backend = keras.backend.backend()
     return "auto" if backend == "jax" or (backend == "tensorflow" and on_accelerator()) else False
-
-
-def synchroniser() -> Callable[[Any], object]:
-    """A function that waits until the device has finished computing the result it is given.
-
-    The one thing here that Keras does not offer without a copy to the host, hence a branch a backend.
-    """
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.block_until_ready
-    if backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return lambda _: torch.cuda.synchronize()
-        return lambda _: torch.mps.synchronize() if torch.backends.mps.is_available() else None
-    import tensorflow as tf
-
-    return lambda _: tf.test.experimental.sync_devices()
 
 
 def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environment:

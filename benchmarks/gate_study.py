@@ -6,7 +6,8 @@
   A/A           both sides are the same code: every alarm is a false one
   a number      the base against an ExternalAttention with real extra work in it, on so many of 256 patches
 
-About 12 s a process on 2 CPU cores, four processes a block; 30 blocks, 60 pairs, take 25 minutes.
+About 13 s a process on 2 CPU cores, four processes a block; 30 blocks, 60 pairs, take 26 minutes. All of a file is of
+one machine.
 
   python -m benchmarks.gate_study measure study.jsonl --kind A/A --gates 8
   python -m benchmarks.gate_study measure study.jsonl --kind A/A --blocks 60
@@ -20,6 +21,7 @@ import shutil
 import statistics
 import tempfile
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -29,11 +31,12 @@ from rich.console import Console
 from benchmarks import regress
 from benchmarks.cases import gate_cases
 from results import gates
-from results.gates import Block, Design, GateVerdict, Side
+from results.gates import Block, Design, GateVerdict, Machine, Side
 from results.records import Frozen
 from results.regression import judge
 from results.stats import exponential, mean_interval
 
+SAME_CODE = "A/A"
 SLOWED = "core-train-eanet-n256"
 CALL = "        patches, dim = x.shape[1], x.shape[2]\n        query ="
 EXTRA = "        x = x + 1e-30 * ops.mean(ops.softmax(ops.exp(x[:, :{patches}])))\n"
@@ -44,6 +47,9 @@ class Measured(Frozen):
     """Blocks of one kind: those of a whole gate with its decision, or single ones."""
 
     kind: str
+    started: str
+    machine: Machine
+    steps: int
     decision: str | None
     blocks: tuple[Block, ...]
 
@@ -51,7 +57,7 @@ class Measured(Frozen):
 @app.command(help="Runs gates, or as many blocks as are missing, and appends them to FILE.")
 def measure(
     file: Path,
-    kind: Annotated[str, typer.Option(help="A/A, or on how many of 256 patches the extra work is done.")] = "A/A",
+    kind: Annotated[str, typer.Option(help="A/A, or on how many of 256 patches the extra work is done.")] = SAME_CODE,
     gate_count: Annotated[int, typer.Option("--gates", help="Whole gates, as a pull request runs them.")] = 0,
     block_count: Annotated[int, typer.Option("--blocks", help="Blocks of the kind that the file shall have.")] = 0,
 ) -> None:
@@ -60,17 +66,19 @@ def measure(
     one_block = Design(looks=(2,), alphas=(0.5,), floor=0, detectable=99, steps=regress.PULL_REQUEST.steps)
     with tempfile.TemporaryDirectory(prefix="eanet-study-") as folder:
         trees: dict[Side, Path] = {"base": _copy(Path(folder) / "base"), "head": _copy(Path(folder) / "head")}
-        if kind != "A/A":
+        if kind != SAME_CODE:
             slow_down(trees["head"], int(kind))
         sides: dict[Side, str] = {"base": "the base", "head": "what is held against it"}
         for number in range(gate_count):
             console.print(f"gate {number + 1} of {gate_count}, {kind}", highlight=False)
+            started = _now()
             blocks, verdict = regress.measure(console, trees, sides, names, regress.PULL_REQUEST)
-            _append(file, Measured(kind=kind, decision=verdict.decision, blocks=tuple(blocks)))
+            _append(file, kind, started, verdict.decision, blocks)
         while (there := len(_blocks(file).get(kind, []))) < block_count:
             console.print(f"block {there + 1} of {block_count}, {kind}", highlight=False)
+            started = _now()
             blocks, _ = regress.measure(Console(quiet=True), trees, sides, names, one_block)
-            _append(file, Measured(kind=kind, decision=None, blocks=tuple(blocks)))
+            _append(file, kind, started, None, blocks)
 
 
 def slow_down(tree: Path, patches: int) -> None:
@@ -90,7 +98,19 @@ def _copy(tree: Path) -> Path:
     return tree
 
 
-def _append(file: Path, measured: Measured) -> None:
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _append(file: Path, kind: str, started: str, decision: str | None, blocks: list[Block]) -> None:
+    measured = Measured(
+        kind=kind,
+        started=started,
+        machine=regress.machine(),
+        steps=regress.PULL_REQUEST.steps,
+        decision=decision,
+        blocks=tuple(blocks),
+    )
     with file.open("a", encoding="utf-8") as lines:
         lines.write(measured.model_dump_json() + "\n")
 
@@ -102,9 +122,15 @@ def _read(file: Path) -> list[Measured]:
 
 
 def _blocks(file: Path) -> dict[str, list[Block]]:
+    """Kind -> its blocks. A file of several machines or numbers of steps is wrong input: no mixture is a gate's."""
     found: dict[str, list[Block]] = defaultdict(list)
+    places = set()
     for measured in _read(file):
         found[measured.kind] += measured.blocks
+        places.add(f"{measured.machine.cpu}, {measured.steps} steps")
+    if len(places) > 1:
+        ways = "; ".join(sorted(places))
+        raise typer.BadParameter(f"{file} was measured in more than one way ({ways}): name another file")
     return found
 
 
@@ -121,7 +147,7 @@ def report(
             ratio, spread = _ratio(values)
             print(f"  {case}: {ratio}, log-ratios of pairs spread by {spread:.3f}")
         for name, design in (("pull request", regress.PULL_REQUEST), ("long", regress.LONG)):
-            _print_resampled(name, design, blocks, resampled)
+            _print_resampled(name, design, blocks, resampled, swaps=kind == SAME_CODE)
 
 
 def _ratio(pairs: list[tuple[float, float]]) -> tuple[str, float]:
@@ -130,8 +156,8 @@ def _ratio(pairs: list[tuple[float, float]]) -> tuple[str, float]:
     return f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]", statistics.stdev(logs)
 
 
-def _print_resampled(name: str, design: Design, blocks: list[Block], count: int) -> None:
-    verdicts = [resample(design, blocks, random.Random(seed)) for seed in range(count)]
+def _print_resampled(name: str, design: Design, blocks: list[Block], count: int, swaps: bool) -> None:
+    verdicts = [resample(design, blocks, random.Random(seed), swaps) for seed in range(count)]
     decisions = Counter(verdict.decision for verdict in verdicts)
     flagged = Counter(case.case for verdict in verdicts for case in verdict.cases if case.verdict == "slower")
     unstable = sum(bool(verdict.unstable) for verdict in verdicts)
@@ -145,15 +171,24 @@ def _print_resampled(name: str, design: Design, blocks: list[Block], count: int)
     )
 
 
-def resample(design: Design, blocks: list[Block], chance: random.Random) -> GateVerdict:
-    """A gate of blocks that are drawn from all of them with replacement, look by look as a real one."""
+def resample(design: Design, blocks: list[Block], chance: random.Random, swaps: bool) -> GateVerdict:
+    """A gate of blocks that are drawn from all of them with replacement, look by look as a real one.
+
+    Where both sides are the same code chance `swaps` them, so that what these blocks differ by is no part of it.
+    """
     drawn: list[Block] = []
     for look, pairs in enumerate(design.looks):
-        drawn += chance.choices(blocks, k=pairs // 2 - len(drawn))
+        new = chance.choices(blocks, k=pairs // 2 - len(drawn))
+        drawn += [_swapped(block) if swaps and chance.random() < 0.5 else block for block in new]
         verdict = judge(gates.pairs(drawn), gates.same_code_pairs(drawn), design, look)
         if verdict.decision != "go on":
             break
     return verdict
+
+
+def _swapped(block: Block) -> Block:
+    """The block with its base for its head."""
+    return block.model_copy(update={"sides": tuple("head" if side == "base" else "base" for side in block.sides)})
 
 
 if __name__ == "__main__":

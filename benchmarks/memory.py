@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.environment import on_accelerator, synchroniser
+from benchmarks.environment import on_accelerator
+from benchmarks.stopwatch import synchroniser
 from models import cost
 from models.config import AttentionConfig, FusedSelfAttentionConfig, ModelConfig, SelfAttentionConfig
 

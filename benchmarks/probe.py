@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 STEPS_A_TURN = 5
+NOT_SHAPE = {"suite", "variant", "process", "steps", "seconds", "protocol"}
+"""What a case may change and still be the same one."""
 
 
 def times(seed: int, steps: int, names: list[str]) -> dict[str, float]:
@@ -25,10 +27,10 @@ def times(seed: int, steps: int, names: list[str]) -> dict[str, float]:
     each case's steps and not the whole of one's (docs/timing-gate.md).
     """
     from benchmarks.cases import gate_cases
-    from benchmarks.environment import synchroniser
     from benchmarks.steptime import build_case
 
-    found, synchronise, stopwatch = gate_cases(), synchroniser(), _stopwatch()
+    found, stopwatch = gate_cases(), _stopwatch()
+    synchronise = stopwatch.synchroniser()
     order = random.Random(seed).sample(names, len(names))
     built = {name: build_case(found[name]).step for name in order}
     for step in built.values():
@@ -51,7 +53,7 @@ def counts() -> dict[str, dict[str, Any]]:
     for name, trial in gate_cases().items():
         case = build_case(trial)
         found[name] = {
-            "shape": trial.model_dump(mode="json", include={"scope", "phase", "patches", "batch", "precision"}),
+            "shape": trial.model_dump(mode="json", exclude=NOT_SHAPE),
             "parameters": case.parameters,
             "multiply_adds": cost.multiply_adds(case.parts),
             "operations": case.operations(),

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import psutil
 import typer
@@ -43,14 +45,22 @@ THREADS = 1
 """On a shared machine two threads run at two speeds, by turns of seconds, a factor of 1.5 apart; one thread does not
 (docs/timing-gate.md)."""
 
-PULL_REQUEST = Design(looks=(10, 16), alphas=(0.004, 0.006), floor=0.05, detectable=0.10, steps=40)
-LONG = Design(looks=(16, 32, 48), alphas=(0.002, 0.003, 0.005), floor=0.02, detectable=0.05, steps=40)
+PULL_REQUEST = Design(
+    looks=(10, 14, 20), alphas=(0.002, 0.003, 0.005), floor=0.05, detectable=0.10, steps=30, most_seconds=540
+)
+LONG = Design(
+    looks=(16, 32, 48), alphas=(0.002, 0.003, 0.005), floor=0.02, detectable=0.05, steps=30, most_seconds=1740
+)
 STATUS = {"clean": 0, "slower": 1, "inconclusive": 3}
+UNEXPECTED = 70
+"""Python's own status for an exception would say that a slowdown is proven."""
+
+ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 HELP = """Compares the step times of the working tree with those of BASE, a commit, branch or tag, on this machine.
 
 Fresh processes of both sides by turns, in blocks of four; a one-sided paired test with Holm's adjustment over the
-cases. Takes at most 10 minutes on 2 CPU cores, --long about 20. Nothing else should compute meanwhile.
+cases. Takes at most 10 minutes, --long 30; on 2 CPU cores about 6 and 20. Nothing else should compute meanwhile.
 
 Exit status: 0 no slowdown shown, 1 a slowdown is proven and above the floor, 2 wrong usage or input, 3 inconclusive
 (the machine is too noisy to tell).
@@ -87,41 +97,77 @@ def command(
             most = f"{design.detectable:.0%}, which the gate must be able to see"
             raise InputError(f"--floor {floor:g} is not below {most}: every gate would be inconclusive")
         design = design.model_copy(update={"floor": floor / 100})
-    if record is not None:
-        gates.read_history(record)  # a history that cannot be read is found before anything is measured
+    _prepare(out, record)
     console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with checked_out(base, worktree) as (tree, commit):
         trees: dict[Side, Path] = {"base": tree, "head": ROOT}
         sides: dict[Side, str] = {"base": f"{base} ({commit[:7]})", "head": "the working tree"}
+        head = _state()
+        if head == State(commit, "", ""):
+            raise InputError(f"BASE {base!r} is the working tree itself: there is nothing to compare")
         counted = {side: probe(trees[side], sides[side], ["counts"]) for side in trees}
         names = compared_cases(counted, case, sides)
-        changes = changed_counts(counted, names)
+        changes = [*changed_counts(counted, names), *changed_dependencies(tree, ROOT)]
         blocks, verdict = measure(console, trees, sides, names, design)
+        if _state() != head:
+            raise InputError("the working tree changed while it was measured: leave it alone and run the gate again")
     gate = Gate(
         base=base,
         base_commit=commit,
-        head_commit=git(ROOT, "rev-parse", "HEAD"),
-        dirty=bool(git(ROOT, "status", "--porcelain")),
+        head_commit=head.commit,
+        dirty=bool(head.status),
         command=shlex.join(["python", "-m", "benchmarks.regress", *sys.argv[1:]]),
         started=started,
-        machine=Machine(
-            cpu=cpu_model(),
-            threads=THREADS,
-            python=platform.python_version(),
-            versions={name: version(name) for name in ("keras", BACKEND, "numpy")},
-        ),
+        machine=machine(),
         design=design,
         blocks=tuple(blocks),
         changes=tuple(changes),
         verdict=verdict,
     )
-    gates.write(out, gate)
     show(console, gate)
+    gates.write(out, gate)
     if record is not None:
         gates.append(record, gate)
     _report(out)
     raise typer.Exit(STATUS[verdict.decision])
+
+
+class State(NamedTuple):
+    """A tree as git sees it."""
+
+    commit: str | None
+    status: str | None
+    diff: str | None
+
+
+def _state() -> State:
+    """The working tree's."""
+    return State(*(git(ROOT, *asked) for asked in (("rev-parse", "HEAD"), ("status", "--porcelain"), ("diff", "HEAD"))))
+
+
+def _prepare(out: Path, record: Path | None) -> None:
+    """What cannot be read or written is found before anything is measured; an earlier gate's files go."""
+    if record is not None:
+        gates.read_history(record)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with record.open("ab"):
+            pass
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass
+    for name in (gates.FILE, "gate.md", "report.html"):
+        (out / name).unlink(missing_ok=True)
+
+
+def machine() -> Machine:
+    """What a gate measures on here."""
+    return Machine(
+        cpu=cpu_model(),
+        threads=THREADS,
+        python=platform.python_version(),
+        versions={name: version(name) for name in ("keras", BACKEND, "numpy")},
+    )
 
 
 @contextmanager
@@ -134,12 +180,16 @@ def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
     commit = git(ROOT, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
     if commit is None:
         raise InputError(f"unknown BASE {base!r}: it is no commit, branch or tag of {ROOT}; is it fetched?")
-    if at is not None and at.exists():
-        raise InputError(f"--worktree {at} is in the way: remove it (git worktree remove {at}) or name another")
     _remove_orphans()
     above = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     tree = above / "base" if at is None else at.expanduser().resolve()
     try:
+        try:
+            tree.mkdir(parents=True)  # ours from here on: what was there before is never removed
+        except FileExistsError:
+            tree = above / "base"
+            what = f"--worktree {at} is in the way: remove it (git worktree remove {at}) or name another"
+            raise InputError(what) from None
         added = subprocess.run(
             ["git", "-C", str(ROOT), "worktree", "add", "--quiet", "--detach", str(tree), commit],
             capture_output=True,
@@ -149,10 +199,11 @@ def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
             raise InputError(f"BASE cannot be checked out: {' '.join(added.stderr.split())}")
         yield tree, commit
     finally:
-        held = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the worktree behind
+        held = [signal.signal(number, signal.SIG_IGN) for number in ENDED_BY]  # a second one must not stop the removal
         _remove(tree)
         shutil.rmtree(above, ignore_errors=True)
-        signal.signal(signal.SIGINT, held)
+        for number, handler in zip(ENDED_BY, held, strict=True):
+            signal.signal(number, handler)
 
 
 def _remove(tree: Path) -> None:
@@ -190,7 +241,10 @@ def probe(tree: Path, name: str, arguments: Sequence[str]) -> dict[str, Any]:
         said = [line for line in errors.read().splitlines() if line.strip()]
     if done.returncode:
         raise InputError(f"{name} cannot be measured: {said[-1].strip() if said else f'exit {done.returncode}'}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise InputError(f"{name} cannot be measured: its process ended without an answer") from None
     return found
 
 
@@ -204,10 +258,8 @@ def compared_cases(
     wanted = list(dict.fromkeys(chosen)) or sorted(base.keys() | head.keys())
     for name in wanted:
         if name in base and name in head:
-            if base[name]["shape"] != head[name]["shape"]:
-                raise InputError(
-                    f"case {name} is another one: {base[name]['shape']} at BASE, {head[name]['shape']} here"
-                )
+            if differing := _differing(base[name]["shape"], head[name]["shape"]):
+                raise InputError(f"case {name} is another one: {differing}")
             continue
         lacking: Side = "head" if name in base else "base"
         here, there = counted[lacking], head if lacking == "base" else base
@@ -216,6 +268,15 @@ def compared_cases(
                 raise InputError(f"case {name} is called {other} in {sides[lacking]}: renamed cases cannot be compared")
         raise InputError(f"{sides[lacking]} has no case {name}: choose others with --case ({', '.join(sorted(here))})")
     return wanted
+
+
+def _differing(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    """In what two shapes of a case differ, in words."""
+    return "; ".join(
+        f"{key} is {base.get(key)} at BASE, {head.get(key)} here"
+        for key in sorted(base.keys() | head.keys())
+        if base.get(key) != head.get(key)
+    )
 
 
 def changed_counts(counted: Mapping[Side, dict[str, Any]], names: Sequence[str]) -> list[str]:
@@ -236,6 +297,21 @@ def changed_counts(counted: Mapping[Side, dict[str, Any]], names: Sequence[str])
     return changes
 
 
+def changed_dependencies(base: Path, head: Path) -> list[str]:
+    """Whether both ask for the same packages: they are timed with those that are installed, whichever ask for them."""
+    asked = []
+    for tree in (base, head):
+        try:
+            project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+        except (OSError, tomllib.TOMLDecodeError):
+            project = {}
+        asked.append(sorted(project.get("dependencies", [])))
+    if asked[0] == asked[1]:
+        return []
+    differing = ", ".join(sorted({*asked[0]} ^ {*asked[1]}))
+    return [f"dependencies ({differing}): both sides ran with what is installed here, so their cost is not seen"]
+
+
 def measure(
     console: Console, trees: Mapping[Side, Path], sides: Mapping[Side, str], names: Sequence[str], design: Design
 ) -> tuple[list[Block], GateVerdict]:
@@ -246,7 +322,7 @@ def measure(
     blocks: list[Block] = []
     began, most = time.monotonic(), 2 * design.looks[-1]
     for look, pairs in enumerate(design.looks):
-        while 2 * len(blocks) < pairs:
+        while 2 * len(blocks) < pairs and not (late := len(blocks) >= 2 and _is_late(began, len(blocks), design)):
             turns: tuple[Side, ...] = order.choice((("base", "head", "head", "base"), ("head", "base", "base", "head")))
             seconds = []
             for side in turns:
@@ -256,10 +332,16 @@ def measure(
             done = 4 * len(blocks)
             left = (time.monotonic() - began) / done * (most - done)
             console.print(f"[{done}/{most}] processes; at most {estimate.words(left)} left", highlight=False)
-        verdict = judge(gates.pairs(blocks), gates.same_code_pairs(blocks), design, look)
+        so_far = design if not late else design.model_copy(update={"looks": design.looks[: look + 1]})
+        verdict = judge(gates.pairs(blocks), gates.same_code_pairs(blocks), so_far, look)
         if verdict.decision != "go on":
             break
     return blocks, verdict
+
+
+def _is_late(began: float, blocks: int, design: Design) -> bool:
+    """Whether another block like those before would end after the design's time."""
+    return (time.monotonic() - began) * (blocks + 1) / blocks > design.most_seconds
 
 
 def show(console: Console, gate: Gate) -> None:
@@ -284,13 +366,16 @@ def show(console: Console, gate: Gate) -> None:
 
 def _report(folder: Path) -> None:
     """The page and the Markdown, built where the report's libraries may load."""
-    subprocess.run([sys.executable, "-m", "report", str(folder.resolve()), "--quiet"], cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, "-m", "report", str(folder.resolve()), "--quiet"], cwd=ROOT, check=False)
+    if done.returncode:
+        print(f"the page could not be built; all numbers are in {folder / gates.FILE}", file=sys.stderr)
 
 
 def main() -> int:
     """The command; returns its exit status."""
     with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, lambda number, frame: sys.exit(128 + number))
     try:
         return app(standalone_mode=False) or 0
     except (InputError, gates.GateError) as error:
@@ -302,6 +387,9 @@ def main() -> int:
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted: nothing was decided, and the worktree is removed", file=sys.stderr)
         return 130
+    except Exception:
+        traceback.print_exc()
+        return UNEXPECTED
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

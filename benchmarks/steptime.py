@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from benchmarks import memory, stopwatch
-from benchmarks.environment import Origin, jit_setting, observe, synchroniser
+from benchmarks.environment import Origin, jit_setting, observe
 from benchmarks.trials import CoreStepTrial, ModelStepTrial
 from models import cost
 from models.attention import build_attention
@@ -45,7 +45,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     memory.require(held, trial.batch, trial.phase, trial.precision)
     watch = memory.watch()
     case = build_case(trial)
-    timing = stopwatch.measure(case.step, synchroniser(), trial.steps, trial.seconds)
+    timing = stopwatch.measure(case.step, stopwatch.synchroniser(), trial.steps, trial.seconds)
     return StepTimeRecord(
         trial_id=trial.trial_id,
         suite=trial.suite,

@@ -45,3 +45,26 @@ def step_seconds(
     start = clock()
     synchronise(step())
     return clock() - start
+
+
+def synchroniser() -> Callable[[Any], object]:
+    """A function that waits until the device has finished computing the result it is given.
+
+    The one thing here that Keras does not offer without a copy to the host, hence a branch a backend.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.block_until_ready
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return lambda _: torch.cuda.synchronize()
+        return lambda _: torch.mps.synchronize() if torch.backends.mps.is_available() else None
+    import tensorflow as tf
+
+    return lambda _: tf.test.experimental.sync_devices()

@@ -1,4 +1,4 @@
-"""The step-time cases as pytest-benchmark tests: pytest benchmarks --benchmark-only. About a minute on 2 cores.
+"""The step-time cases as pytest-benchmark tests: pytest benchmarks --benchmark-only. Less than a minute on 2 cores.
 
 All of pytest-benchmark's own options work, such as --benchmark-json FILE and --benchmark-compare.
 """
@@ -13,7 +13,7 @@ from benchmarks.environment import available_threads, worker_variables
 os.environ.update(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))
 
 from benchmarks.cases import cases
-from benchmarks.stopwatch import WARMUP_STEPS
+from benchmarks.stopwatch import WARMUP_STEPS, synchroniser
 from benchmarks.trials import StepTimeTrial
 
 ROUNDS = 10
@@ -24,7 +24,7 @@ CASES = cases()
 def test_step(benchmark: Any, trial: StepTimeTrial) -> None:
     if benchmark.disabled:
         pytest.fail("pytest-benchmark is disabled (--benchmark-disable, or xdist's -n): nothing would be timed")
-    from benchmarks.environment import Origin, observe, synchroniser
+    from benchmarks.environment import Origin, observe
     from benchmarks.steptime import build_case
     from models import cost
 

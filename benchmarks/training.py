@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks import checkpoints, datasets, memory
 from benchmarks.checkpoints import Passed
-from benchmarks.environment import Origin, jit_setting, observe, synchroniser
+from benchmarks.environment import Origin, jit_setting, observe
+from benchmarks.stopwatch import synchroniser
 from benchmarks.trials import Progress, TrainConfig, TrainTrial
 from models import cost
 from models.build import adapt_normalization, build_model

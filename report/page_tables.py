@@ -332,7 +332,7 @@ def _gate(gate: Gate) -> Table:
         f"{gate.base} ({gate.base_commit[:7]}) against {(gate.head_commit or 'the working tree')[:7]}"
         f"{' with uncommitted changes' if gate.dirty else ''}: medians of fresh processes, by turns; p is one-sided, "
         "adjusted by Holm's method. A slowdown fails the gate where it is proven and at least "
-        f'{gate.design.floor:.0%}; "could have seen" is the smallest one that this run would have found. '
+        f'{gate.design.floor * 100:g} %; "could have seen" is the smallest one that this run would have found. '
         f"On {gate.machine.cpu}, {gate.machine.threads} threads."
     )
     return Table("gate-cases", "Step times of the base and of what is held against it", caption, columns, rows, "case")

@@ -27,7 +27,8 @@ class Design(Frozen):
 
     After each number of pairs in `looks` it may stop. `alphas` are the looks' shares of the chance that a gate with
     nothing in it claims a slowdown; their sum bounds it. A slowdown fails the gate where it is proven and at least
-    `floor`; a gate that could not have seen one of `detectable` with the chance `power` is inconclusive.
+    `floor`; a gate that could not have seen one of `detectable` with the chance `power` is inconclusive. After
+    `most_seconds` the next look is taken with the pairs that there are, and is the last.
     """
 
     looks: tuple[int, ...]
@@ -36,6 +37,7 @@ class Design(Frozen):
     detectable: float
     steps: int
     power: float = 0.95
+    most_seconds: float = 600
 
 
 class CaseVerdict(Frozen):
@@ -134,7 +136,7 @@ def sentence(gate: Gate) -> str:
     pairs_of = f"{cases[0].pairs} pairs of processes"
     if gate.verdict.decision == "slower":
         named = ", ".join(f"{c.case} by {c.ratio - 1:.1%}" for c in cases if c.verdict == "slower")
-        return f"Slower: {named}; proven in {pairs_of} and above the floor of {gate.design.floor:.0%}."
+        return f"Slower: {named}; proven in {pairs_of} and above the floor of {gate.design.floor * 100:g} %."
     if gate.verdict.decision == "clean":
         most = max(case.detectable for case in cases)
         return f"No slowdown shown in {pairs_of}; one of {most:.1%} would have been seen in every case."
@@ -196,8 +198,9 @@ def read_history_so_far(path: Path) -> tuple[tuple[Gate, ...], dict[str, str]]:
 def append(path: Path, gate: Gate) -> None:
     """Adds a gate to a history, in one write."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write((gate.model_dump_json() + "\n").encode())
+    with path.open("a+b") as file:
+        cut_off = file.tell() and not path.read_bytes().endswith(b"\n")
+        file.write((("\n" if cut_off else "") + gate.model_dump_json() + "\n").encode())
 
 
 def _gate(text: bytes, where: str) -> Gate:

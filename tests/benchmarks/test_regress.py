@@ -2,15 +2,18 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import benchmarks
 from benchmarks import regress
@@ -107,9 +110,11 @@ def test_a_slower_attention_is_found_and_the_other_one_left_alone(tree, monkeypa
     assert_nothing_left(tree)
 
 
+SHAPE = {"scope": "core", "phase": "train", "patches": 256, "batch": 16, "precision": "float32"}
+
+
 def counted(**changes):
-    shape = {"scope": "core", "phase": "train", "patches": 256, "batch": 16, "precision": "float32"}
-    return {"shape": shape, "parameters": 7, "multiply_adds": 11, "operations": {"MatMul": 3}} | changes
+    return {"shape": SHAPE, "parameters": 7, "multiply_adds": 11, "operations": {"MatMul": 3}} | changes
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ def counted(**changes):
         ({"a": counted(), "b": counted(parameters=5)}, {"a": counted()}, "the working tree has no case b"),
         ({"a": counted()}, {"a": counted(), "b": counted(parameters=5)}, r"main \(0123456\) has no case b"),
         ({"a": counted()}, {"b": counted()}, "case a is called b in the working tree: renamed"),
-        ({"a": counted()}, {"a": counted(shape={"batch": 8})}, "case a is another one"),
+        ({"a": counted()}, {"a": counted(shape=SHAPE | {"batch": 8})}, "a is another one: batch is 16 at BASE, 8 here"),
     ],
     ids=["lost", "new", "renamed", "another shape"],
 )
@@ -173,8 +178,150 @@ def test_a_worktree_in_the_way_is_left_alone(tree, monkeypatch, capsys):
     assert (there / "mine.txt").read_text() == "unsaved work"
 
 
+def test_a_folder_in_the_way_is_left_alone_also_where_the_shell_did_not_name_it(tree, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tree.parent))
+    (tree.parent / "mine").mkdir()
+    (tree.parent / "mine" / "notes.txt").write_text("unsaved work")
+    status, _, said = gate(monkeypatch, capsys, "main", "--worktree=~/mine")
+    assert status == 2
+    assert "is in the way" in said
+    assert (tree.parent / "mine" / "notes.txt").read_text() == "unsaved work"
+    assert_nothing_left(tree)
+
+
+class Machine:
+    """Stands for the processes of a gate: two cases of known times, so that the gate's own decisions are tested.
+
+    `slower` is by how much the head takes longer, `noise` the standard deviation of a process's logarithm.
+    """
+
+    def __init__(self, slower=0.0, noise=0.001):
+        self.slower, self.noise, self.chance, self.sides = slower, noise, random.Random(43), []
+
+    def probe(self, tree, name, arguments):
+        if arguments[0] == "counts":
+            return {"a": counted(), "b": counted()}
+        is_head = tree == regress.ROOT
+        self.sides.append("head" if is_head else "base")
+        times = {"a": 0.01 * (1 + self.slower * is_head), "b": 0.02}
+        return {case: seconds * self.chance.lognormvariate(0, self.noise) for case, seconds in times.items()}
+
+
+def decided_on(machine, tree, monkeypatch, capsys, *arguments):
+    (tree / "edited.txt").write_text("")
+    monkeypatch.setattr(regress, "probe", machine.probe)
+    out = tree.parent / "out"
+    status, said, errors = gate(monkeypatch, capsys, "main", "--out", out, *arguments)
+    assert_nothing_left(tree)
+    return status, gates.read(out), said + errors
+
+
+def test_a_quiet_machine_decides_at_the_first_look(tree, monkeypatch, capsys):
+    status, found, said = decided_on(machine := Machine(), tree, monkeypatch, capsys)
+    assert (status, found.verdict.decision) == (0, "clean")
+    assert "No slowdown shown in 10 pairs of processes" in said
+    assert len(machine.sides) == 20
+    assert machine.sides == [side for block in found.blocks for side in block.sides]
+    assert (out_of := tree.parent / "out" / "gate.md").exists()
+    assert "No slowdown shown" in out_of.read_text()
+
+
+def test_a_noisy_machine_is_inconclusive_after_the_last_look_and_never_green(tree, monkeypatch, capsys):
+    status, found, said = decided_on(Machine(noise=0.15), tree, monkeypatch, capsys)
+    assert (status, found.verdict.decision) == (3, "inconclusive")
+    assert len(found.blocks) == 10
+    assert "could have been missed (a, b)" in said
+
+
+def test_a_slowdown_on_a_quiet_machine_is_proven(tree, monkeypatch, capsys):
+    status, found, said = decided_on(Machine(slower=0.08), tree, monkeypatch, capsys)
+    assert (status, len(found.blocks)) == (1, 5)
+    assert "Slower: a by 8." in said
+    status, _, said = decided_on(Machine(slower=0.08), tree, monkeypatch, capsys, "--floor", "9.5")
+    assert status == 0, "proven, and below the floor"
+
+
+def test_blocks_and_the_same_codes_sides_are_in_an_order_drawn_by_chance(tree):
+    design = Design(looks=(60,), alphas=(0.01,), floor=0.05, detectable=0.1, steps=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regress, "probe", Machine().probe)
+        blocks, _ = regress.measure(
+            Console(quiet=True), {"base": tree.parent, "head": regress.ROOT}, SIDES, ["a", "b"], design
+        )
+    orders = Counter(block.sides for block in blocks)
+    assert set(orders) == {("base", "head", "head", "base"), ("head", "base", "base", "head")}
+    assert min(orders.values()) >= 5, "of 30, by chance with p below 0.0001"
+    assert 5 <= sum(block.swapped for block in blocks) <= 25
+
+
+def test_a_gate_that_runs_out_of_time_decides_with_what_it_has(tree, monkeypatch, capsys):
+    monkeypatch.setattr(regress, "PULL_REQUEST", regress.PULL_REQUEST.model_copy(update={"most_seconds": 0}))
+    status, found, _ = decided_on(Machine(), tree, monkeypatch, capsys)
+    assert (status, len(found.blocks)) == (0, 2)
+    status, found, _ = decided_on(Machine(noise=0.05), tree, monkeypatch, capsys)
+    assert (status, len(found.blocks)) == (3, 2), "four pairs of so much noise show nothing"
+
+
+def test_a_tree_that_changes_meanwhile_is_not_judged(tree, monkeypatch, capsys):
+    machine = Machine()
+
+    def probe(*asked):
+        if len(machine.sides) == 8:
+            (tree / "models" / "blocks.py").write_text("another = 1\n")
+        return machine.probe(*asked)
+
+    machine_ = type("Changing", (), {"probe": staticmethod(probe)})
+    status, found, said = decided_on(machine_, tree, monkeypatch, capsys)
+    assert (status, found) == (2, None)
+    assert "the working tree changed while it was measured" in said
+
+
+def test_the_base_against_itself_is_no_gate(tree, monkeypatch, capsys):
+    status, _, said = gate(monkeypatch, capsys, "main", "--out", tree.parent / "out")
+    assert status == 2
+    assert said == "error: BASE 'main' is the working tree itself: there is nothing to compare\n"
+    assert_nothing_left(tree)
+
+
+def test_no_failure_looks_like_a_proven_slowdown_and_no_earlier_gate_like_this_one(tree, monkeypatch, capsys):
+    decided_on(Machine(), tree, monkeypatch, capsys)
+
+    def probe(*_):
+        raise RuntimeError("unforeseen")
+
+    status, found, said = decided_on(type("Failing", (), {"probe": staticmethod(probe)}), tree, monkeypatch, capsys)
+    assert status == regress.UNEXPECTED
+    assert "unforeseen" in said
+    assert found is None
+    assert not (tree.parent / "out" / "gate.md").exists()
+
+
+def test_where_nothing_can_be_written_is_found_before_anything_is_measured(tree, monkeypatch, capsys):
+    monkeypatch.setattr(regress, "probe", None)
+    (tree.parent / "file").write_text("")
+    for option in ("--out", "--record"):
+        there = tree.parent / "file" / "deeper"
+        status, _, said = gate(monkeypatch, capsys, "main", option, there)
+        assert status == 2
+        assert "file" in said
+        assert len(said.splitlines()) == 1
+
+
+def test_other_dependencies_are_named(tmp_path):
+    for side, asked in (("base", '["keras>=3.8", "numpy"]'), ("head", '["numpy", "keras>=4"]')):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "pyproject.toml").write_text(f"[project]\ndependencies = {asked}\n")
+    (said,) = regress.changed_dependencies(tmp_path / "base", tmp_path / "head")
+    assert said.startswith("dependencies (keras>=3.8, keras>=4): both sides ran with what is installed here")
+    assert regress.changed_dependencies(tmp_path / "base", tmp_path / "base") == []
+
+
 def broken(tree):
     (tree / "models" / "attention.py").write_text("import nothing_of_that_name\n")
+
+
+def silent(tree):
+    (tree / "models" / "__init__.py").write_text("import os\nos._exit(0)\n")
 
 
 def without_cases(tree):
@@ -186,6 +333,7 @@ def without_cases(tree):
     [
         (broken, "cannot be measured: ModuleNotFoundError: No module named 'nothing_of_that_name'"),
         (without_cases, "cannot be measured: "),
+        (silent, "cannot be measured: its process ended without an answer"),
     ],
 )
 def test_a_base_that_cannot_be_imported_is_one_line(tree, monkeypatch, capsys, spoil, complaint):
@@ -202,8 +350,11 @@ def test_a_base_that_cannot_be_imported_is_one_line(tree, monkeypatch, capsys, s
     assert_nothing_left(tree)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+@pytest.mark.parametrize(
+    "signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "terminated", "terminal closed"]
+)
 def test_an_interrupted_gate_leaves_no_worktree(tree, signal_number):
+    (tree / "edited.txt").write_text("")
     running = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.regress", "main", "--out", str(tree.parent / "out")],
         cwd=tree,
@@ -222,7 +373,7 @@ def test_an_interrupted_gate_leaves_no_worktree(tree, signal_number):
     time.sleep(1)
     os.killpg(running.pid, signal_number)
     _, said = running.communicate(timeout=60)
-    assert running.returncode == (130 if signal_number == signal.SIGINT else 143)
+    assert running.returncode == 128 + signal_number
     assert said.strip() in ("", "interrupted: nothing was decided, and the worktree is removed")
     assert_nothing_left(tree)
 

@@ -73,6 +73,30 @@ def test_a_foreign_baseline_is_an_error(baseline, tmp_path, change, complaint):
     assert complaint in said
 
 
+def on_another_backend(content):
+    content["benchmarks"][0]["extra_info"] |= {"backend": "torch", "batch": 64}
+
+
+def test_a_baseline_that_was_timed_otherwise_is_an_error(baseline, tmp_path):
+    content = json.loads(baseline.read_text())
+    on_another_backend(content)
+    (tmp_path / "foreign.json").write_text(json.dumps(content))
+    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-compare={tmp_path / 'foreign.json'}")
+    assert status != 0
+    assert "was timed otherwise: batch 64, here 2; backend torch, here tensorflow" in said
+
+
+def test_a_case_that_the_baseline_has_and_nobody_times_is_an_error(baseline, tmp_path):
+    content = json.loads(baseline.read_text())
+    (known,) = content["benchmarks"]
+    names = [f"benchmarks/test_step_time.py::test_step[{name}]" for name in (*cases(), "core-train-lost-n64")]
+    content["benchmarks"] = [known | {"fullname": name} for name in names]
+    (tmp_path / "more.json").write_text(json.dumps(content))
+    status, said = timed("--benchmark-only", f"--benchmark-compare={tmp_path / 'more.json'}")
+    assert status != 0
+    assert "are not there: benchmarks/test_step_time.py::test_step[core-train-lost-n64]" in said
+
+
 @pytest.mark.parametrize("content", ["{", None], ids=["unreadable", "missing"])
 def test_an_unreadable_baseline_is_an_error(tmp_path, content):
     file = tmp_path / "broken.json"
@@ -90,8 +114,9 @@ def test_an_unreadable_baseline_is_an_error(tmp_path, content):
         (["--benchmark-disable"], "pytest-benchmark is disabled (--benchmark-disable, or xdist's -n)"),
         (["-n", "1"], "pytest-benchmark is disabled (--benchmark-disable, or xdist's -n)"),
         (["-p", "no:benchmark"], "pytest-benchmark is switched off"),
+        (["--benchmark-skip"], "--benchmark-skip leaves out every case"),
     ],
-    ids=["disabled", "xdist", "no plugin"],
+    ids=["disabled", "xdist", "no plugin", "skipped"],
 )
 def test_a_run_that_would_time_nothing_fails(arguments, complaint):
     status, said = timed("-k", CASE, *arguments)

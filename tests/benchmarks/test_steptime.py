@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from benchmarks import datasets, memory
-from benchmarks.environment import Origin, synchroniser
+from benchmarks.environment import Origin
 from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.steptime import build_case, measure_steps
+from benchmarks.stopwatch import synchroniser
 from models import cost
 from models.attention import ExternalAttention, SelfAttention
 

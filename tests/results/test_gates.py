@@ -30,6 +30,15 @@ def test_a_gate_is_read_as_it_was_written(tmp_path):
     assert gates.read(tmp_path) is None
 
 
+def test_a_history_without_its_last_newline_is_gone_on_with(tmp_path):
+    history = tmp_path / "history.jsonl"
+    first, second = (samples.gate(seed=seed) for seed in range(2))
+    gates.append(history, first)
+    history.write_bytes(history.read_bytes().rstrip())
+    gates.append(history, second)
+    assert gates.read_history(history) == (first, second)
+
+
 def test_a_history_keeps_every_gate_in_order(tmp_path):
     history = tmp_path / "deep" / "history.jsonl"
     assert gates.read_history(history) == ()
