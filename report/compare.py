@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from report import accuracy, growth, words
 from report.accuracy import FEWEST_SEEDS, LARGEST_P, Training, full_name
 from report.conditions import Conditions, proper
+from report.incomplete import incomplete
 from report.render import render
 from report.table import NOTHING, Cell, Column, Table, interval
 from results import stats, store
@@ -137,7 +138,11 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
         name,
         other_name,
         tuple(changes),
-        (*_incomplete(run, name), *_incomplete(other, other_name)),
+        tuple(
+            f"{whose} is not whole: {', '.join(told)}."
+            for whose, told in ((name, incomplete(run)), (other_name, incomplete(other)))
+            if told
+        ),
         tuple(_refusals([*trainings, *cases], name, other_name)),
         _environments(run, other),
     )
@@ -150,23 +155,6 @@ def _adjusted(changes: list[Change]) -> list[Change]:
         replace(change, verdict=CHANGED) if change.p_value is not None and next(adjusted) <= LARGEST_P else change
         for change in changes
     ]
-
-
-def _incomplete(run: Run, name: str) -> Iterator[str]:
-    """What a run could not give, so that it is missing in the comparison."""
-    missing = {trial for trials in run.missing.values() for trial in trials}
-    files = ", ".join([*list(run.broken)[:3], *(["…"] if len(run.broken) > 3 else [])])
-    told = [
-        words.number_of(len(found), one, many)
-        for found, one, many in (
-            (run.broken, f"file cannot be read ({files})", f"files cannot be read ({files})"),
-            (missing, "planned trial has not run", "planned trials have not run"),
-            (run.failures, "trial has failed", "trials have failed"),
-        )
-        if found
-    ]
-    if told:
-        yield f"{name} is not whole: {', '.join(told)}."
 
 
 @dataclass(frozen=True)

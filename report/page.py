@@ -10,6 +10,7 @@ from report.embedded import embedded
 from report.figures import figures
 from report.findings import Findings, find
 from report.history import Trend
+from report.incomplete import incomplete
 from report.render import render
 from results import gates, published, store
 from results.gates import Gate, GateError
@@ -89,8 +90,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         ),
         commands=_commands(run, gated),
         provenance=_provenance(environments),
-        skipped=[failure for failure in run.failures if failure.status == "skipped"],
-        failed=[failure for failure in run.failures if failure.status != "skipped"],
+        incomplete=incomplete(run),
         memory_caption=_memory_caption(findings),
         missing={trial for trials in run.missing.values() for trial in trials},
         waiting=_waiting(run),

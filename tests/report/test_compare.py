@@ -107,7 +107,8 @@ def test_what_either_run_lacks_is_said_first(tmp_path, full_run):
     found = compare(whole, half, "now", "before")
     assert found.incomplete == (
         "now is not whole: 1 trial has failed.",
-        "before is not whole: 1 file cannot be read (lost.json), 1 planned trial has not run, 1 trial has failed.",
+        "before is not whole: 1 planned trial has not run (accuracy), 1 trial has failed, 1 file cannot be read "
+        "(lost.json).",
     )
 
 

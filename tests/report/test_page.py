@@ -109,8 +109,8 @@ def test_what_failed_broke_or_did_not_run_is_on_the_page(folder):
     store.write_plan(folder, RunPlan(profile="quick", command="the command", suites={"accuracy": planned}), None)
     text = " ".join(page_of(folder).text.split())
     assert (
-        "This page is not the whole run: 1 planned trial has not run (of accuracy), 1 failed, "
-        "1 did not fit into memory, 1 file is broken." in text
+        "This page is not the whole run: 1 planned trial has not run (accuracy), 1 trial has failed, "
+        "1 trial did not fit into memory, 1 file cannot be read (half.json)." in text
     )
     for words in (
         "out of memory",
@@ -130,7 +130,7 @@ def test_suites_that_are_still_to_come_are_named_with_their_question(folder):
     }
     store.write_plan(folder, RunPlan(profile="quick", command="the command", suites=suites), None)
     text = " ".join(page_of(folder).text.split())
-    assert "2 planned trials have not run (of widening)" in text
+    assert "2 planned trials have not run (widening)" in text
     assert "widening, 2 of 3 trials: Is it the width?" in text
 
 
@@ -216,7 +216,7 @@ def test_records_of_other_schemas_and_broken_files_are_named_and_the_page_is_bui
     (folder / "gate.json").write_text("{}")
     (folder / "history.jsonl").write_text("nonsense\n")
     text = " ".join(page_of(folder).text.split())
-    assert "3 files are broken" in text
+    assert "3 files cannot be read (other-schema.json, " in text
     for name in (f"other-schema.json: is of schema version {version}, ", "gate.json: ", "history.jsonl:1: "):
         assert name in text, name
     assert "91.0 % [88.5, 93.5]" in text
@@ -250,7 +250,7 @@ def test_a_record_that_no_run_writes_is_named_and_costs_only_itself(folder, chan
     before = {path for path in folder.parent.rglob("*") if folder not in path.parents}
     text = " ".join(page_of(folder).text.split())
     assert f"{name}: " in text
-    assert "1 file is broken" in text
+    assert f"1 file cannot be read ({name})" in text
     assert "held against ViT (90.5 % [84.1, 96.9] test top-1)" in text or "held against ViT (91.5" in text, text[:2000]
     assert {path for path in folder.parent.rglob("*") if folder not in path.parents} == before
 
