@@ -60,7 +60,7 @@ ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HELP = """Compares the step times of the working tree with those of BASE, a commit, branch or tag, on this machine.
 
 Fresh processes of both sides by turns, in blocks of four; a one-sided paired test with Holm's adjustment over the
-cases. Takes 4 to 9 minutes on 2 CPU cores, --long 8 to 21. Nothing else should compute meanwhile.
+cases. Takes 4 to 9 minutes on 2 CPU cores, --long up to 21. Nothing else should compute meanwhile.
 
 Exit status: 0 no slowdown shown, 1 a slowdown is proven and above the floor, 2 wrong usage or input, 3 inconclusive
 (the machine is too noisy to tell).

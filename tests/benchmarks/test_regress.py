@@ -48,6 +48,7 @@ def tree(tmp_path, monkeypatch):
         for package in (ROOT / room).rglob("__init__.py"):
             shutil.copy(package, tmp_path / "tree" / package.relative_to(ROOT))
     (tmp_path / "tree" / "report").symlink_to(ROOT / "report")
+    shutil.copy(ROOT / ".gitignore", tmp_path / "tree")  # else Python's caches would change the tree
     git(tmp_path / "tree", "init", "-q", "-b", "main")
     git(tmp_path / "tree", "add", "-A")
     git(tmp_path / "tree", "commit", "-qm", "base")
