@@ -145,16 +145,13 @@ def _differences(study: Study, training: Training, comparisons: tuple[Comparison
     if not ours:
         return Cell(NOTHING)
     form = words.signed_one_place if study.metric.scale == 100 else words.signed_three_places
-    cells = [interval(comparison.difference, form, study.metric.scale) for comparison in ours]
-    notes = [
-        f"{proper(comparison.base)}: {cell.text}, {words.p_value(comparison.p_value)}"
-        if comparison.p_value is not None
-        else f"{proper(comparison.base)}: {cell.text}"
-        for comparison, cell in zip(ours[1:], cells[1:], strict=True)
+    first, *others = [interval(comparison.difference, form, study.metric.scale) for comparison in ours]
+    p_values = ["" if comparison.p_value is None else words.p_value(comparison.p_value) for comparison in ours]
+    more = [
+        f"{proper(comparison.base)}: {', '.join(filter(None, (cell.text, p_value)))}"
+        for comparison, cell, p_value in zip(ours[1:], others, p_values[1:], strict=True)
     ]
-    if ours[0].p_value is not None:
-        notes.insert(0, words.p_value(ours[0].p_value))
-    return replace(cells[0], note="; ".join(notes))
+    return replace(first, note="; ".join(filter(None, (p_values[0], *more))))
 
 
 VERDICTS = """What is said to grow how, and what was measured. The law is the best by AICc of a, a + bN and a + bN +

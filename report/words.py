@@ -66,7 +66,7 @@ def times(value: Interval) -> str:
 
 def plain(value: Interval) -> str:
     """A ratio or an exponent as "0.93 [0.84, 1.02]"."""
-    return _with_interval(value, lambda number: f"{number:.2f}")
+    return _with_interval(value, two_places)
 
 
 def percent(share: Interval) -> str:
@@ -81,7 +81,7 @@ def points(difference: Interval) -> str:
 
 def difference(value: Interval) -> str:
     """A difference of losses as "+0.012 [-0.030, +0.054]"."""
-    return _with_interval(value, lambda number: f"{number:+.3f}")
+    return _with_interval(value, signed_three_places)
 
 
 def p_value(value: float) -> str:
