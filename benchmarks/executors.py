@@ -1,4 +1,7 @@
-"""Who runs the workers: this machine, one trial after the other, each in a process of its own."""
+"""Who runs the workers: this machine, one trial after the other.
+
+A trial has a process of its own, but for short trainings that differ in their seed alone: they compile their step once.
+"""
 
 import multiprocessing
 import os
@@ -7,24 +10,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-from benchmarks import memory
+from benchmarks import estimate, memory
 from benchmarks.environment import Origin, available_threads, worker_variables
-from benchmarks.trials import Progress, Trial
-from benchmarks.worker import Answer, Trouble, work
+from benchmarks.trials import Progress, TrainTrial, Trial
+from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
-from results.records import Failure, StepTimeRecord, TrainRecord
+from results.records import Failure, Result, TrainRecord
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkServerContext, SpawnContext
+    from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 
 LOG_TAIL_LINES = 20
 END_SECONDS = 10
-"""How long a worker that has answered may take to end."""
+"""How long a worker that has no more to do may take to end."""
+SHORT_SECONDS = 120
+"""Up to which estimate a training may share its process: a longer one gains nothing by it."""
 
 
 def run_local(
@@ -35,22 +42,24 @@ def run_local(
     on_start: Callable[[Trial], None],
     on_progress: Callable[[Trial, Progress], None],
     timeout_seconds: Callable[[Trial], float],
-) -> Iterator[tuple[Trial, TrainRecord | StepTimeRecord | Failure]]:
-    """Runs the trials in order and yields each with its outcome. An interruption ends the running worker.
+) -> Iterator[tuple[Trial, Result | Failure]]:
+    """Runs the trials in order and yields each with its outcome. An interruption ends the workers.
 
-    So is a worker that has neither given a result nor progress for its trial's `timeout_seconds`. Trainings keep their
-    checkpoints in the run's `folder`, and go on from those that they find there.
+    One that has neither given a result nor progress for its trial's `timeout_seconds` is ended too. Trainings keep
+    their checkpoints in the run's `folder`, and go on from those that they find there.
 
     On Linux a worker is forked from a process that has imported the libraries and computed nothing
     (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
     """
     os.environ.update(worker_variables(backend, available_threads()))
-    context = _context(backend)
-    with tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs:
+    with (
+        tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs,
+        Workers(_context(backend), origin, Path(logs)) as workers,
+    ):
         for trial in trials:
             on_start(trial)
-            files = (store.checkpoint(folder, trial.trial_id), Path(logs) / "worker.log")
-            yield trial, _run_one(context, trial, origin, files, on_progress, timeout_seconds(trial))
+            task = Task(trial, store.checkpoint(folder, trial.trial_id))
+            yield trial, workers.run(task, timeout_seconds(trial), on_progress)
 
 
 def _context(backend: str) -> "ForkServerContext | SpawnContext":
@@ -61,39 +70,100 @@ def _context(backend: str) -> "ForkServerContext | SpawnContext":
     return context
 
 
-def _run_one(
-    context: "ForkServerContext | SpawnContext",
-    trial: Trial,
-    origin: Origin,
-    files: tuple[Path, Path],
-    on_progress: Callable[[Trial, Progress], None],
-    timeout_seconds: float,
-) -> TrainRecord | StepTimeRecord | Failure:
-    checkpoint, log = files
-    kills = memory.kernel_kills()
-    log.unlink(missing_ok=True)
-    answers, sender = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(trial, origin, checkpoint, log, sender), daemon=True)
-    patience_seconds = 0.0
-    try:
-        with _interruption_held_back():
-            process.start()
-            sender.close()
-        outcome = _await(answers, timeout_seconds, lambda progress: on_progress(trial, progress))
-        patience_seconds = END_SECONDS
-    except TimeoutError:
-        outcome = Trouble("timeout", f"no sign for {timeout_seconds:,.0f} s: its process was ended")
-    except EOFError:
-        process.join(END_SECONDS)
-        outcome = _ending(process.exitcode or 0, memory.kernel_kills() > kills)
-    finally:
-        if process.pid is not None:  # else interrupted before its start
-            process.join(patience_seconds)
-            if process.is_alive():
-                process.kill()
-                process.join()
-        answers.close()
-    return _failure(trial, outcome, log) if isinstance(outcome, Trouble) else outcome
+@dataclass(frozen=True)
+class Worker:
+    """A running worker: its process, what it gets tasks and answers through, and the file that it prints to."""
+
+    process: "ForkServerProcess | SpawnProcess"
+    connection: "Connection[Task, Answer]"
+    log: Path
+
+    def end(self, patience_seconds: float) -> None:
+        """Tells it that there is no more to do, and kills it where it does not end in time."""
+        self.connection.close()
+        if self.process.pid is not None:  # else interrupted before its start
+            self.process.join(patience_seconds)
+            if self.process.is_alive():
+                self.process.kill()
+                self.process.join()
+
+
+class Workers:
+    """Starts a worker for each task, and keeps those whose compiled step a later training of the suite may want."""
+
+    def __init__(self, context: "ForkServerContext | SpawnContext", origin: Origin, logs: Path) -> None:
+        self.context, self.origin, self.logs = context, origin, logs
+        self.kept: dict[str, Worker] = {}
+        self.suite = ""
+        self.started = 0
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_kept()
+
+    def run(
+        self, task: Task, timeout_seconds: float, on_progress: Callable[[Trial, Progress], None]
+    ) -> Result | Failure:
+        """The task's outcome. A worker that gave none is ended; an interruption ends all of them."""
+        trial = task.trial
+        step = shared_step(trial)
+        if step is None or trial.suite != self.suite:
+            self._end_kept()
+        self.suite = trial.suite
+        worker = self.kept.pop(step or "", None)
+        if worker is None or not worker.process.is_alive():
+            worker = self._start()
+        kills = memory.kernel_kills()
+        patience_seconds = 0.0
+        try:
+            worker.log.write_bytes(b"")
+            worker.connection.send(task)
+            outcome = _await(worker.connection, timeout_seconds, lambda progress: on_progress(trial, progress))
+            patience_seconds = END_SECONDS
+        except TimeoutError:
+            outcome = Trouble("timeout", f"no sign for {timeout_seconds:,.0f} s: its process was ended")
+        except (EOFError, ConnectionError):
+            worker.process.join(END_SECONDS)
+            outcome = _ending(worker.process.exitcode or 0, memory.kernel_kills() > kills)
+        finally:
+            if step and patience_seconds and isinstance(outcome, TrainRecord) and outcome.environment.device == "cpu":
+                self.kept[step] = worker
+            else:
+                worker.end(patience_seconds)
+        return _failure(trial, outcome, worker.log) if isinstance(outcome, Trouble) else outcome
+
+    def _start(self) -> Worker:
+        self.started += 1
+        log = self.logs / f"worker-{self.started}.log"
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(target=work, args=(self.origin, log, theirs), daemon=True)
+        worker = Worker(process, ours, log)
+        try:
+            with _interruption_held_back():
+                process.start()
+                theirs.close()
+        except BaseException:
+            worker.end(0.0)
+            raise
+        return worker
+
+    def _end_kept(self) -> None:
+        while self.kept:
+            self.kept.popitem()[1].end(END_SECONDS)
+
+
+def shared_step(trial: Trial) -> str | None:
+    """Names the compiled step that a short training shares with those of other seeds; None for all other trials.
+
+    A step time is measured in a fresh process, and a long training would hold its memory for nothing.
+    """
+    if isinstance(trial, TrainTrial) and estimate.seconds(trial) <= SHORT_SECONDS:
+        return trial.step
+    return None
 
 
 @contextmanager
@@ -117,8 +187,8 @@ def _interruption_held_back() -> Iterator[None]:
 
 
 def _await(
-    answers: "Connection[None, Answer]", timeout_seconds: float, on_progress: Callable[[Progress], None]
-) -> TrainRecord | StepTimeRecord | Trouble:
+    answers: "Connection[Task, Answer]", timeout_seconds: float, on_progress: Callable[[Progress], None]
+) -> Result | Trouble:
     """The worker's result. Raises `TimeoutError` without an answer in time, `EOFError` where it ended without one."""
     while answers.poll(timeout_seconds):
         try:

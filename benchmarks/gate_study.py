@@ -38,7 +38,7 @@ from results.stats import exponential, mean_interval
 
 SAME_CODE = "A/A"
 SLOWED = "core-train-eanet-n256"
-CALL = "        patches, dim = x.shape[1], x.shape[2]\n        query ="
+CALL = "        compute = self._folded if self.folds else self._factored\n"
 EXTRA = "        x = x + 1e-30 * ops.mean(ops.softmax(ops.exp(x[:, :{patches}])))\n"
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 

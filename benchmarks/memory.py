@@ -28,19 +28,21 @@ def require(parts: list[cost.PartCost], batch: int, phase: cost.Phase, precision
         raise TooLargeError(f"needs about {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB free")
 
 
-def held_attention(attention: AttentionConfig, precision: str) -> AttentionConfig:
-    """The attention whose activations this backend holds: self-attention without dropout is fused or not, by kernel."""
+def held_attention(attention: AttentionConfig, precision: str, phase: cost.Phase) -> AttentionConfig:
+    """The attention whose activations this backend holds: self-attention that drops nothing, as none does in an
+    inference, is fused or not, by kernel."""
     fuses = fuses_attention(precision)
     if isinstance(attention, FusedSelfAttentionConfig) and not fuses:
         return cost.unfused(attention)
-    if isinstance(attention, SelfAttentionConfig) and not attention.attention_dropout and fuses:
+    drops = isinstance(attention, SelfAttentionConfig) and attention.attention_dropout and phase == "train"
+    if isinstance(attention, SelfAttentionConfig) and fuses and not drops:
         return FusedSelfAttentionConfig(heads=attention.heads, key_dim=attention.key_dim)
     return attention
 
 
-def held_model(model: ModelConfig, precision: str) -> ModelConfig:
+def held_model(model: ModelConfig, precision: str, phase: cost.Phase) -> ModelConfig:
     """The model whose activations this backend holds."""
-    return model.model_copy(update={"attention": held_attention(model.attention, precision)})
+    return model.model_copy(update={"attention": held_attention(model.attention, precision, phase)})
 
 
 def exhaustion(error: Exception) -> str | None:

@@ -31,6 +31,7 @@ from benchmarks.trials import (
     Backend,
     CoreStepTrial,
     ModelStepTrial,
+    PeakTrial,
     Precision,
     StepTimeTrial,
     TrainConfig,
@@ -353,20 +354,17 @@ def _step_time_trials(
     models: Mapping[str, ModelConfig],
     overrides: Overrides,
 ) -> list[Trial]:
-    """One pass over all cases a process, each pass in another seeded random order, so that drift hits all alike."""
+    """One pass over all cases a process, each pass in another seeded random order, so that drift hits all alike.
+
+    Each has a measurement of the machine's peaks among them.
+    """
     trials: list[Trial] = []
     for process in range(max(scopes.core.processes, scopes.model.processes)):
-        cases: list[StepTimeTrial] = []
+        machine = {"suite": suite_name, "backend": overrides.backend, "precision": overrides.precision}
+        cases: list[StepTimeTrial | PeakTrial] = [PeakTrial(**machine, process=process)]
         for variant, model in models.items():
             for phase in suite.phases:
-                shared = {
-                    "suite": suite_name,
-                    "variant": variant,
-                    "backend": overrides.backend,
-                    "precision": overrides.precision,
-                    "phase": phase,
-                    "process": process,
-                }
+                shared = machine | {"variant": variant, "phase": phase, "process": process}
                 if _has(scopes.core, variant, process):
                     cases += [_core_trial(shared, scopes.core, patches, model) for patches in scopes.core.patches]
                 if _has(scopes.model, variant, process):

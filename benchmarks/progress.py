@@ -12,18 +12,21 @@ from rich.progress import BarColumn, Progress, TextColumn
 from benchmarks import estimate
 from benchmarks.trials import Progress as TrialProgress
 from benchmarks.trials import Trial
-from results.records import Failure, StepTimeRecord, TrainRecord
+from results.records import Failure, PeakRecord, Result, TrainRecord
 
 PLAIN_SECONDS = 60
 
 
-def outcome_words(outcome: TrainRecord | StepTimeRecord | Failure) -> str:
+def outcome_words(outcome: Result | Failure) -> str:
     """One trial's result in a few words."""
     if isinstance(outcome, Failure):
         words = "skipped" if outcome.status == "skipped" else f"FAILED ({outcome.status})"
         return f"{words}: {outcome.reason}"
     if isinstance(outcome, TrainRecord):
         return f"top-1 {outcome.test_top1:.1%}, {outcome.train_step_seconds * 1e3:.3g} ms a step"
+    if isinstance(outcome, PeakRecord):
+        billions = (outcome.multiply_adds_per_second / 1e9, outcome.bytes_per_second / 1e9)
+        return "at most {:.3g} billion multiply-adds and {:.3g} GB a second".format(*billions)
     return f"{statistics.median(outcome.samples_seconds) * 1e3:.3g} ms a step"
 
 
@@ -47,7 +50,7 @@ class Eta:
         self.current_share = progress.epoch / progress.epochs
         self.resumed_share = progress.resumed / progress.epochs
 
-    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> float:
+    def finish(self, trial: Trial, outcome: Result | Failure) -> float:
         """Seconds that the trial took; one without a result tells nothing about the pace."""
         seconds = self.clock() - self._started
         self.remaining_estimate -= estimate.seconds(trial)
@@ -76,7 +79,7 @@ class Display(Protocol):
 
     def start(self, trial: Trial) -> None: ...
     def progress(self, trial: Trial, progress: TrialProgress) -> None: ...
-    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None: ...
+    def finish(self, trial: Trial, outcome: Result | Failure) -> None: ...
     def close(self) -> None: ...
 
 
@@ -96,7 +99,7 @@ class PlainDisplay:
         if progress.epoch == progress.resumed or time.monotonic() - self.said >= PLAIN_SECONDS:
             self._say(trial, f"epoch {progress.epoch} of {progress.epochs}, {_epoch_words(progress)}")
 
-    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
+    def finish(self, trial: Trial, outcome: Result | Failure) -> None:
         self.done += 1
         seconds = self.eta.finish(trial, outcome)
         self._say(trial, f"{outcome_words(outcome)}, in {estimate.words(seconds)}")
@@ -136,7 +139,7 @@ class LiveDisplay:
         self.eta.progress(progress)
         self._update(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {_epoch_words(progress)}")
 
-    def finish(self, trial: Trial, outcome: TrainRecord | StepTimeRecord | Failure) -> None:
+    def finish(self, trial: Trial, outcome: Result | Failure) -> None:
         self.done += 1
         self.eta.finish(trial, outcome)
         if isinstance(outcome, (TrainRecord, Failure)):

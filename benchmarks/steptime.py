@@ -45,6 +45,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     memory.require(held, trial.batch, trial.phase, trial.precision)
     watch = memory.watch()
     case = build_case(trial)
+    value_bytes = memory.VALUE_BYTES[trial.precision]
     timing = stopwatch.measure(case.step, stopwatch.synchroniser(), trial.steps, trial.seconds)
     return StepTimeRecord(
         trial_id=trial.trial_id,
@@ -57,7 +58,8 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
         batch=trial.batch,
         process=trial.process,
         multiply_adds=cost.multiply_adds(case.parts),
-        activation_bytes=cost.activation_bytes(held, trial.batch, trial.phase, memory.VALUE_BYTES[trial.precision]),
+        activation_bytes=cost.activation_bytes(held, trial.batch, trial.phase, value_bytes),
+        moved_bytes=cost.moved_bytes(held, trial.batch, trial.phase, value_bytes),
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,
@@ -71,8 +73,9 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
 def held_parts(trial: CoreStepTrial | ModelStepTrial) -> list[cost.PartCost]:
     """The parts of what the trial times whose activations are in memory on this backend."""
     if isinstance(trial, CoreStepTrial):
-        return cost.attention(memory.held_attention(trial.attention, trial.precision), trial.dim, trial.patches)
-    return cost.model(memory.held_model(trial.model, trial.precision))
+        held = memory.held_attention(trial.attention, trial.precision, trial.phase)
+        return cost.attention(held, trial.dim, trial.patches)
+    return cost.model(memory.held_model(trial.model, trial.precision, trial.phase))
 
 
 def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:

@@ -1,9 +1,11 @@
 """A training trial -> TrainRecord. The two variants of a seed see the same batches in the same order."""
 
+import functools
 import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -122,29 +124,63 @@ class History(keras.callbacks.Callback):
         return self.train_seconds / self.steps
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What trainings that differ in their seed alone share: the data, the compiled model, its optimizer's beginning."""
+
+    watch: memory.Watch
+    data: datasets.Dataset
+    model: keras.Model
+    optimizer: tuple[np.ndarray, ...]
+
+
+@functools.lru_cache(maxsize=1)
+def prepare(step: str) -> Prepared:
+    """Prepares the trainings of equal `TrainTrial.step`; the first of them will compile it."""
+    trial = TrainTrial.model_validate_json(step)
+    keras.config.set_dtype_policy(trial.precision)
+    watch = memory.watch()
+    data = datasets.load(trial.dataset, trial.data_dir)
+    split = datasets.training_images(len(data.train_images), trial.training.validation_split)
+    images = len(datasets.chosen_images(trial.seed, trial.training.train_share, split))
+    model = build_model(trial.model, trial.training.augmentation)
+    adapt_normalization(model, data.train_images)
+    compile_model(model, trial.training, math.ceil(images / trial.training.batch_size))
+    return Prepared(watch, data, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
+
+
+def begin(prepared: Prepared, trial: TrainTrial) -> None:
+    """Gives the model the weights that the trial's seed draws, whatever was trained before, and the optimizer its own
+    beginning."""
+    keras.utils.set_random_seed(trial.seed)
+    drawn = build_model(trial.model, trial.training.augmentation)
+    adapted = {id(weight) for weight in prepared.model.get_layer("normalization").weights}
+    for weight, value in zip(prepared.model.weights, drawn.weights, strict=True):
+        if id(weight) not in adapted:
+            weight.assign(value)
+    for variable, first in zip(prepared.model.optimizer.variables, prepared.optimizer, strict=True):
+        variable.assign(first)
+
+
 def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[[Progress], None]) -> TrainRecord:
     """Trains and tests the trial's model in this process, from where `checkpoint` says that it was interrupted.
 
+    What an earlier training of equal `TrainTrial.step` has compiled here is used again; the result is the same.
     The checkpoint is replaced after each epoch and stays behind: it can go once the record is safe.
     Raises `DivergedError` and `datasets.DataError`.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    keras.utils.set_random_seed(trial.seed)
-    keras.config.set_dtype_policy(trial.precision)
-    held = cost.model(memory.held_model(trial.model, trial.precision))
+    held = cost.model(memory.held_model(trial.model, trial.precision, "train"))
     memory.require(held, trial.training.batch_size, "train", trial.precision)
-    watch = memory.watch()
-    data = datasets.load(trial.dataset, trial.data_dir)
+    prepared = prepare(trial.step)
+    begin(prepared, trial)
+    data, model = prepared.data, prepared.model
     one_hot = np.eye(data.shape.classes, dtype="float32")
     split = datasets.training_images(len(data.train_images), trial.training.validation_split)
     chosen = datasets.chosen_images(trial.seed, trial.training.train_share, split)
     images, validation_images = data.train_images[chosen], data.train_images[split:]
     labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[split:]]
 
-    steps = math.ceil(len(images) / trial.training.batch_size)
-    model = build_model(trial.model, trial.training.augmentation)
-    adapt_normalization(model, data.train_images)
-    compile_model(model, trial.training, steps)
     environment = observe(origin, trial.precision, started, model.jit_compile)
     restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=data.sha256))
     resumed = len(restored.epochs)
@@ -159,6 +195,7 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
 
     if resumed:
         tell(restored)
+    steps = math.ceil(len(images) / trial.training.batch_size)
     history = History(steps, restored, keep, time.perf_counter)
     fit_in_order(
         model,
@@ -196,9 +233,9 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
         test_top1=test["top1"],
         test_top5=test["top5"],
         train_step_seconds=float(np.median(history.passed.step_seconds)),
-        baseline_memory_bytes=watch.baseline_bytes,
-        peak_memory_bytes=watch.resident_bytes,
-        device_peak_memory_bytes=watch.device_bytes,
+        baseline_memory_bytes=prepared.watch.baseline_bytes,
+        peak_memory_bytes=prepared.watch.resident_bytes,
+        device_peak_memory_bytes=prepared.watch.device_bytes,
         environment=environment,
     )
 

@@ -78,6 +78,11 @@ class TrainTrial(_Trial):
     training: TrainConfig
 
     @property
+    def step(self) -> str:
+        """All that its compiled step depends on, as the JSON of a trial: where it is equal, the step can be shared."""
+        return self.model_copy(update={"suite": "", "variant": "", "grid": {}, "seed": 0}).model_dump_json()
+
+    @property
     def label(self) -> str:
         """With the settings of its suite's grid, which tell it from its neighbours."""
         return " ".join([super().label, *(f"{name}={value}" for name, value in self.grid.items())])
@@ -120,8 +125,22 @@ class ModelStepTrial(_StepTimeTrial):
         return f"model-{self.phase}-{self.variant}-n{self.patches}-process{self.process}"
 
 
+class PeakTrial(_Trial):
+    """Measures what the machine can do at most: multiply-adds and bytes a second (`benchmarks.peak`)."""
+
+    kind: Literal["peak"] = "peak"
+    variant: str = "machine"
+    protocol: Literal[1] = 1
+    process: Annotated[int, Field(ge=0)]
+    steps: Count = 5
+    seconds: Annotated[float, Field(ge=0)] = 0.5
+
+    def _case(self) -> str:
+        return f"peak-process{self.process}"
+
+
 StepTimeTrial = CoreStepTrial | ModelStepTrial
-Trial = TrainTrial | CoreStepTrial | ModelStepTrial
+Trial = TrainTrial | CoreStepTrial | ModelStepTrial | PeakTrial
 
 
 @dataclass(frozen=True)

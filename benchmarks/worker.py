@@ -1,5 +1,6 @@
-"""One trial in one fresh process."""
+"""The process that trials run in: one a trial, or one after the other where they share their compiled step."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from benchmarks import memory
 from benchmarks.environment import Origin
-from benchmarks.trials import Progress, TrainTrial, Trial
-from results.records import StepTimeRecord, TrainRecord
+from benchmarks.trials import PeakTrial, Progress, TrainTrial, Trial
+from results.records import Result
 
 
 @dataclass(frozen=True)
@@ -24,26 +25,45 @@ class Trouble:
     reason: str
 
 
-Answer = Progress | TrainRecord | StepTimeRecord | Trouble
+Answer = Progress | Result | Trouble
 
 
-def work(trial: Trial, origin: Origin, checkpoint: Path, log: Path, answers: "Connection[Answer, None]") -> None:
-    """Runs the trial; sends any `Progress`, then its record or the `Trouble` it ran into. Its output goes to `log`.
+@dataclass(frozen=True)
+class Task:
+    """A trial to run. A training goes on from `checkpoint`, where there is one, and keeps it up to date."""
 
-    A training goes on from `checkpoint`, where there is one, and keeps it up to date.
+    trial: Trial
+    checkpoint: Path
+
+
+def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]") -> None:
+    """Runs each task that comes, until no more can; its output goes to `log`.
+
+    Answers with any `Progress` and then the trial's record, or the `Trouble` it ran into.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its worker itself
-    with log.open("wb", buffering=0) as file:
+    with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()
     memory.offer_to_the_kernel()
+    with contextlib.suppress(EOFError):
+        while True:
+            _run(tasks.recv(), origin, tasks)
+
+
+def _run(task: Task, origin: Origin, answers: "Connection[Answer, Task]") -> None:
+    trial = task.trial
     try:
         if isinstance(trial, TrainTrial):
             from benchmarks.training import train
 
-            answers.send(train(trial, origin, checkpoint, answers.send))
+            answers.send(train(trial, origin, task.checkpoint, answers.send))
+        elif isinstance(trial, PeakTrial):
+            from benchmarks.peak import measure_peaks
+
+            answers.send(measure_peaks(trial, origin))
         else:
             from benchmarks.steptime import measure_steps
 

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from models.dropout import Dropout
+
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class PatchEmbedding(keras.layers.Layer):
@@ -53,8 +55,8 @@ class FeedForward(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.hidden = keras.layers.Dense(self.hidden_dim, dtype=self.dtype_policy, name="hidden")
         self.output_projection = keras.layers.Dense(input_shape[-1], dtype=self.dtype_policy, name="output")
-        self.hidden_drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
-        self.output_drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.hidden_drop = Dropout(self.dropout, dtype=self.dtype_policy)
+        self.output_drop = Dropout(self.dropout, dtype=self.dtype_policy)
         self.hidden.build(input_shape)
         self.output_projection.build((*input_shape[:-1], self.hidden_dim))
 

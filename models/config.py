@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Implementation = Literal["auto", "factored", "folded"]
 
 
 class Settings(BaseModel):
@@ -23,6 +24,9 @@ class ExternalAttentionConfig(Settings):
     The `dim * dim_coefficient` features are split into `heads * dim_coefficient` heads of width `dim / heads`. As
     published they share one pair of memories of `memory_units` rows (`memory_sharing` "heads"); with "none" each head
     has a pair of its own, with "layers" all blocks have the same one.
+
+    `implementation` changes how it is computed and not what: "factored" as published, "folded" with W_q M_k and M_v W_o
+    multiplied first, "auto" whichever has fewer multiply-adds a token (`models.cost.folds`).
     """
 
     kind: Literal["external"] = "external"
@@ -33,6 +37,7 @@ class ExternalAttentionConfig(Settings):
     normalization: Literal["patches", "units", "double"] = "double"
     attention_dropout: Rate = 0.2
     projection_dropout: Rate = 0.2
+    implementation: Annotated[Implementation, Field(exclude_if=lambda name: name == "auto")] = "auto"
 
 
 class SelfAttentionConfig(Settings):

@@ -1,7 +1,8 @@
 """Closed forms of what a model costs: parameters, multiply-adds and activations of every part. No Keras.
 
 Multiply-adds count the matrix products alone, in the order the layers compute them; softmax, normalisation, dropout,
-bias and residual additions are left out, as is usual. All are per image.
+bias and residual additions are left out, as is usual. All are per image, but for the products of weights alone, which
+a step does once, however many images it has.
 
 Activations count the values that are in memory at once when every operation has an array of its own, as TensorFlow's
 kernels on a CPU do; a compiler that joins operations needs less. They are right to within a factor of 2
@@ -32,8 +33,10 @@ class PartCost:
     """One part of a model, for one image.
 
     `parameters` are trainable, `multiply_adds` those of the forward pass. `kept` activations wait for the backward
-    pass; `working` is the most that the part holds at once while it is computed, its inputs included. `one_for_all`
-    says that the parameters are the same ones in every block.
+    pass; `working` is the most that the part holds at once while it is computed, its inputs included: also the least
+    that it has to move, each value once. `weight_multiply_adds` are those of products of weights alone, once a step.
+    All but `working` are of all the blocks that the part `occurs` in; `one_for_all` says that its parameters are the
+    same ones in each.
     """
 
     name: str
@@ -41,11 +44,24 @@ class PartCost:
     multiply_adds: int
     kept: int = 0
     working: int = 0
+    weight_multiply_adds: int = 0
     one_for_all: bool = False
+    occurs: int = 1
 
 
 def _dense(inputs: int, outputs: int) -> int:
     return inputs * outputs + outputs
+
+
+def folds(implementation: str, dim: int, head_dim: int, memory_units: int) -> bool:
+    """Whether external attention multiplies W_q M_k and M_v W_o first: as told, or where that is cheaper.
+
+    With d = `dim`, d_h = `head_dim` and S = `memory_units`, each of its heads has 2 d_h (d + S) multiply-adds a token
+    as published, and 2 d S folded.
+    """
+    if implementation != "auto":
+        return implementation == "folded"
+    return dim * memory_units < head_dim * (dim + memory_units)
 
 
 def external_attention(config: ExternalAttentionConfig, dim: int, patches: int) -> list[PartCost]:
@@ -58,11 +74,19 @@ def external_attention(config: ExternalAttentionConfig, dim: int, patches: int) 
     pairs = heads if config.memory_sharing == "none" else 1
     one = config.memory_sharing == "layers"
     key, value = pairs * _dense(head_dim, units), pairs * _dense(units, head_dim)
+    if folds(config.implementation, dim, head_dim, units):
+        return [
+            PartCost("query", _dense(dim, wide), 0),
+            PartCost("memory_key", key, x * heads * units, x, x + weights, (dim + 1) * wide * units, one),
+            PartCost("normalization", 0, 0, 2 * weights + dropped, 2 * weights),
+            PartCost("memory_value", value, weights * dim, x, weights + x, (units + 1) * wide * dim, one),
+            PartCost("output_projection", _dense(wide, dim), 0),
+        ]
     return [
         PartCost("query", _dense(dim, wide), patches * dim * wide, x + queries, x + queries),
-        PartCost("memory_key", key, queries * units, queries + weights, queries + weights, one),
+        PartCost("memory_key", key, queries * units, queries + weights, queries + weights, one_for_all=one),
         PartCost("normalization", 0, 0, 2 * weights + dropped, 2 * weights),
-        PartCost("memory_value", value, weights * head_dim, queries, weights + queries, one),
+        PartCost("memory_value", value, weights * head_dim, queries, weights + queries, one_for_all=one),
         PartCost("output_projection", _dense(wide, dim), queries * dim, queries + x, queries + x),
     ]
 
@@ -135,16 +159,20 @@ def model(config: ModelConfig) -> list[PartCost]:
                 blocks * part.multiply_adds,
                 blocks * part.kept,
                 part.working,
+                blocks * part.weight_multiply_adds,
+                part.one_for_all,
+                blocks,
             )
             for part in attention(config.attention, dim, patches)
         ),
-        PartCost("layer_norms", blocks * 4 * dim, 0, blocks * 4 * x, 3 * x),
+        PartCost("layer_norms", blocks * 4 * dim, 0, blocks * 4 * x, 3 * x, occurs=2 * blocks),
         PartCost(
             "feed_forward",
             blocks * (_dense(dim, hidden) + _dense(hidden, dim)),
             blocks * 2 * x * hidden,
             blocks * (4 * wide + x + dropped),
             x + 3 * wide,
+            occurs=blocks,
         ),
         PartCost("head", _dense(dim, config.classes), dim * config.classes, x, x),
     ]
@@ -164,6 +192,14 @@ def activation_bytes(parts: list[PartCost], batch: int, phase: Phase, value_byte
     """Most bytes of activations at once: all that is kept in training, and the part that works with the most."""
     kept = sum(part.kept for part in parts) if phase == "train" else 0
     return batch * value_bytes * (kept + max(part.working for part in parts))
+
+
+def moved_bytes(parts: list[PartCost], batch: int, phase: Phase, value_bytes: int = 4) -> int:
+    """Least bytes that a step reads and writes: in the forward pass each part its inputs and outputs, once; a training
+    step thrice that, for its backward pass reads them and the gradients of the outputs and writes those of the inputs.
+    """
+    passes = 3 if phase == "train" else 1
+    return passes * batch * value_bytes * sum(part.occurs * part.working for part in parts)
 
 
 def needed_bytes(parts: list[PartCost], batch: int, phase: Phase, value_bytes: int = 4) -> int:

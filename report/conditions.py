@@ -59,7 +59,7 @@ def of(settings: Mapping[str, Any], without: set[str], where: Environment, more:
     if settings.get("kind") == "train":
         chosen["train_share"] = "1.0"
     if flat(settings).get("attention.kind") == "external":
-        chosen["attention.memory_sharing"] = "heads"
+        chosen |= {"attention.memory_sharing": "heads", "attention.implementation": "auto"}
     chosen |= {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}
     machine = {"device": where.device, "cpu": where.cpu, "threads": str(where.threads)}
     return tuple(sorted((chosen | machine | dict(more)).items()))

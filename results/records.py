@@ -114,7 +114,8 @@ class StepTimeRecord(Record):
 
     `scope` "core" is the attention layer alone (train: forward and backward), "model" the whole model (train: one
     optimiser step). `multiply_adds` is the closed form of one image, forward, whatever the phase.
-    `activation_bytes` is the closed form of what the step holds at once (`models.cost`).
+    `activation_bytes` is the closed form of what the step holds at once, `moved_bytes` that of the least that it reads
+    and writes (`models.cost`), None in records from before it was counted.
     `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
     libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
     allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
@@ -128,6 +129,7 @@ class StepTimeRecord(Record):
     process: Count
     multiply_adds: Positive
     activation_bytes: Positive
+    moved_bytes: Annotated[Positive | None, Field(exclude_if=lambda count: count is None)] = None
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
@@ -135,6 +137,27 @@ class StepTimeRecord(Record):
     peak_memory_bytes: Bytes
     device_peak_memory_bytes: Bytes | None
     environment: Environment
+
+
+class PeakRecord(Record):
+    """The most that one process got out of the machine: each timed step of a large matrix product and of a pass over a
+    large array, which reads and writes it once."""
+
+    kind: Literal["peak"] = "peak"
+    process: Count
+    multiply_adds: Positive
+    product_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    moved_bytes: Positive
+    pass_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    environment: Environment
+
+    @property
+    def multiply_adds_per_second(self) -> float:
+        return self.multiply_adds / min(self.product_seconds)
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.moved_bytes / min(self.pass_seconds)
 
 
 class Failure(Record):
@@ -190,6 +213,8 @@ class RunPlan(Frozen):
     suites: dict[SuiteName, PlannedSuite]
 
 
-AnyRecord = Annotated[TrainRecord | StepTimeRecord | Failure, Field(discriminator="kind")]
-RECORD: TypeAdapter[TrainRecord | StepTimeRecord | Failure] = TypeAdapter(AnyRecord)
+Result = TrainRecord | StepTimeRecord | PeakRecord
+"""What a trial has given; the alternative is a `Failure`."""
+AnyRecord = Annotated[Result | Failure, Field(discriminator="kind")]
+RECORD: TypeAdapter[Result | Failure] = TypeAdapter(AnyRecord)
 """Reads a record of any kind: `RECORD.validate_json(text)`."""

@@ -12,7 +12,18 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from results.records import RECORD, Environment, Failure, Frozen, Record, RunPlan, StepTimeRecord, TrainRecord
+from results.records import (
+    RECORD,
+    Environment,
+    Failure,
+    Frozen,
+    PeakRecord,
+    Record,
+    Result,
+    RunPlan,
+    StepTimeRecord,
+    TrainRecord,
+)
 
 
 class StoreError(Exception):
@@ -29,16 +40,21 @@ class Run:
     step_times: tuple[StepTimeRecord, ...]
     failures: tuple[Failure, ...]
     broken: dict[str, str]
+    peaks: tuple[PeakRecord, ...] = ()
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        return (*self.trainings, *self.step_times, *self.peaks)
 
     @property
     def done(self) -> set[str]:
         """Ids of the trials that have a result."""
-        return {record.trial_id for record in (*self.trainings, *self.step_times)}
+        return {record.trial_id for record in self.results}
 
     @property
     def environments(self) -> list[Environment]:
         """Where each result was measured."""
-        return [r.environment for r in self.trainings] + [r.environment for r in self.step_times]
+        return [record.environment for record in self.results]
 
     def asked_by(self, record: Record) -> list[str]:
         """The suites that asked for the record's trial: one that two share is run once. Without a plan, its own."""
@@ -63,7 +79,7 @@ class Run:
 
 def load(folder: Path) -> Run:
     """Everything readable in `folder`, in the order of the file names. A failure that a result followed is left out."""
-    records: list[TrainRecord | StepTimeRecord | Failure] = []
+    records: list[Result | Failure] = []
     broken: dict[str, str] = {}
     files: dict[tuple[bool, str], str] = {}
     for path in sorted((folder / "records").glob("*.json")):
@@ -86,9 +102,10 @@ def load(folder: Path) -> Run:
             broken["plan.json"] = _first_line(error)
     trainings = tuple(r for r in records if isinstance(r, TrainRecord))
     step_times = tuple(r for r in records if isinstance(r, StepTimeRecord))
-    done = {r.trial_id for r in (*trainings, *step_times)}
+    peaks = tuple(r for r in records if isinstance(r, PeakRecord))
+    done = {r.trial_id for r in (*trainings, *step_times, *peaks)}
     failures = tuple(r for r in records if isinstance(r, Failure) and r.trial_id not in done)
-    return Run(folder, plan, trainings, step_times, failures, broken)
+    return Run(folder, plan, trainings, step_times, failures, broken, peaks)
 
 
 def _first_line(error: ValidationError | OSError) -> str:
@@ -100,7 +117,7 @@ def _first_line(error: ValidationError | OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def write(folder: Path, record: TrainRecord | StepTimeRecord | Failure) -> Path:
+def write(folder: Path, record: Result | Failure) -> Path:
     """Writes a record once. A result is never overwritten; a failure gives way to a later outcome of its trial.
 
     A result ends its trial's checkpoint too.

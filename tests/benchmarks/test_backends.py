@@ -44,7 +44,7 @@ def test_the_scaling_suite_times_both_scopes(tmp_path):
     on_jax = outcomes(
         "scaling",
         tmp_path,
-        only=lambda t: (t.variant, t.patches, t.process) == ("eanet", 64, 0) and (t.scope, t.phase) in chosen,
+        only=lambda t: t.label in {f"scaling {scope}-{phase}-eanet-n64-process0" for scope, phase in chosen},
     )
     assert [type(outcome) for outcome in on_jax] == [StepTimeRecord] * 2, on_jax
     assert {(record.scope, record.phase) for record in on_jax} == chosen

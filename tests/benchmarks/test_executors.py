@@ -13,6 +13,7 @@ from benchmarks import datasets
 from benchmarks.environment import Origin
 from benchmarks.executors import _ending, run_local
 from benchmarks.plan import Overrides, build_plan
+from benchmarks.trials import CoreStepTrial
 from results.records import Failure, StepTimeRecord
 
 ORIGIN = Origin("test", None, None)
@@ -20,7 +21,7 @@ ORIGIN = Origin("test", None, None)
 
 def small_trials(count=3):
     plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides())
-    chosen = [trial for trial in plan.trials if trial.scope == "core" and trial.patches == 64][:count]
+    chosen = [trial for trial in plan.trials if isinstance(trial, CoreStepTrial) and trial.patches == 64][:count]
     return [trial.model_copy(update={"steps": 1, "seconds": 0.0}) for trial in chosen]
 
 

@@ -14,13 +14,18 @@ import results
 from benchmarks import datasets, estimate
 from benchmarks.plan import Overrides, build_plan, settings_allowed, suites_with
 from benchmarks.suite import InputError, TrainSuite, profiles, suites
-from benchmarks.trials import ModelStepTrial, TrainTrial
+from benchmarks.trials import ModelStepTrial, PeakTrial, StepTimeTrial, TrainTrial
 from models import cost
 from models.config import EANET, VIT
 
 
 def plan(*names, profile="quick", **overrides):
     return build_plan(names, profile, lambda name: datasets.shape(name, None), Overrides(**overrides))
+
+
+def step_times(**options):
+    """The trials of the suite `scaling` that time a step."""
+    return [trial for trial in plan("scaling", **options).trials if isinstance(trial, StepTimeTrial)]
 
 
 @pytest.mark.parametrize("profile", profiles())
@@ -39,7 +44,7 @@ def test_variants_differ_in_their_attention_alone(profile):
 @pytest.mark.parametrize("profile", profiles())
 def test_step_times_of_all_variants_use_the_same_sizes_and_batches(profile):
     cases = {}
-    for t in plan("scaling", profile=profile).trials:
+    for t in step_times(profile=profile):
         cases.setdefault((t.scope, t.variant), set()).add((t.phase, t.patches, t.batch, t.process, t.steps, t.seconds))
     assert cases["core", "eanet"] == cases["core", "vit"] == cases["core", "vit-fused"]
     assert cases["model", "eanet"] == cases["model", "vit"] == cases.get(("model", "vit-fused"), cases["model", "vit"])
@@ -47,7 +52,7 @@ def test_step_times_of_all_variants_use_the_same_sizes_and_batches(profile):
 
 @pytest.mark.parametrize(("profile", "processes", "largest"), [("quick", 3, 4096), ("full", 7, 65_536)])
 def test_every_size_is_measured_in_several_processes_at_eight_sizes_over_a_factor_of_64(profile, processes, largest):
-    counted = Counter((t.scope, t.variant, t.phase, t.patches) for t in plan("scaling", profile=profile).trials)
+    counted = Counter((t.scope, t.variant, t.phase, t.patches) for t in step_times(profile=profile))
     assert set(counted.values()) == {processes}
     for scope in ("core", "model"):
         sizes = {patches for of, _, _, patches in counted if of == scope}
@@ -58,7 +63,7 @@ def test_every_size_is_measured_in_several_processes_at_eight_sizes_over_a_facto
 
 def test_sizes_can_be_set():
     given = {"core.patches": "50,7", "core.batch": "3", "core.processes": "2", "model.patches": "9"}
-    trials = plan("scaling", settings=given).trials
+    trials = step_times(settings=given)
     assert {(t.patches, t.batch, t.process) for t in trials if t.scope == "core"} == {
         (n, 3, p) for n in (50, 7) for p in (0, 1)
     }
@@ -362,3 +367,11 @@ def test_estimates_are_positive_and_the_tutorial_takes_hours():
     assert all(estimate.seconds(trial) > 0 for trial in plan(*suites()).trials)
     tutorial = [trial for trial in plan("accuracy", profile="tutorial").trials if isinstance(trial, TrainTrial)]
     assert sum(map(estimate.seconds, tutorial)) > 5 * 3600
+
+
+def test_each_pass_over_the_cases_measures_the_machines_peaks_once():
+    trials = plan("scaling", variants=("eanet",), backend="jax").trials
+    peaks = [trial for trial in trials if isinstance(trial, PeakTrial)]
+    assert [trial.process for trial in peaks] == [0, 1, 2]
+    assert {(trial.suite, trial.backend, trial.precision) for trial in peaks} == {("scaling", "jax", "float32")}
+    assert len({trial.trial_id for trial in trials}) == len(trials)

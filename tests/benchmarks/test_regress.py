@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -76,14 +77,14 @@ def assert_nothing_left(tree):
 
 
 def test_a_slower_attention_is_found_and_the_other_one_left_alone(tree, monkeypatch, capsys):
-    """External attention gets 16 more softmaxes, several times its step; eight processes of two cases, about a minute.
+    """External attention gets 64 more softmaxes, several times its step; eight processes of two cases, about a minute.
 
     How small a slowdown the gate finds is its study's question. Here the floor is above any noise, so that neither a
     case nor the same code held against itself can be flagged by chance.
     """
-    joined = "joined = ops.reshape(values, (-1, patches, dim * self.dim_coefficient))"
-    more = "\n        for _ in range(16):\n            joined = joined + 1e-30 * ops.softmax(ops.exp(joined))"
-    edit(tree / "models" / "attention.py", joined, joined + more)
+    call = "compute = self._folded if self.folds else self._factored"
+    more = "\n        for _ in range(64):\n            x = x + 1e-30 * ops.softmax(ops.exp(x))"
+    edit(tree / "models" / "attention.py", call, call + more)
     monkeypatch.setattr(
         regress, "PULL_REQUEST", Design(looks=(4,), alphas=(0.05,), floor=0.5, detectable=9.0, steps=10)
     )
@@ -237,7 +238,7 @@ def test_a_noisy_machine_is_inconclusive_after_the_last_look_and_never_green(tre
 def test_a_slowdown_on_a_quiet_machine_is_proven(tree, monkeypatch, capsys):
     status, found, said = decided_on(Machine(slower=0.08), tree, monkeypatch, capsys)
     assert (status, len(found.blocks)) == (1, 5)
-    assert "Slower: a by 8." in said
+    assert re.search(r"Slower: a by (7\.[89]|8\.[012])%", said)
     status, _, said = decided_on(Machine(slower=0.08), tree, monkeypatch, capsys, "--floor", "9.5")
     assert status == 0, "proven, and below the floor"
 

@@ -55,9 +55,16 @@ def self_reference(x, weights):
     return out
 
 
-def external(normalization="double", **more):
+def external(normalization="double", implementation="factored", **more):
     return ExternalAttention(
-        HEADS, COEFFICIENT, UNITS, normalization, attention_dropout=0.0, projection_dropout=0.0, **more
+        HEADS,
+        COEFFICIENT,
+        UNITS,
+        normalization,
+        attention_dropout=0.0,
+        projection_dropout=0.0,
+        implementation=implementation,
+        **more,
     )
 
 
@@ -66,6 +73,16 @@ CASES = {
     "external-patches": (lambda: external("patches"), lambda x, w: external_reference(x, w, "patches")),
     "external-units": (lambda: external("units"), lambda x, w: external_reference(x, w, "units")),
     "external-own-memories": (lambda: external(own_memories=True), external_reference),
+    "folded-double": (lambda: external(implementation="folded"), external_reference),
+    "folded-patches": (
+        lambda: external("patches", implementation="folded"),
+        lambda x, w: external_reference(x, w, "patches"),
+    ),
+    "folded-units": (
+        lambda: external("units", implementation="folded"),
+        lambda x, w: external_reference(x, w, "units"),
+    ),
+    "folded-own-memories": (lambda: external(own_memories=True, implementation="folded"), external_reference),
     "self": (lambda: SelfAttention(HEADS, KEY_DIM, attention_dropout=0.0), self_reference),
     "fused": (lambda: FusedSelfAttention(HEADS, KEY_DIM), self_reference),
 }
@@ -116,14 +133,17 @@ def test_gradients_equal_the_references(case):
             assert abs(gradient[position] - derivative) < 1e-5 * largest, (position, gradient[position], derivative)
 
 
-def test_double_normalised_rows_sum_to_one_and_patches_columns_do():
-    from models.attention import NORMALIZATIONS
-
-    logits = np.random.default_rng(23).normal(0, 30, (BATCH, HEADS, PATCHES, UNITS)).astype("float32")
-    over = {name: keras.ops.convert_to_numpy(normalise(logits)) for name, normalise in NORMALIZATIONS.items()}
-    np.testing.assert_allclose(over["double"].sum(axis=-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(over["units"].sum(axis=-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(over["patches"].sum(axis=-2), 1, rtol=1e-5)
+def test_the_implementations_have_the_same_weights_and_give_the_same():
+    x = np.random.default_rng(41).standard_normal((BATCH, PATCHES, DIM)).astype("float32")
+    layers = [external(implementation=name) for name in ("factored", "folded", "auto")]
+    outputs = []
+    for layer in layers:
+        layer.build(x.shape)
+        layer.set_weights(layers[0].get_weights())
+        outputs.append(keras.ops.convert_to_numpy(layer(x)))
+    assert relative_error(outputs[1], outputs[0]) < 1e-5
+    np.testing.assert_array_equal(outputs[2], outputs[0])
+    assert [layer.folds for layer in layers] == [False, True, False], "7 heads of width 2 are cheaper apart"
 
 
 def test_external_attention_mixes_patches_through_its_normalisation_alone():
@@ -191,6 +211,7 @@ def test_config_makes_the_same_layer_again(name):
             "memory_units": 5,
             "attention_dropout": 0.25,
             "own_memories": True,
+            "implementation": "folded",
         },
         "self": {"heads": 3, "key_dim": 5, "attention_dropout": 0.25},
         "fused_self": {"heads": 3, "key_dim": 5},
@@ -203,6 +224,8 @@ def test_config_makes_the_same_layer_again(name):
 def test_unknown_normalisation_and_width_are_errors():
     with pytest.raises(ValueError, match="normalization 'l1'; allowed: patches, units, double"):
         ExternalAttention(normalization="l1")
+    with pytest.raises(ValueError, match="implementation 'fast'; allowed: auto, factored, folded"):
+        ExternalAttention(implementation="fast")
     with pytest.raises(ValueError, match="heads 7 does not divide the input's last dimension 13"):
         ExternalAttention(heads=7).build((None, PATCHES, 13))
 

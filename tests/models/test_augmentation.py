@@ -56,7 +56,7 @@ def test_digits_are_never_flipped():
 
 
 def test_the_models_normalisation_is_that_of_the_images(images):
-    model = build_model(EANET.model_copy(update={"image_size": 13, "patch_size": 13, "blocks": 1}), "corrected")
+    model = build_model(EANET.model_copy(update={"image_size": 13, "patch_size": 1, "blocks": 1}), "corrected")
     adapt_normalization(model, images)
     layer = model.get_layer("normalization")
     np.testing.assert_allclose(np.ravel(layer.mean), images.mean((0, 1, 2)), rtol=1e-5)

@@ -1,4 +1,6 @@
-"""Closed forms against the tutorial's own figures, TensorFlow's counters, and products counted one by one."""
+"""Closed forms against the tutorial's own figures, TensorFlow's graphs, and products counted one by one."""
+
+import math
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ def test_the_tutorials_figures_per_token_and_block():
         return cost.multiply_adds(cost.attention(attention, 64, patches)) / patches
 
     for patches in (16, 256, 1024):
-        assert per_token(EANET.attention, patches) == 40_960
+        assert per_token(ExternalAttentionConfig(implementation="factored"), patches) == 40_960
+        assert per_token(ExternalAttentionConfig(implementation="folded"), patches) == 32_768
+        assert per_token(EANET.attention, patches) == 32_768, "folded, which is fewer"
         assert per_token(VIT.attention, patches) == 65_536 + 512 * patches
         assert per_token(SelfAttentionConfig(key_dim=16), patches) == 16_384 + 128 * patches
 
@@ -68,15 +72,32 @@ def test_controls_have_no_parameters_and_random_mixing_has_one_product():
 
 @given(heads=COUNTS, coefficient=COUNTS, units=COUNTS, width=COUNTS, patches=COUNTS)
 def test_external_attention_counted_product_by_product(heads, coefficient, units, width, patches):
-    """Counts the multiply-adds of each matrix product from the operands' shapes, in the layer's order."""
+    """Counts the multiply-adds of each matrix product from the operands' shapes, in the layer's order.
+
+    Folded there are two products of images and two of weights, each of these with its bias as one more row.
+    """
     dim = heads * width
-    x, w_query = np.ones((patches, dim)), np.ones((dim, dim * coefficient))
-    head, key, value = np.ones((patches, width)), np.ones((width, units)), np.ones((units, width))
     total_heads = heads * coefficient
-    expected = products(x, w_query) + total_heads * (products(head, key) + products(head @ key, value))
-    expected += products(np.ones((patches, dim * coefficient)), np.ones((dim * coefficient, dim)))
-    config = ExternalAttentionConfig(heads=heads, dim_coefficient=coefficient, memory_units=units)
-    assert cost.multiply_adds(cost.attention(config, dim, patches)) == expected
+    x, w_query, w_out = (np.ones(shape) for shape in ((patches, dim), (dim, width), (width, dim)))
+    key, value = np.ones((width, units)), np.ones((units, width))
+    head = x @ w_query
+    counted = {
+        "factored": (
+            products(x, w_query) + products(head, key) + products(head @ key, value) + products(head, w_out),
+            0,
+        ),
+        "folded": (
+            products(x, w_query @ key) + products(head @ key, value @ w_out),
+            products(np.ones((dim + 1, width)), key) + products(np.ones((units + 1, width)), w_out),
+        ),
+    }
+    own = {"heads": heads, "dim_coefficient": coefficient, "memory_units": units}
+    for implementation, (of_images, of_weights) in counted.items():
+        parts = cost.attention(ExternalAttentionConfig(**own, implementation=implementation), dim, patches)
+        assert cost.multiply_adds(parts) == total_heads * of_images
+        assert sum(part.weight_multiply_adds for part in parts) == total_heads * of_weights
+    chosen = cost.multiply_adds(cost.attention(ExternalAttentionConfig(**own), dim, patches))
+    assert chosen == total_heads * min(of_images for of_images, _ in counted.values())
 
 
 @given(heads=COUNTS, key_dim=COUNTS, dim=COUNTS, patches=COUNTS)
@@ -108,34 +129,72 @@ def test_parts_that_are_not_attention_cost_the_same_for_both(attention):
     }
 
 
-def profiled_multiply_adds(layer, shape):
-    """What TensorFlow's profiler counts in the matrix products of the layer's graph, two operations each."""
-    run = tf.function(lambda x: layer(x, training=False)).get_concrete_function(tf.TensorSpec(shape, "float32"))
-    builder = tf.compat.v1.profiler.ProfileOptionBuilder
-    options = builder(builder.float_operation()).with_empty_output().build()
+def counted_multiply_adds(step, *shapes):
+    """Those of the matrix products in TensorFlow's graph of a step, from the shapes of their operands."""
+    graph = tf.function(step).get_concrete_function(*(tf.TensorSpec(shape, "float32") for shape in shapes)).graph
+    return sum(map(multiply_adds_of, graph.get_operations()))
 
-    def products_in(node):
-        own = node.float_ops if "MatMul" in node.name else 0
-        return own + sum(map(products_in, node.children))
 
-    return products_in(tf.compat.v1.profiler.profile(run.graph, cmd="op", options=options)) / 2
+def multiply_adds_of(operation):
+    if operation.type == "Einsum":
+        given, _ = operation.get_attr("equation").decode().split("->")
+        axes = zip(given.split(","), (operand.shape for operand in operation.inputs), strict=True)
+        return math.prod(
+            {name: size for names, shape in axes for name, size in zip(names, shape, strict=True)}.values()
+        )
+    if operation.type in ("MatMul", "BatchMatMulV2"):
+        swapped = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
+        return operation.outputs[0].shape.num_elements() * operation.inputs[0].shape[-2 if swapped else -1]
+    assert "MatMul" not in operation.type, operation.type
+    return 0
+
+
+def of_a_step(parts):
+    """Multiply-adds of one image's step: its own and those of the weights."""
+    return cost.multiply_adds(parts) + sum(part.weight_multiply_adds for part in parts)
+
+
+ATTENTIONS = {
+    "factored": ExternalAttentionConfig(implementation="factored"),
+    "folded": ExternalAttentionConfig(implementation="folded"),
+    "folded-own-memories": ExternalAttentionConfig(implementation="folded", memory_sharing="none"),
+    "self": SelfAttentionConfig(),
+}
 
 
 @pytest.mark.parametrize("patches", [64, 256, 1024])
-@pytest.mark.parametrize("attention", [EANET.attention, VIT.attention], ids=lambda a: a.kind)
-def test_tensorflows_profiler_counts_the_same_multiply_adds(attention, patches):
-    layer = build_attention(attention)
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_tensorflows_graph_has_the_same_multiply_adds(attention, patches):
+    config = ATTENTIONS[attention]
+    layer = build_attention(config)
     layer.build((1, patches, 64))
-    counted = profiled_multiply_adds(layer, (1, patches, 64))
-    assert counted == pytest.approx(cost.multiply_adds(cost.attention(attention, 64, patches)), rel=0.01)
+    counted = counted_multiply_adds(lambda x: layer(x, training=False), (1, patches, 64))
+    assert counted == of_a_step(cost.attention(config, 64, patches))
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_a_training_step_has_thrice_the_multiply_adds_of_its_forward_pass(attention):
+    """Two gradients for each product: nothing is computed twice, and none is left out."""
+    config = ATTENTIONS[attention]
+    layer = build_attention(config)
+    layer.build((1, 61, 64))
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            output = layer(x, training=True)
+        return tape.gradient(output, [x, *(weight.value for weight in layer.trainable_weights)])
+
+    assert counted_multiply_adds(step, (1, 61, 64)) == 3 * of_a_step(cost.attention(config, 64, 61))
 
 
 @pytest.mark.parametrize("side", [8, 16, 32])
 @pytest.mark.parametrize("config", [EANET, VIT], ids=lambda c: c.attention.kind)
-def test_tensorflows_profiler_counts_the_same_multiply_adds_in_a_whole_model(config, side):
+def test_tensorflows_graph_has_the_same_multiply_adds_in_a_whole_model(config, side):
     config = config.model_copy(update={"blocks": 2, "image_size": 2 * side})
-    counted = profiled_multiply_adds(build_model(config), (1, 2 * side, 2 * side, 3))
-    assert counted == pytest.approx(cost.multiply_adds(cost.model(config)), rel=0.01)
+    model = build_model(config)
+    counted = counted_multiply_adds(lambda images: model(images, training=False), (1, 2 * side, 2 * side, 3))
+    assert counted == of_a_step(cost.model(config))
 
 
 def test_a_fused_kernel_does_the_same_products_in_memory_that_is_linear():

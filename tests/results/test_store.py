@@ -42,7 +42,7 @@ def test_a_failure_gives_way_to_the_next_outcome(tmp_path):
     [
         (b"", "Invalid JSON"),
         (b'{"kind": "train", "schema', "Invalid JSON"),
-        (b'{"kind": "sonnet"}', "'train', 'steptime', 'failure'"),
+        (b'{"kind": "sonnet"}', "'train', 'steptime', 'peak', 'failure'"),
         (b"[1, 2]", "should be an object"),
     ],
 )

@@ -1,0 +1,111 @@
+"""Short trainings that differ in their seed alone share a process and its compiled step: the results are the same."""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import datasets
+from benchmarks.environment import Origin
+from benchmarks.executors import run_local, shared_step
+from benchmarks.plan import Overrides, build_plan
+from results.records import Failure, TrainRecord
+
+SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "7", "patch_size": "2"}
+
+
+def trials(seeds, **more):
+    overrides = Overrides(seeds=seeds, epochs=2, settings=SMALL | more)
+    return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials
+
+
+def run(trials, folder, on_start=lambda trial: None, on_progress=lambda *_: None):
+    origin = Origin("test", None, None)
+    return [o for _, o in run_local(trials, "tensorflow", origin, folder, on_start, on_progress, lambda _: 120.0)]
+
+
+def workers():
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+def together_and_alone(folder):
+    """Histories of both variants with two seeds each, run together and one by one, and the processes that it took."""
+    found = {"together": [], "alone": [], "processes": {"together": set(), "alone": set()}}
+
+    def note(way):
+        return lambda *_: found["processes"].update({way: found["processes"][way] | workers()})
+
+    asked = trials(2)
+    outcomes = {"together": run(asked, folder, on_progress=note("together")), "alone": []}
+    for trial in asked:
+        outcomes["alone"] += run([trial], folder, on_progress=note("alone"))
+    for way, records in outcomes.items():
+        for record in records:
+            epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
+            found[way].append([record.trial_id, epochs, record.test_loss, record.test_top1, record.test_top5])
+    found["processes"] = {way: len(pids) for way, pids in found["processes"].items()}
+    return found
+
+
+def test_trainings_that_share_a_process_end_exactly_as_alone(tmp_path):
+    """In an interpreter of its own, for the workers get the setting of determinism with their first process."""
+    code = "import json, sys; from pathlib import Path; from tests.benchmarks.test_shared_step import *\n"
+    code += "if __name__ == '__main__': print(json.dumps(together_and_alone(Path(sys.argv[1]))))"
+    root = Path(__file__).parent.parent.parent
+    environment = os.environ | {"TF_DETERMINISTIC_OPS": "1"}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=root)
+    found = json.loads(done.stdout)
+    assert len(found["alone"]) == 4
+    assert found["together"] == found["alone"]
+    assert found["processes"] == {"together": 2, "alone": 4}, "one a variant, and one a training"
+
+
+def test_one_that_is_killed_costs_its_own_trial_alone(tmp_path):
+    first, second, third = [trial for trial in trials(3) if trial.variant == "eanet"]
+
+    def kill(trial, _):
+        if trial is second:
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+
+    outcomes = run([first, second, third], tmp_path, on_progress=kill)
+    assert [type(outcome) for outcome in outcomes] == [TrainRecord, Failure, TrainRecord]
+    assert outcomes[1].status == "signal 9"
+    assert workers() == set()
+
+
+def test_a_worker_that_died_while_it_waited_costs_no_trial(tmp_path):
+    first, second = [trial for trial in trials(2) if trial.variant == "eanet"]
+
+    def kill(trial):
+        for worker in multiprocessing.active_children() if trial is second else ():
+            worker.kill()
+            worker.join()
+
+    assert [type(outcome) for outcome in run([first, second], tmp_path, kill)] == [TrainRecord, TrainRecord]
+
+
+def test_what_a_trial_prints_is_not_told_of_the_next(tmp_path):
+    first, second = [trial for trial in trials(2) if trial.variant == "eanet"]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{first.trial_id}.npz").write_text("no checkpoint")  # which it tells in its log
+    broken = second.model_copy(update={"seed": -1})  # no plan would let through, and shares the step
+    outcomes = run([first, broken], tmp_path)
+    assert [type(outcome) for outcome in outcomes] == [TrainRecord, Failure]
+    assert "Traceback" in outcomes[1].log_tail
+    assert "set aside" not in outcomes[1].log_tail
+
+
+def test_only_short_trainings_share_a_step_and_only_those_of_equal_settings():
+    first, other = (trial for trial in trials(1))
+    again = [trial for trial in trials(2) if trial.variant == first.variant][1]
+    longer = first.model_copy(update={"training": first.training.model_copy(update={"epochs": 10**5})})
+    (warmer,) = [t for t in trials(1, learning_rate="1e-2") if t.variant == first.variant]
+    assert shared_step(first) == shared_step(again)
+    assert shared_step(first) not in (shared_step(other), shared_step(warmer))
+    assert shared_step(longer) is None
+    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides())
+    assert {shared_step(trial) for trial in plan.trials} == {None}

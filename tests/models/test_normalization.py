@@ -1,0 +1,104 @@
+"""The normalisations and the dropout behind them, in every precision, against the published form in float64."""
+
+import keras
+import numpy as np
+import pytest
+
+from models.normalization import NORMALIZATIONS, double
+
+BATCH, HEADS, UNITS, PATCHES = 2, 3, 7, 11
+NO_BIAS = np.zeros((1, UNITS, 1), "float32")
+
+
+def softmax(x, axis):
+    e = np.exp(x - x.real.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def reference(logits, kept=1.0):
+    """Softmax over the patches, each patch's weights over their sum, those that are dropped 0."""
+    columns = softmax(logits, -1)
+    return kept * columns / columns.sum(axis=-2, keepdims=True)
+
+
+def random(seed, scale=2.0):
+    return np.random.default_rng(seed).normal(0, scale, (BATCH, HEADS, UNITS, PATCHES))
+
+
+def gradient_of(function, values, by_output):
+    """Gradient of the sum of `by_output` times the function's value, by the backend."""
+    x = keras.ops.convert_to_tensor(values.astype("float32"))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(function(x) * by_output)
+        return tape.gradient(total, x).numpy()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda x: (function(x) * by_output).sum())(x))
+    x.requires_grad_()
+    (function(x) * keras.ops.convert_to_tensor(by_output)).sum().backward()
+    return x.grad.numpy()
+
+
+def test_patches_columns_sum_to_one_and_the_rows_of_the_others():
+    logits = random(23, 30).astype("float32")
+    over = {name: keras.ops.convert_to_numpy(form(logits, NO_BIAS)) for name, form in NORMALIZATIONS.items()}
+    np.testing.assert_allclose(over["double"].sum(axis=-2), 1, rtol=1e-5)
+    np.testing.assert_allclose(over["units"].sum(axis=-2), 1, rtol=1e-5)
+    np.testing.assert_allclose(over["patches"].sum(axis=-1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("share_kept", [1.0, 0.7])
+def test_the_gradient_is_that_of_the_published_form_with_dropout_and_without(share_kept):
+    logits, by_output = random(3), random(5).astype("float32")
+    kept = np.random.default_rng(7).random(logits.shape) < share_kept
+    actual = gradient_of(lambda x: double(x, NO_BIAS, None if share_kept == 1 else kept), logits, by_output)
+    step = 1e-30
+    for position in np.ndindex(logits.shape):
+        changed = logits.astype(complex)
+        changed[position] += 1j * step
+        expected = (reference(changed, kept) * by_output).sum().imag / step
+        assert abs(actual[position] - expected) < 1e-5 * np.abs(actual).max(), position
+
+
+@pytest.mark.parametrize("name", ["patches", "double"])
+def test_a_bias_has_no_effect_on_a_softmax_over_the_patches_and_gradient_zero(name):
+    logits, by_output = random(11).astype("float32"), random(13).astype("float32")
+    bias = np.random.default_rng(17).normal(0, 3, NO_BIAS.shape)
+    form = NORMALIZATIONS[name]
+    with_bias = keras.ops.convert_to_numpy(form(logits + bias.astype("float32"), NO_BIAS))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(form(logits, bias)), with_bias, rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(gradient_of(lambda b: form(logits, b), bias, by_output), 0)
+
+
+def test_over_the_units_the_bias_counts():
+    logits, bias = random(11).astype("float32"), np.arange(UNITS, dtype="float32").reshape(NO_BIAS.shape)
+    actual = keras.ops.convert_to_numpy(NORMALIZATIONS["units"](logits, bias))
+    np.testing.assert_allclose(actual, softmax(logits + bias, -2), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "resolution"), [("bfloat16", 2**-8), ("float16", 2**-11)])
+def test_half_precision_is_the_function_of_its_logits_rounded_once(dtype, resolution):
+    """With as many patches that in float16 most weights over them, and the published 1e-9, are 0."""
+    logits = np.random.default_rng(29).normal(0, 5, (1, 1, UNITS, 4099)).astype("float32")
+    half = keras.ops.cast(logits, dtype)
+    actual = double(half, NO_BIAS)
+    assert keras.backend.standardize_dtype(actual.dtype) == dtype
+    expected = reference(keras.ops.convert_to_numpy(keras.ops.cast(half, "float32")).astype("float64"))
+    found = keras.ops.convert_to_numpy(keras.ops.cast(actual, "float32"))
+    large = expected > 1e-4  # below, float16 has fewer digits
+    np.testing.assert_allclose(found[large], expected[large], rtol=1.01 * resolution)
+    np.testing.assert_allclose(found.sum(axis=-2), 1, rtol=UNITS * resolution)
+
+
+def test_a_patch_whose_weights_are_too_small_for_float32_gets_none():
+    logits = np.zeros((1, 1, UNITS, PATCHES), "float32")
+    logits[..., 5] = -200
+    weights = keras.ops.convert_to_numpy(double(logits, NO_BIAS))
+    np.testing.assert_array_equal(weights[..., 5], 0)
+    np.testing.assert_allclose(weights[..., :5].sum(axis=-2), 1, rtol=1e-6)
+    assert np.isfinite(gradient_of(lambda x: double(x, NO_BIAS), logits, random(1)[:1, :1].astype("float32"))).all()
