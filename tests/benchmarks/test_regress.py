@@ -103,7 +103,7 @@ def test_a_slower_attention_is_found_and_the_other_one_left_alone(tree, monkeypa
     assert f"Slower: {EANET} by " in said
     (change,) = found.changes
     assert change.startswith(f"{EANET}: ")
-    assert "Softmax 1 -> 17" in change
+    assert "Softmax 1 -> 65" in change
     assert gates.read_history(history) == (found,)
     markdown = (out / "gate.md").read_text()
     assert "### Slower" in markdown
