@@ -45,17 +45,17 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
     environment = observe(Origin("", None, None), trial.precision, "", model.jit_compile)
     nothing = checkpoints.Passed(environment=environment, dataset_sha256=data.sha256)
     shared = {"validation_data": validation, "validation_batch_size": training.EVALUATION_BATCH}
-    shared |= {"batch_size": trial.training.batch_size}
+    batch_size = trial.training.batch_size
 
     def bare() -> None:
-        model.fit(train_images, labels, epochs=1, verbose=0, **shared)
+        model.fit(train_images, labels, batch_size=batch_size, epochs=1, verbose=0, **shared)
 
     def suite() -> None:
         def keep(passed: checkpoints.Passed) -> None:
             checkpoints.save(checkpoint, model, passed)
 
         history = training.History(steps, nothing, keep, time.perf_counter)
-        training.fit_in_order(model, train_images, labels, range(1), trial.seed, [history], **shared)
+        training.fit_in_order(model, train_images, labels, range(1), trial.seed, batch_size, [history], **shared)
 
     def seconds(epoch: Callable[[], None]) -> float:
         started = time.perf_counter()

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,7 @@ from results.records import Failure, RunPlan
 
 RUNS = Path(results.__file__).parent / "runs"
 ROOT = Path(__file__).parent.parent
+REPORT_SHARE = 0.05
 
 HELP = """Compares external attention (EANet) with self-attention (ViT): trains, times and reports both.
 
@@ -279,11 +281,12 @@ def _run_trials(
 ) -> int:
     """Returns how many failed; one that does not fit into memory has not.
 
-    The report is written again whenever a suite is through and another follows.
+    The report is written again when a suite is through and another follows, but for the time that it takes: at most
+    `REPORT_SHARE` of the run's.
     """
     shown = display(console, remaining)
     waiting = Counter(trial.suite for trial in remaining)
-    failed = 0
+    failed, due = 0, time.monotonic()
 
     def timeout_seconds(trial: Trial) -> float:
         return timeout or estimate.timeout_seconds(trial)
@@ -296,8 +299,9 @@ def _run_trials(
             shown.finish(trial, outcome)
             failed += isinstance(outcome, Failure) and outcome.status != "skipped"
             waiting[trial.suite] -= 1
-            if not waiting[trial.suite] and waiting.total():
+            if not waiting[trial.suite] and waiting.total() and (begun := time.monotonic()) >= due:
                 _report(folder, quiet=True)
+                due = time.monotonic() + (time.monotonic() - begun) / REPORT_SHARE
     finally:
         shown.close()
     return failed

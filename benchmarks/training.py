@@ -4,7 +4,7 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,16 +34,45 @@ def batch_order(seed: int, epoch: int, images: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(images)
 
 
-def reseed(model: keras.Model, seed: int, epoch: int) -> None:
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """Where each random layer is in its sequence, in the model's order."""
+    return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+
+
+def reseed(states: Sequence[keras.Variable], seed: int, epoch: int) -> None:
     """Starts the random layers anew, each from (seed, epoch, its place in the model).
 
     Keras does not save where they are: so a training that goes on from a checkpoint draws what it would have drawn.
     The variants of a seed have the same random layers before their first block, and so the same augmented images.
     """
-    states = [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
     for place, state in enumerate(states, start=1):  # SeedSequence takes (seed, epoch, 0) for (seed, epoch)
         drawn = int(np.random.SeedSequence([seed, epoch, place]).generate_state(1)[0])
         state.assign([drawn >> 1, 0])
+
+
+class Reseed(keras.callbacks.Callback):
+    """Starts the random layers of (seed, epoch) as each epoch begins."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.states = random_states(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        reseed(self.states, self.seed, epoch)
+
+
+def batches(
+    images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The batches of all epochs, each epoch's in the order of (seed, epoch)."""
+    for epoch in epochs:
+        order = batch_order(seed, epoch, len(images))
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            yield images[chosen], labels[chosen]
 
 
 def fit_in_order(
@@ -52,19 +81,26 @@ def fit_in_order(
     labels: np.ndarray,
     epochs: range,
     seed: int,
+    batch_size: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> None:
-    """`model.fit`, epoch by epoch, on the images in the order of (seed, epoch), drawing what is (seed, epoch)'s.
+    """`model.fit` on the images in the order of (seed, epoch), drawing what is (seed, epoch)'s.
 
-    The images of an epoch are put in order at once: of a `PyDataset`, which makes its batches one by one, Keras would
-    shuffle the batches once more (docs/measurements.md).
+    One call for all epochs, on batches that are made while the step before them computes: a call an epoch costs as much
+    as ten steps of a small model, and of a `PyDataset` Keras would shuffle the batches (docs/measurements.md).
     """
-    for epoch in epochs:
-        order = batch_order(seed, epoch, len(images))
-        reseed(model, seed, epoch)
-        only = {"initial_epoch": epoch, "epochs": epoch + 1}
-        model.fit(images[order], labels[order], shuffle=False, callbacks=[*callbacks], verbose=0, **only, **options)
+    if epochs:
+        model.fit(
+            batches(images, labels, epochs, seed, batch_size),
+            steps_per_epoch=math.ceil(len(images) / batch_size),
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            callbacks=[Reseed(seed), *callbacks],
+            shuffle=False,
+            verbose=0,
+            **options,
+        )
 
 
 class History(keras.callbacks.Callback):
@@ -203,8 +239,8 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
         labels,
         range(resumed, trial.training.epochs),
         trial.seed,
+        trial.training.batch_size,
         [history],
-        batch_size=trial.training.batch_size,
         validation_data=(validation_images, validation_labels),
         validation_batch_size=EVALUATION_BATCH,
     )

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import datasets
 from benchmarks.environment import Origin
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import DivergedError, batch_order, fit_in_order, learning_rate, reseed, train
+from benchmarks.training import DivergedError, batch_order, fit_in_order, learning_rate, random_states, reseed, train
 from models import cost
 from models.build import build_model
 
@@ -57,37 +57,46 @@ def test_a_record_says_what_was_trained_on_what(records):
     assert record.environment.backend == keras.backend.backend()
 
 
-def test_a_share_of_the_images_is_all_that_is_trained_on(monkeypatch, tmp_path):
-    data, handed = datasets.load("digits", None), []
+@pytest.fixture
+def handed(monkeypatch):
+    """What a training hands to Keras's `fit`: the batches it asks for, and the validation's images and labels."""
+    found = {"batches": [], "validation": None}
     original = keras.Model.fit
 
-    def fit(self, images, labels, **options):
-        handed.append((images, labels))
-        return original(self, images, labels, **options)
+    def fit(self, batches, **options):
+        def noted():
+            for batch in batches:
+                found["batches"].append(batch)
+                yield batch
+
+        found["validation"] = options["validation_data"]
+        return original(self, noted(), **options)
 
     monkeypatch.setattr(keras.Model, "fit", fit)
+    return found
+
+
+def joined(batches):
+    return [np.concatenate(part) for part in zip(*batches, strict=True)]
+
+
+def test_a_share_of_the_images_is_all_that_is_trained_on(handed, tmp_path):
+    data = datasets.load("digits", None)
     record = train(trials(epochs=1, train_share="0.1")[2], ORIGIN, tmp_path / "checkpoint", lambda _: None)
     assert (record.seed, record.train_images, record.validation_images) == (1, 115, 287)
-    ((images, labels),) = handed
+    images, labels = joined(handed["batches"])
     chosen = datasets.chosen_images(1, 0.1, 1150)[batch_order(1, 0, 115)]
     np.testing.assert_array_equal(images, data.train_images[chosen])
     np.testing.assert_array_equal(labels.argmax(axis=1), data.train_labels[chosen])
 
 
-def test_the_validation_images_are_the_last_of_the_training_set(monkeypatch, tmp_path):
-    """Looks at what `train` hands to Keras."""
-    data, handed = datasets.load("digits", None), {}
-    original = keras.Model.fit
-
-    def fit(self, images, labels, **options):
-        handed["training"], handed["validation"] = (images, labels), options["validation_data"]
-        return original(self, images, labels, **options)
-
-    monkeypatch.setattr(keras.Model, "fit", fit)
+def test_the_validation_images_are_the_last_of_the_training_set(handed, tmp_path):
+    data = datasets.load("digits", None)
     train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
     order = batch_order(0, 0, 1150)
-    np.testing.assert_array_equal(handed["training"][0], data.train_images[:1150][order])
-    np.testing.assert_array_equal(handed["training"][1].argmax(axis=1), data.train_labels[:1150][order])
+    images, labels = joined(handed["batches"])
+    np.testing.assert_array_equal(images, data.train_images[:1150][order])
+    np.testing.assert_array_equal(labels.argmax(axis=1), data.train_labels[:1150][order])
     np.testing.assert_array_equal(handed["validation"][0], data.train_images[1150:])
     np.testing.assert_array_equal(handed["validation"][1].argmax(axis=1), data.train_labels[1150:])
 
@@ -169,14 +178,14 @@ def seeds_of(model):
 def test_random_layers_start_anew_from_seed_epoch_and_place():
     models = [build_model(trial.model, "tutorial") for trial in trials()[:2]]
     for model in models:
-        reseed(model, seed=5, epoch=3)
+        reseed(random_states(model), seed=5, epoch=3)
     eanet, vit = map(seeds_of, models)
     assert eanet[:4] == vit[:4], "flip, rotation, contrast, zoom: the variants of a seed see the same images"
     assert len({first for first, _ in eanet}) == len(eanet) == 4 + 4, "each layer draws its own"
     assert {count for _, count in eanet} == {0}
     found = set()
     for seed, epoch in ((5, 3), (5, 4), (6, 3), (3, 5)):
-        reseed(models[0], seed, epoch)
+        reseed(random_states(models[0]), seed, epoch)
         found.add(str(seeds_of(models[0])))
     assert len(found) == 4
 
@@ -187,7 +196,7 @@ def test_augmented_images_of_an_epoch_depend_on_nothing_that_was_drawn_before():
     augmented = keras.Model(model.input, model.get_layer("patch_embedding").input)
 
     def draw(epoch):
-        reseed(model, seed=5, epoch=epoch)
+        reseed(random_states(model), seed=5, epoch=epoch)
         return keras.ops.convert_to_numpy(augmented(images, training=True))
 
     first, other, again = draw(1), draw(2), draw(1)
