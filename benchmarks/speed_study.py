@@ -38,7 +38,7 @@ def measure(
 
     wait = synchroniser()
     taken: Taken = {}
-    for case, steps in (_model_steps(variant, batch, blocks) | _attention_steps(variant, batch)).items():
+    for case, steps in (model_steps(variant, batch, blocks) | _attention_steps(variant, batch)).items():
         samples: dict[str, list[float]] = {construction: [] for construction in CONSTRUCTIONS}
         for turn in range(rounds + 2):
             for construction in reversed(CONSTRUCTIONS) if reverse else CONSTRUCTIONS:
@@ -49,7 +49,7 @@ def measure(
     answers.send(taken)
 
 
-def _model_steps(variant: str, batch: int, blocks: int) -> Steps:
+def model_steps(variant: str, batch: int, blocks: int) -> Steps:
     """The whole model, compiled as a training compiles it."""
     import numpy as np
 

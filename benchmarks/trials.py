@@ -69,7 +69,7 @@ class TrainTrial(_Trial):
     """
 
     kind: Literal["train"] = "train"
-    protocol: Literal[2] = 2
+    protocol: Literal[3] = 3
     seed: Annotated[int, Field(ge=0)]
     dataset: str
     data_dir: str | None
@@ -95,7 +95,7 @@ class _StepTimeTrial(_Trial):
     """Times the steps of one case in one fresh process: at least `steps` steps and at least `seconds` seconds."""
 
     kind: Literal["steptime"] = "steptime"
-    protocol: Literal[1] = 1
+    protocol: Literal[2] = 2
     phase: Literal["train", "infer"]
     patches: Count
     batch: Count
