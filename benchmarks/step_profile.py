@@ -23,7 +23,7 @@ from benchmarks.environment import available_threads, cpu_model, worker_variable
 from benchmarks.speed_study import CONSTRUCTIONS, VARIANTS, model_steps
 
 PARTS = (
-    ("input and augmentation", r"random_|normalization/|Iterator|one_hot"),
+    ("input and augmentation", r"/random_(flip|rotation|contrast|zoom|translation)|/normalization|Iterator|one_hot"),
     ("matrix products", r"(MatMul|BatchMatMulV2|Einsum)$"),
     ("dropout", r"dropout|stateless_random|:(GreaterEqual|Bitcast|SelectV2)$"),
     ("layer norms", r"layer_norm"),

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -187,8 +188,12 @@ def prepare(step: str) -> Prepared:
 
 def begin(prepared: Prepared, trial: TrainTrial) -> None:
     """Gives the model the weights that the trial's seed draws, whatever was trained before, and the optimizer its own
-    beginning."""
-    keras.utils.set_random_seed(trial.seed)
+    beginning.
+
+    Keras draws the seeds of its initializers from Python's generator. `keras.utils.set_random_seed` seeds that too, but
+    has TensorFlow forget what it has compiled, which takes a second.
+    """
+    random.seed(trial.seed)
     drawn = build_model(trial.model, trial.training.augmentation)
     adapted = {id(weight) for weight in prepared.model.get_layer("normalization").weights}
     for weight, value in zip(prepared.model.weights, drawn.weights, strict=True):

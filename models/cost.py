@@ -70,7 +70,7 @@ def external_attention(config: ExternalAttentionConfig, dim: int, patches: int) 
     head_dim = dim // config.heads
     units, heads = config.memory_units, config.heads * config.dim_coefficient
     x, queries, weights = patches * dim, patches * wide, patches * heads * units
-    dropped = 2 * weights if config.attention_dropout else 0  # the mask and what it leaves
+    dropped = weights // 4 if config.attention_dropout else 0  # the mask, a byte a value
     pairs = heads if config.memory_sharing == "none" else 1
     one = config.memory_sharing == "layers"
     key, value = pairs * _dense(head_dim, units), pairs * _dense(units, head_dim)
@@ -95,7 +95,7 @@ def self_attention(config: SelfAttentionConfig, dim: int, patches: int) -> list[
     """Parts of one self-attention on `(patches, dim)`; the products with its weights are quadratic in `patches`."""
     wide = config.heads * config.key_dim
     x, values, weights = patches * dim, patches * wide, patches**2 * config.heads
-    dropped = 2 * weights if config.attention_dropout else 0
+    dropped = weights + weights // 4 if config.attention_dropout else 0  # what is left of them, and the mask
     return [
         PartCost("query_key_value", 3 * _dense(dim, wide), 3 * x * wide, x + 4 * values, x + 3 * values),
         PartCost("scores", 0, patches**2 * wide, weights + dropped, 3 * values + 2 * weights),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import matplotlib.style
+import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
@@ -94,6 +95,15 @@ def svg_text(name_: str, canvas: Canvas) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)  # the same in every figure, and an id is unique in a page
     return re.sub(r'(<svg[^>]*?) (width|height)="[^"]*pt"', r"\1", re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg))
+
+
+def plain_numbers(ax: Axes) -> None:
+    """Log axes with plain numbers, a label for every factor of 4 across and of 10 upwards."""
+    ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+    ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=4))
+    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def canvas_of(

@@ -21,6 +21,7 @@ TRAININGS += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_
 STEP_TIMES = ["trial_id", "suite", "scope", "variant", "phase", "patches", "batch", "process", "multiply_adds"]
 STEP_TIMES += ["activation_bytes", "compile_seconds"]
 STEP_TIMES += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]
+PEAKS = ["trial_id", "suite", "process", "multiply_adds_per_second", "bytes_per_second"]
 FAILURES = ["trial_id", "suite", "variant", "status", "reason"]
 
 
@@ -29,6 +30,7 @@ def embedded(run: Run) -> dict[str, Rows]:
     return {
         "trainings": _rows(run.trainings, TRAININGS, {"epochs": _epochs}),
         "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps, "step_seconds": _step_seconds}),
+        "peaks": _rows(run.peaks, PEAKS, {}),
         "failures": _rows(run.failures, FAILURES, {}),
     }
 

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
 from report import words
-from report.canvas import INK, Figure, canvas_of, labels_of, style_of, svg_text
+from report.canvas import INK, Figure, canvas_of, labels_of, plain_numbers, style_of, svg_text
 from report.conditions import BASE, proper
 from report.findings import Findings
 from report.growth import Crossover, Curve
@@ -134,11 +132,7 @@ def _panels(
             for curve in curves:
                 if (curve.scope, curve.phase) == panel:
                     paint_curve(ax, curve, *style_of(proper(curve), labels))
-            ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
-            ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
-            ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=4))
-            ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-            ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+            plain_numbers(ax)
             finish(ax, panel)
             _spread_labels(ax)
             ax.legend(loc="upper left")

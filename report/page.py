@@ -44,7 +44,7 @@ def build(folder: Path) -> tuple[Path, Findings]:
         of_gate, broken[gates.FILE] = None, str(error)
     kept, lines = gates.read_history_so_far(folder / HISTORY)
     run = replace(run, broken=broken | lines)
-    if not (run.trainings or run.step_times or run.failures or of_gate or kept):
+    if not (run.results or run.failures or of_gate or kept):
         raise StoreError(
             f"{folder} holds no readable record"
             + _broken_words(run)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from report import words
-from report.canvas import INK, Figure, canvas_of, labels_of, style_of, svg_text
+from report.canvas import INK, Figure, canvas_of, labels_of, plain_numbers, style_of, svg_text
 from report.conditions import proper
 from report.growth import SCOPES
 from report.roofline import Place
@@ -24,6 +24,7 @@ def roofline(places: tuple[Place, ...]) -> Figure | None:
             within = [place for place in places if place.curve.scope == scope]
             ax.set(title=SCOPES[scope], xscale="log", yscale="log")
             ax.set(xlabel="multiply-adds a byte", ylabel="billion multiply-adds a second")
+            plain_numbers(ax)
             _roofs(ax, within)
             for label in labels:
                 for phase, fill in FILLS.items():
