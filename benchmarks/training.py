@@ -5,7 +5,7 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from benchmarks import checkpoints, datasets, memory
+from benchmarks.batches import batch_order, prefetched
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe
 from benchmarks.stopwatch import synchroniser
@@ -28,11 +29,6 @@ EVALUATION_BATCH = 256
 
 class DivergedError(Exception):
     """The loss is no longer a number; the message names the epoch."""
-
-
-def batch_order(seed: int, epoch: int, images: int) -> np.ndarray:
-    """The order of the training images in an epoch, a function of (seed, epoch) alone: no variant, no backend."""
-    return np.random.default_rng([seed, epoch]).permutation(images)
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
@@ -65,17 +61,6 @@ class Reseed(keras.callbacks.Callback):
         reseed(self.states, self.seed, epoch)
 
 
-def batches(
-    images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The batches of all epochs, each epoch's in the order of (seed, epoch)."""
-    for epoch in epochs:
-        order = batch_order(seed, epoch, len(images))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            yield images[chosen], labels[chosen]
-
-
 def fit_in_order(
     model: keras.Model,
     images: np.ndarray,
@@ -93,7 +78,7 @@ def fit_in_order(
     """
     if epochs:
         model.fit(
-            batches(images, labels, epochs, seed, batch_size),
+            prefetched(images, labels, epochs, seed, batch_size),
             steps_per_epoch=math.ceil(len(images) / batch_size),
             initial_epoch=epochs.start,
             epochs=epochs.stop,

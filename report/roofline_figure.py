@@ -24,7 +24,7 @@ def roofline(places: tuple[Place, ...]) -> Figure | None:
             within = [place for place in places if place.curve.scope == scope]
             ax.set(title=SCOPES[scope], xscale="log", yscale="log")
             ax.set(xlabel="multiply-adds a byte", ylabel="billion multiply-adds a second")
-            plain_numbers(ax)
+            plain_numbers(ax, across=2)
             _roofs(ax, within)
             for label in labels:
                 for phase, fill in FILLS.items():

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from benchmarks import datasets
+from benchmarks.batches import batch_order
 from benchmarks.environment import Origin
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import DivergedError, batch_order, fit_in_order, learning_rate, random_states, reseed, train
+from benchmarks.training import DivergedError, fit_in_order, learning_rate, random_states, reseed, train
 from models import cost
 from models.build import build_model
 
