@@ -93,7 +93,7 @@ def trace(step: Callable[[], Any], steps: int) -> dict[str, float]:
             span = Span(part_of(name), start, start + event.duration_ps)
             if line.name.startswith("tf_Compute") and re.search(r":\w+$", name) and "::" not in name:
                 spans.append(span)
-            elif name.startswith("EagerExecute: __inference_one_step"):
+            elif re.match(r"EagerLocalExecute: __inference_one_step", name):
                 calls.append(span)
     total: dict[str, float] = defaultdict(float)
     for call in calls:
