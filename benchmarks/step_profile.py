@@ -27,11 +27,11 @@ PARTS = (
     ("matrix products", r"(MatMul|BatchMatMulV2|Einsum)$"),
     ("dropout", r"dropout|stateless_random|:(GreaterEqual|Bitcast|SelectV2)$"),
     ("layer norms", r"layer_norm"),
-    ("GELU, biases, residuals", r"feed_forward|dense|Gelu|patch_embedding|head|/add_\d+$|/add$"),
-    ("optimizer", r"(?i)adamw|optimizer|:(Assign\w*|ReadVariableOp|Sqrt)$"),
+    ("GELU, biases, residuals", r"feed_forward|dense|Gelu|patch_embedding|/head|/add(_\d+)?:AddV2$"),
+    ("optimizer", r"adam_?w"),
 )
 """Name of a part -> what an operation's name and kind, as "scope/name:Kind", hold. The first that fits counts."""
-REST = "attention's normalisation"
+REST = "attention's normalisation, and the rest"
 IDLE = "idle"
 
 
@@ -52,7 +52,7 @@ def part_of(operation: str) -> str:
 def shares(spans: Iterable[Span], start: int, end: int) -> dict[str, float]:
     """Picoseconds of each part between `start` and `end`: each moment is shared by the spans that it lies in."""
     changes = defaultdict(list)
-    for span in spans:
+    for span in (span for span in spans if span.start < end and span.end > start):
         changes[max(span.start, start)].append((span.part, 1))
         changes[min(span.end, end)].append((span.part, -1))
     changes[end].append((IDLE, 0))
@@ -67,7 +67,7 @@ def shares(spans: Iterable[Span], start: int, end: int) -> dict[str, float]:
         for part, change in changes[moment]:
             running[part] += change
         before = moment
-    return dict(taken)
+    return {part: time for part, time in taken.items() if time}
 
 
 def trace(step: Callable[[], Any], steps: int) -> dict[str, float]:
