@@ -2,7 +2,7 @@
 
 Reads TensorFlow's own trace of a few steps of the tutorial's model, batch 128 behind its augmentation, in a fresh
 process each. Every moment of a step belongs to the operations that run in it, in equal parts where several do, and is
-idle where none does: the parts add up to the step. About three minutes on 2 CPU cores. Prints the table of
+idle where none does: the parts add up to the step. About a minute and a half on 2 CPU cores. Prints the table of
 docs/speed.md, in milliseconds.
 """
 

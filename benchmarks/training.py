@@ -73,8 +73,8 @@ def fit_in_order(
 ) -> None:
     """`model.fit` on the images in the order of (seed, epoch), drawing what is (seed, epoch)'s.
 
-    One call for all epochs, on batches that are made while the step before them computes: a call an epoch costs as much
-    as ten steps of a small model, and of a `PyDataset` Keras would shuffle the batches (docs/measurements.md).
+    One call for all epochs, on batches that are made while the step before them computes: a call an epoch costs
+    more, and of a `PyDataset` Keras would shuffle the batches (docs/measurements.md).
     """
     if epochs:
         model.fit(

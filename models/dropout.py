@@ -1,4 +1,4 @@
-"""Dropout from half the random bits of Keras's own: what else is in a layer is faster than drawing them."""
+"""Dropout from half the random bits of Keras's own: drawing them is most of its time on a processor."""
 
 from typing import Any
 
