@@ -2,8 +2,9 @@
 
 Both compute the same function of the same parameters (`models.published`; tests compare outputs and gradients). In each
 of `--processes` fresh processes the two constructions take turns, a step each, as the tutorial trains them: batch 128,
-256 patches, 8 blocks, behind its augmentation. With 4 processes of 4 rounds ten minutes on 2 CPU cores, which should do nothing else. Prints
-the table of docs/speed.md: medians over the processes, and the ratio of the two with its 95 % interval.
+256 patches, 8 blocks, behind its augmentation. With 4 processes of 4 rounds ten minutes on 2 CPU cores, which should do
+nothing else. Prints the table of docs/speed.md: geometric means of the processes' medians, and the ratio of the two
+with its 95 % interval.
 
   python -m benchmarks.speed_study --processes 4 --rounds 4
 """
