@@ -1,6 +1,7 @@
 """What is compared: the settings of one model, validated and frozen.
 
-`EANET` and `VIT` are the tutorial's two models. They differ in `attention` and in nothing else; so does `VIT_FUSED`.
+`EANET` and `VIT` are the tutorial's two models. They differ in `attention` and in nothing else; so do the others.
+`EANET_FACTORED` is the same function as `EANET`, in the order of products of the paper.
 """
 
 from typing import Annotated, Literal, get_args
@@ -122,10 +123,11 @@ class ModelConfig(Settings):
 EANET = ModelConfig(attention=ExternalAttentionConfig())
 VIT = ModelConfig(attention=SelfAttentionConfig())
 VIT_FUSED = ModelConfig(attention=FusedSelfAttentionConfig())
+EANET_FACTORED = ModelConfig(attention=ExternalAttentionConfig(implementation="factored"))
 CONTROLS = {
     "identity": ModelConfig(attention=IdentityConfig()),
     "mean": ModelConfig(attention=MeanConfig()),
     "random-mixing": ModelConfig(attention=RandomMixingConfig()),
 }
-PRESETS = {"eanet": EANET, "vit": VIT, "vit-fused": VIT_FUSED} | CONTROLS
+PRESETS = {"eanet": EANET, "vit": VIT, "vit-fused": VIT_FUSED, "eanet-factored": EANET_FACTORED} | CONTROLS
 """Name of a variant -> its model at the tutorial's settings."""

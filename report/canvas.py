@@ -19,11 +19,11 @@ from report.conditions import Group, proper
 
 INK = "#010203"
 """Stands for the page's text colour, and becomes `currentColor` in the SVG, so that a figure fits light and dark."""
-COLORS = ("#2e86c1", "#d55e00", "#2a9d6f", "#b35fa8", "#a8882b", "#7a7a7a")
-MARKERS = ("o", "s", "D", "^", "v", "P")
+COLORS = ("#2e86c1", "#d55e00", "#2a9d6f", "#b35fa8", "#a8882b", "#7a7a7a", "#d6457f")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 """Of the published variants and the controls, in the order of `words.NAMES`."""
 OWN_COLORS = ("#cc6677", "#7a7fd0", "#6b8e23", "#1f9aa8", "#a0693d")
-OWN_MARKERS = ("X", "p", "h", "<", ">")
+OWN_MARKERS = ("*", "p", "h", "<", ">")
 """Of the variants that a suite makes itself."""
 STYLE = {
     "svg.fonttype": "none",

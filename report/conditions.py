@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from results.records import Environment
 
-BASE = "vit"
-"""The variant that step times are held against."""
+OURS, BASE = "eanet", "vit"
+"""The variant whose step times are told, and the one that they are held against."""
 Conditions = tuple[tuple[str, str], ...]
 """Every setting and property that two groups must share to be averaged, as (name, value), sorted."""
 

@@ -9,7 +9,7 @@ from matplotlib.text import Annotation
 
 from report import words
 from report.canvas import INK, Figure, canvas_of, labels_of, plain_numbers, style_of, svg_text
-from report.conditions import BASE, proper
+from report.conditions import BASE, OURS, proper
 from report.findings import Findings
 from report.growth import Crossover, Curve
 from results.stats import Interval
@@ -38,7 +38,7 @@ def growth(findings: Findings) -> Figure | None:
 
     def finish(ax: Axes, panel: tuple[str, str]) -> None:
         for crossover in findings.crossovers:
-            if (crossover.ours.scope, crossover.ours.phase) == panel and crossover.base.variant == BASE:
+            if (crossover.ours.scope, crossover.ours.phase) == panel and _published(crossover):
                 _mark_crossover(ax, crossover)
 
     return _panels("growth", _growth_title(findings), "step time (ms)", findings.curves, paint, finish)
@@ -49,10 +49,15 @@ def _growth_title(findings: Findings) -> str:
     ratios = [
         f"{TITLES[c.ours.scope, 'train']}, {words.times(c.ratio)} times at N = {c.largest:,}"
         for c in findings.crossovers
-        if c.ours.phase == "train" and c.base.variant == BASE
+        if c.ours.phase == "train" and _published(c)
     ]
     title = "Step time against the number of patches"
     return f"{title}: ViT's step takes, of EANet's, {'; '.join(ratios)}" if ratios else title
+
+
+def _published(crossover: Crossover) -> bool:
+    """Whether a crossover is of the tutorial's two variants: figures show those, the tables all."""
+    return (crossover.ours.variant, crossover.base.variant) == (OURS, BASE)
 
 
 def _memory_title(findings: Findings) -> str:
@@ -63,10 +68,10 @@ def _memory_title(findings: Findings) -> str:
         for curve in findings.curves
         if (curve.scope, curve.phase) == ("core", "train")
     }
-    shared = peaks.get("eanet", {}).keys() & peaks.get(BASE, {}).keys()
+    shared = peaks.get(OURS, {}).keys() & peaks.get(BASE, {}).keys()
     if not shared:
         return title
-    ours, base = (words.mebibytes(peaks[variant][max(shared)]) for variant in ("eanet", BASE))
+    ours, base = (words.mebibytes(peaks[variant][max(shared)]) for variant in (OURS, BASE))
     return f"{title}: attention alone, training, at N = {max(shared):,} EANet {ours} MiB, ViT {base} MiB"
 
 

@@ -13,6 +13,7 @@ NAMES = {
     "identity": "no mixing",
     "mean": "mean over patches",
     "random-mixing": "random mixing",
+    "eanet-factored": "EANet (factored)",
 }
 
 

@@ -97,7 +97,7 @@ def training(
     return TrainRecord(**(values | changes))
 
 
-KINDS = {"eanet": "external", "vit": "self", "vit-fused": "fused_self"}
+KINDS = {"eanet": "external", "eanet-factored": "external", "vit": "self", "vit-fused": "fused_self"}
 
 
 def step_time(

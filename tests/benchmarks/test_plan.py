@@ -46,7 +46,9 @@ def test_step_times_of_all_variants_use_the_same_sizes_and_batches(profile):
     cases = {}
     for t in step_times(profile=profile):
         cases.setdefault((t.scope, t.variant), set()).add((t.phase, t.patches, t.batch, t.process, t.steps, t.seconds))
-    assert cases["core", "eanet"] == cases["core", "vit"] == cases["core", "vit-fused"]
+    assert (
+        cases["core", "eanet"] == cases["core", "vit"] == cases["core", "vit-fused"] == cases["core", "eanet-factored"]
+    )
     assert cases["model", "eanet"] == cases["model", "vit"] == cases.get(("model", "vit-fused"), cases["model", "vit"])
 
 
@@ -318,7 +320,7 @@ def test_cases_are_interleaved_and_the_order_is_the_same_every_time():
             "unknown suite 'acuracy' (did you mean 'accuracy'?); allowed: accuracy, scaling, tutorial",
         ),
         (["accuracy"], {"profile": "quik"}, "unknown profile 'quik' (did you mean 'quick'?); allowed: quick, tutorial"),
-        (["accuracy"], {"variants": ("cnn",)}, "unknown variant 'cnn'; allowed: eanet, vit, vit-fused, identity"),
+        (["accuracy"], {"variants": ("cnn",)}, "unknown variant 'cnn'; allowed: eanet, vit, vit-fused, eanet-factored"),
         (["accuracy"], {"variants": ("vit-16",)}, "unknown variant 'vit-16'"),
         (
             ["accuracy"],

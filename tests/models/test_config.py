@@ -8,7 +8,7 @@ from models.config import EANET, PRESETS, VIT, ExternalAttentionConfig, ModelCon
 
 def test_presets_differ_in_their_attention_alone():
     assert len({preset.model_dump_json(exclude={"attention"}) for preset in PRESETS.values()}) == 1
-    assert len({preset.attention.kind for preset in PRESETS.values()}) == len(PRESETS)
+    assert len({preset.attention.model_dump_json() for preset in PRESETS.values()}) == len(PRESETS)
 
 
 def test_presets_are_the_tutorials():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from report import growth_figures
 from report.findings import find
 from results.store import Run
 from tests import samples
@@ -129,3 +130,17 @@ def test_a_process_is_the_unit_of_repetition():
     (curve,) = find(run(step_times=[samples.step_time()])).curves
     assert curve.points[0].step_seconds.low is None
     assert curve.growth is None
+
+
+def test_the_factored_form_is_a_line_of_its_own_and_the_published_pair_is_told():
+    """Half as fast, it crosses ViT later; figures mark and answers tell the published pair's crossover alone."""
+    records = curves() + [samples.step_time("eanet-factored", n, 2e-5 * n, p) for n in SIZES for p in range(3)]
+    found = find(run(step_times=records))
+    assert [curve.title for curve in found.curves] == ["EANet", "EANet (factored)", "ViT"]
+    crossings = {c.ours.variant: c.patches.estimate for c in found.crossovers}
+    assert crossings["eanet-factored"] == pytest.approx(1e-5 / 1e-8, rel=0.02)
+    assert "time of a training step by number of patches N: EANet's is linear" in sentences(found)
+    figure = growth_figures.growth(found)
+    assert "EANet (factored) is the shorter" not in figure.svg
+    assert figure.title.count("times at N") == 1
+    assert "EANet (factored): 1.28 ms at N = 64" in figure.alt
