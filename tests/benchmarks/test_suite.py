@@ -130,7 +130,8 @@ def test_parts_of_a_suite_that_do_not_fit_each_other_are_an_error(tmp_path, text
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('variants = ["eanet", "vit", "vit-fused", "eanet-factored"]', 'variants = ["eanet", "vti"]', ":4: unknown variant 'vti' (did"),
+        ('variants = ["eanet", "vit", "vit-fused", "eanet-factored"]', 'variants = ["eanet", "vti"]',
+         ":4: unknown variant 'vti' (did"),
         ('variants = ["eanet", "vit"]\npatches = [16, 36', 'variants = ["eanet", "cnn"]\npatches = [16, 36',
          "model.variants names 'cnn', which is none of eanet, vit, vit-fused"),
     ],

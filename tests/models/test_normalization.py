@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.normalization import NORMALIZATIONS, double
+from models.normalization import NORMALIZATIONS
 
 BATCH, HEADS, UNITS, PATCHES = 2, 3, 7, 11
 NO_BIAS = np.zeros((1, UNITS, 1), "float32")
@@ -13,6 +13,16 @@ NO_BIAS = np.zeros((1, UNITS, 1), "float32")
 def softmax(x, axis):
     e = np.exp(x - x.real.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
+
+
+def normalised(name, logits, bias=NO_BIAS, kept=None):
+    """What the normalisation of that name makes of logits, as a tensor."""
+    tensors = (keras.ops.convert_to_tensor(x) for x in (logits, bias))
+    return NORMALIZATIONS[name](*tensors, None if kept is None else keras.ops.convert_to_tensor(kept))
+
+
+def weights_of(*args):
+    return keras.ops.convert_to_numpy(normalised(*args))
 
 
 def reference(logits, kept=1.0):
@@ -46,7 +56,7 @@ def gradient_of(function, values, by_output):
 
 def test_patches_columns_sum_to_one_and_the_rows_of_the_others():
     logits = random(23, 30).astype("float32")
-    over = {name: keras.ops.convert_to_numpy(form(logits, NO_BIAS)) for name, form in NORMALIZATIONS.items()}
+    over = {name: weights_of(name, logits) for name in NORMALIZATIONS}
     np.testing.assert_allclose(over["double"].sum(axis=-2), 1, rtol=1e-5)
     np.testing.assert_allclose(over["units"].sum(axis=-2), 1, rtol=1e-5)
     np.testing.assert_allclose(over["patches"].sum(axis=-1), 1, rtol=1e-5)
@@ -56,7 +66,7 @@ def test_patches_columns_sum_to_one_and_the_rows_of_the_others():
 def test_the_gradient_is_that_of_the_published_form_with_dropout_and_without(share_kept):
     logits, by_output = random(3), random(5).astype("float32")
     kept = np.random.default_rng(7).random(logits.shape) < share_kept
-    actual = gradient_of(lambda x: double(x, NO_BIAS, None if share_kept == 1 else kept), logits, by_output)
+    actual = gradient_of(lambda x: normalised("double", x, kept=None if share_kept == 1 else kept), logits, by_output)
     step = 1e-30
     for position in np.ndindex(logits.shape):
         changed = logits.astype(complex)
@@ -68,16 +78,15 @@ def test_the_gradient_is_that_of_the_published_form_with_dropout_and_without(sha
 @pytest.mark.parametrize("name", ["patches", "double"])
 def test_a_bias_has_no_effect_on_a_softmax_over_the_patches_and_gradient_zero(name):
     logits, by_output = random(11).astype("float32"), random(13).astype("float32")
-    bias = np.random.default_rng(17).normal(0, 3, NO_BIAS.shape)
-    form = NORMALIZATIONS[name]
-    with_bias = keras.ops.convert_to_numpy(form(logits + bias.astype("float32"), NO_BIAS))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(form(logits, bias)), with_bias, rtol=1e-4, atol=1e-7)
-    np.testing.assert_array_equal(gradient_of(lambda b: form(logits, b), bias, by_output), 0)
+    bias = np.random.default_rng(17).normal(0, 3, NO_BIAS.shape).astype("float32")
+    with_bias = weights_of(name, logits + bias)
+    np.testing.assert_allclose(weights_of(name, logits, bias), with_bias, rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(gradient_of(lambda b: normalised(name, logits, b), bias, by_output), 0)
 
 
 def test_over_the_units_the_bias_counts():
     logits, bias = random(11).astype("float32"), np.arange(UNITS, dtype="float32").reshape(NO_BIAS.shape)
-    actual = keras.ops.convert_to_numpy(NORMALIZATIONS["units"](logits, bias))
+    actual = weights_of("units", logits, bias)
     np.testing.assert_allclose(actual, softmax(logits + bias, -2), rtol=1e-5)
 
 
@@ -86,7 +95,7 @@ def test_half_precision_is_the_function_of_its_logits_rounded_once(dtype, resolu
     """With as many patches that in float16 most weights over them, and the published 1e-9, are 0."""
     logits = np.random.default_rng(29).normal(0, 5, (1, 1, UNITS, 4099)).astype("float32")
     half = keras.ops.cast(logits, dtype)
-    actual = double(half, NO_BIAS)
+    actual = normalised("double", half)
     assert keras.backend.standardize_dtype(actual.dtype) == dtype
     expected = reference(keras.ops.convert_to_numpy(keras.ops.cast(half, "float32")).astype("float64"))
     found = keras.ops.convert_to_numpy(keras.ops.cast(actual, "float32"))
@@ -98,7 +107,9 @@ def test_half_precision_is_the_function_of_its_logits_rounded_once(dtype, resolu
 def test_a_patch_whose_weights_are_too_small_for_float32_gets_none():
     logits = np.zeros((1, 1, UNITS, PATCHES), "float32")
     logits[..., 5] = -200
-    weights = keras.ops.convert_to_numpy(double(logits, NO_BIAS))
+    weights = weights_of("double", logits)
     np.testing.assert_array_equal(weights[..., 5], 0)
     np.testing.assert_allclose(weights[..., :5].sum(axis=-2), 1, rtol=1e-6)
-    assert np.isfinite(gradient_of(lambda x: double(x, NO_BIAS), logits, random(1)[:1, :1].astype("float32"))).all()
+    assert np.isfinite(
+        gradient_of(lambda x: normalised("double", x), logits, random(1)[:1, :1].astype("float32"))
+    ).all()

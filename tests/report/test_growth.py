@@ -138,9 +138,9 @@ def test_the_factored_form_is_a_line_of_its_own_and_the_published_pair_is_told()
     found = find(run(step_times=records))
     assert [curve.title for curve in found.curves] == ["EANet", "EANet (factored)", "ViT"]
     crossings = {c.ours.variant: c.patches.estimate for c in found.crossovers}
-    assert crossings["eanet-factored"] == pytest.approx(1e-5 / 1e-8, rel=0.02)
+    assert crossings["eanet-factored"] == pytest.approx(1e-5 / 1e-8, rel=0.05), "729 to 1,296, on logarithms"
     assert "time of a training step by number of patches N: EANet's is linear" in sentences(found)
     figure = growth_figures.growth(found)
     assert "EANet (factored) is the shorter" not in figure.svg
     assert figure.title.count("times at N") == 1
-    assert "EANet (factored): 1.28 ms at N = 64" in figure.alt
+    assert "EANet (factored): 1.28 [1.28, 1.28] ms at N = 64" in figure.alt
