@@ -1,6 +1,6 @@
 """How long a trial will take, from its closed-form cost. Rough: it is for the order of magnitude before a run.
 
-The constants were measured on 2 cores of an AMD EPYC with TensorFlow 2.21 (docs/measurements.md); while a run goes on,
+The constants are fitted to a whole quick run on 2 cores of an Intel Xeon with TensorFlow 2.21; while a run goes on,
 its progress scales the estimate by what the trials so far really took.
 """
 
@@ -10,11 +10,11 @@ from benchmarks import stopwatch
 from benchmarks.trials import CoreStepTrial, ModelStepTrial, PeakTrial, TrainTrial, Trial
 from models import cost
 
-MULTIPLY_ADDS_PER_SECOND = 2.5e10
+MULTIPLY_ADDS_PER_SECOND = 3.3e10
 TRAIN_PER_FORWARD = 3
-SECONDS_PER_BLOCK_AND_STEP = 0.006
+SECONDS_PER_BLOCK_AND_STEP = 0.004
 MOST_SECONDS = 10 * 86400.0
-START_SECONDS = {"train": 8.0, "core": 0.6, "model": 2.5, "peak": 3.0}
+START_SECONDS = {"train": 3.0, "core": 0.3, "model": 1.2, "peak": 2.0}
 TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
 
 
