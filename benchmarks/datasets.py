@@ -82,6 +82,30 @@ def load(name: str, data_dir: str | None) -> Dataset:
     return CIFAR[name](_cifar_files(name, Path(data_dir)))
 
 
+PARTS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def save(data: Dataset, folder: Path) -> None:
+    """Writes a dataset's arrays into `folder`, which is made, for `saved`."""
+    import numpy as np
+
+    folder.mkdir()
+    for part in PARTS:
+        np.save(folder / f"{part}.npy", getattr(data, part), allow_pickle=False)
+
+
+def saved(name: str, folder: Path) -> Dataset:
+    """What `save` has written of the dataset of that name. Its arrays are the files' pages, which processes share."""
+    import numpy as np
+
+    train_images, train_labels, test_images, test_labels = (
+        np.asarray(np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)) for part in PARTS
+    )
+    size, channels = train_images.shape[1], train_images.shape[3]
+    known = SHAPES.get(name) or DatasetShape(size, channels, int(train_labels.max()) + 1)
+    return Dataset(known, train_images, train_labels, test_images, test_labels)
+
+
 def training_images(images: int, validation_split: float) -> int:
     """How many of the training set's first images are trained on; the rest, the last ones, validate.
 

@@ -16,17 +16,19 @@ MODULES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 @dataclass(frozen=True)
 class Origin:
-    """What the command that started a trial knows about itself, and a worker cannot see."""
+    """What the command that started a trial knows about itself, and a worker cannot see; `node` is a cluster's."""
 
     command: str
     commit: str | None
     dirty: bool | None
+    node: str | None = None
 
 
 def worker_variables(backend: str, threads: int) -> dict[str, str]:
     """Environment of a worker: backend, pinned threads, quiet libraries. To be set before Keras is imported.
 
-    OpenBLAS gets one thread because its pool would exist before the fork; the backends' own pools start after it.
+    `NPROC` is what JAX sizes its pool by. OpenBLAS gets one thread because its pool would exist before the fork; the
+    backends' own pools start after it.
     TensorFlow keeps what it frees for the next step, on a CPU as it does on a GPU: otherwise a large step is timed at
     getting memory from the kernel, by up to 1.6 times its time here (docs/measurements.md), and no peak is told. Its
     limit is the machine's memory, beyond which it says that there is no more.
@@ -36,6 +38,7 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
         "TF_CPU_ALLOCATOR_USE_BFC": "1",
         "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(psutil.virtual_memory().total // 2**20),
         "OMP_NUM_THREADS": str(threads),
+        "NPROC": str(threads),
         "TF_NUM_INTRAOP_THREADS": str(threads),
         "TF_NUM_INTEROP_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": "1",
@@ -55,6 +58,11 @@ def git(tree: Path, *arguments: str) -> str | None:
 def available_threads() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pinned_threads() -> int:
+    """The threads that `worker_variables` gave this process."""
+    return int(os.environ.get("OMP_NUM_THREADS", available_threads()))
 
 
 def on_accelerator() -> bool:
@@ -97,8 +105,9 @@ def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environm
         precision=precision,
         device=", ".join(_device_names(backend)),
         cpu=cpu_model(),
-        threads=available_threads(),
+        threads=pinned_threads(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        node=origin.node,
     )
 
 

@@ -1,4 +1,4 @@
-"""Who runs the workers: this machine, one trial after the other.
+"""Who runs the workers: this machine, one trial after the other. A cluster's nodes run theirs by the same `Workers`.
 
 A trial has a process of its own, but for short trainings that differ in their seed alone: they compile their step once.
 """
@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import estimate, memory
 from benchmarks.environment import Origin, available_threads, worker_variables
@@ -34,10 +34,23 @@ SHORT_SECONDS = 120
 """Up to which estimate a training may share its process: a longer one gains nothing by it."""
 
 
+class Execute(Protocol):
+    """Runs trials for a run's folder, and yields each with its outcome as it ends."""
+
+    def __call__(
+        self,
+        trials: Iterable[Trial],
+        folder: Path,
+        on_start: Callable[[Trial], None],
+        on_progress: Callable[[Trial, Progress], None],
+        timeout_seconds: Callable[[Trial], float],
+    ) -> Iterator[tuple[Trial, Result | Failure]]: ...
+
+
 def run_local(
-    trials: Iterable[Trial],
     backend: str,
     origin: Origin,
+    trials: Iterable[Trial],
     folder: Path,
     on_start: Callable[[Trial], None],
     on_progress: Callable[[Trial, Progress], None],
@@ -51,18 +64,24 @@ def run_local(
     On Linux a worker is forked from a process that has imported the libraries and computed nothing
     (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
     """
-    os.environ.update(worker_variables(backend, available_threads()))
+    variables = worker_variables(backend, available_threads())
     with (
         tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs,
-        Workers(_context(backend), origin, Path(logs)) as workers,
+        Workers(start_context(backend), variables, origin, Path(logs)) as workers,
     ):
         for trial in trials:
             on_start(trial)
             task = Task(trial, store.checkpoint(folder, trial.trial_id))
-            yield trial, workers.run(task, timeout_seconds(trial), on_progress)
+            with closing(workers.run(task, timeout_seconds(trial))) as answers:
+                for answer in answers:
+                    if isinstance(answer, Progress):
+                        on_progress(trial, answer)
+                    else:
+                        yield trial, answer
 
 
-def _context(backend: str) -> "ForkServerContext | SpawnContext":
+def start_context(backend: str) -> "ForkServerContext | SpawnContext":
+    """How a worker starts, on this platform and with this backend."""
     if not sys.platform.startswith("linux") or backend != "tensorflow":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -91,8 +110,16 @@ class Worker:
 class Workers:
     """Starts a worker for each task, and keeps those whose compiled step a later training of the suite may want."""
 
-    def __init__(self, context: "ForkServerContext | SpawnContext", origin: Origin, logs: Path) -> None:
-        self.context, self.origin, self.logs = context, origin, logs
+    def __init__(
+        self,
+        context: "ForkServerContext | SpawnContext",
+        variables: Mapping[str, str],
+        origin: Origin,
+        logs: Path,
+        target: "Callable[[Origin, Path, Connection[Answer, Task], Mapping[str, str]], None]" = work,
+    ) -> None:
+        os.environ.update(variables)  # for the process that workers are forked from, and those that are spawned
+        self.context, self.variables, self.origin, self.logs, self.target = context, variables, origin, logs, target
         self.kept: dict[str, Worker] = {}
         self.suite = ""
         self.started = 0
@@ -105,10 +132,9 @@ class Workers:
     ) -> None:
         self._end_kept()
 
-    def run(
-        self, task: Task, timeout_seconds: float, on_progress: Callable[[Trial, Progress], None]
-    ) -> Result | Failure:
-        """The task's outcome. A worker that gave none is ended; an interruption ends all of them."""
+    def run(self, task: Task, timeout_seconds: float) -> Generator[Progress | Result | Failure]:
+        """The task's progress, and at last its outcome. A worker that gave none is ended, and so is one whose answers
+        are no longer listened to."""
         trial = task.trial
         step = shared_step(trial)
         if step is None or trial.suite != self.suite:
@@ -122,7 +148,8 @@ class Workers:
         try:
             worker.log.write_bytes(b"")
             worker.connection.send(task)
-            outcome = _await(worker.connection, timeout_seconds, lambda progress: on_progress(trial, progress))
+            while isinstance(outcome := _answer(worker.connection, timeout_seconds), Progress):
+                yield outcome
             patience_seconds = END_SECONDS
         except TimeoutError:
             outcome = Trouble("timeout", f"no sign for {timeout_seconds:,.0f} s: its process was ended")
@@ -134,13 +161,13 @@ class Workers:
                 self.kept[step] = worker
             else:
                 worker.end(patience_seconds)
-        return _failure(trial, outcome, worker.log) if isinstance(outcome, Trouble) else outcome
+        yield failure(trial, outcome, _read(worker.log)) if isinstance(outcome, Trouble) else outcome
 
     def _start(self) -> Worker:
         self.started += 1
         log = self.logs / f"worker-{self.started}.log"
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(target=work, args=(self.origin, log, theirs), daemon=True)
+        process = self.context.Process(target=self.target, args=(self.origin, log, theirs, self.variables), daemon=True)
         worker = Worker(process, ours, log)
         try:
             with _interruption_held_back():
@@ -186,19 +213,14 @@ def _interruption_held_back() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _await(
-    answers: "Connection[Task, Answer]", timeout_seconds: float, on_progress: Callable[[Progress], None]
-) -> Result | Trouble:
-    """The worker's result. Raises `TimeoutError` without an answer in time, `EOFError` where it ended without one."""
-    while answers.poll(timeout_seconds):
-        try:
-            answer = answers.recv()
-        except OSError as error:  # it ended in the middle of a message
-            raise EOFError from error
-        if not isinstance(answer, Progress):
-            return answer
-        on_progress(answer)
-    raise TimeoutError
+def _answer(answers: "Connection[Task, Answer]", timeout_seconds: float) -> Answer:
+    """The worker's next. Raises `TimeoutError` where there is none in time, `EOFError` where it ended without one."""
+    if not answers.poll(timeout_seconds):
+        raise TimeoutError
+    try:
+        return answers.recv()
+    except OSError as error:  # it ended in the middle of a message
+        raise EOFError from error
 
 
 def _ending(code: int, out_of_memory: bool) -> Trouble:
@@ -211,8 +233,12 @@ def _ending(code: int, out_of_memory: bool) -> Trouble:
     return Trouble(f"exit {code}", f"its process exited with {code} before it gave a record")
 
 
-def _failure(trial: Trial, trouble: Trouble, log: Path) -> Failure:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+def _read(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+
+def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:
+    """The record of a trial that gave no result, with the last lines of what it printed."""
     return Failure(
         trial_id=trial.trial_id,
         suite=trial.suite,
@@ -220,5 +246,5 @@ def _failure(trial: Trial, trouble: Trouble, log: Path) -> Failure:
         settings=trial.model_dump(mode="json"),
         status=trouble.status,
         reason=trouble.reason,
-        log_tail="" if trouble.status == "skipped" else "\n".join(lines[-LOG_TAIL_LINES:]),
+        log_tail="" if trouble.status == "skipped" else "\n".join(log.splitlines()[-LOG_TAIL_LINES:]),
     )

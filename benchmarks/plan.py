@@ -42,6 +42,8 @@ from models import cost
 from models.config import PRESETS, ModelConfig
 from results.records import PlannedSuite, PlannedVariant
 
+USUAL_PRECISION: Precision = "float32"
+
 
 @dataclass(frozen=True)
 class Overrides:
@@ -54,7 +56,8 @@ class Overrides:
     variants: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     backend: Backend = "tensorflow"
-    precision: Precision = "float32"
+    precision: Precision | None = None
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Cell:
     given: dict[str, Any]
     models: dict[str, ModelConfig]
     training: TrainConfig
+    precision: Precision
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -72,7 +76,7 @@ class Cell:
 
     def settings_of(self, variant: str) -> dict[str, Any]:
         """Those of the combination that the variant has: a ViT has no `memory_units`."""
-        known = _flat(self.models[variant]) | dict(self.training)
+        known = _flat(self.models[variant]) | dict(self.training) | {"precision": self.precision}
         return {name: known[name] for name in self.given if name in known}
 
 
@@ -125,8 +129,10 @@ def build_plan(
             if isinstance(suite, TrainSuite):
                 reduced = suite.quick if profile_name == "quick" else None
                 varied = suite.quick_grid if profile_name == "quick" else suite.grid
-                grid = {k: v for k, v in varied.items() if k not in given}
+                fixed = given.keys() | ({"precision"} if overrides.precision else set())
+                grid = {k: v for k, v in varied.items() if k not in fixed}
                 settings = profile.settings | ({"epochs": reduced.epochs} if reduced else {}) | given
+                settings |= {"precision": overrides.precision or USUAL_PRECISION}
                 cells = [_cell(suite, variants, shape(dataset), settings, values) for values in _combinations(grid)]
                 seeds = overrides.seeds or (reduced or suite).seeds or profile.seeds
                 _grid_used(cells)
@@ -206,7 +212,8 @@ def _combinations(grid: Grid) -> list[dict[str, Any]]:
 def _cell(
     suite: TrainSuite, variants: Iterable[str], shape: DatasetShape, settings: dict[str, Any], given: dict[str, Any]
 ) -> Cell:
-    return Cell(given, _models(suite, variants, shape, settings | given), _training(settings | given))
+    together = settings | given
+    return Cell(given, _models(suite, variants, shape, together), _training(together), together["precision"])
 
 
 def _training(settings: Mapping[str, Any]) -> TrainConfig:
@@ -315,7 +322,8 @@ def _train_trials(
             suite=suite,
             variant=variant,
             backend=overrides.backend,
-            precision=overrides.precision,
+            precision=cell.precision,
+            devices=overrides.devices,
             seed=seed,
             dataset=dataset,
             data_dir=overrides.data_dir,
@@ -360,7 +368,8 @@ def _step_time_trials(
     """
     trials: list[Trial] = []
     for process in range(max(scopes.core.processes, scopes.model.processes)):
-        machine = {"suite": suite_name, "backend": overrides.backend, "precision": overrides.precision}
+        precision = overrides.precision or USUAL_PRECISION
+        machine = {"suite": suite_name, "backend": overrides.backend, "precision": precision}
         cases: list[StepTimeTrial | PeakTrial] = [PeakTrial(**machine, process=process)]
         for variant, model in models.items():
             for phase in suite.phases:

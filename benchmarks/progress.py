@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rich.console import Console
@@ -31,47 +31,62 @@ def outcome_words(outcome: Result | Failure) -> str:
 
 
 @dataclass
+class Running:
+    """A trial that has begun: when, how far it is, and which part of that was done before this run."""
+
+    started: float
+    estimated_seconds: float
+    share: float = 0.0
+    resumed: float = 0.0
+
+
+@dataclass
 class Eta:
-    """Time left: the estimates of what remains, scaled by what the finished trials took against theirs."""
+    """Time left: the estimates of what remains, scaled by what the finished trials took against theirs, and shared by
+    as many trials as run at once."""
 
     remaining_estimate: float
     clock: Callable[[], float] = time.monotonic
     finished_estimate: float = 0.0
     finished_seconds: float = 0.0
-    current: Trial | None = None
-    current_share: float = 0.0
-    resumed_share: float = 0.0
+    running: dict[str, Running] = field(default_factory=dict)
 
     def start(self, trial: Trial) -> None:
-        self.current, self.current_share, self.resumed_share, self._started = trial, 0.0, 0.0, self.clock()
+        self.running[trial.trial_id] = Running(self.clock(), estimate.seconds(trial))
 
-    def progress(self, progress: TrialProgress) -> None:
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
         """Takes over how far the running trial is, and which part of that was done before this run."""
-        self.current_share = progress.epoch / progress.epochs
-        self.resumed_share = progress.resumed / progress.epochs
+        running = self.running[trial.trial_id]
+        running.share, running.resumed = progress.epoch / progress.epochs, progress.resumed / progress.epochs
 
     def finish(self, trial: Trial, outcome: Result | Failure) -> float:
         """Seconds that the trial took; one without a result tells nothing about the pace."""
-        seconds = self.clock() - self._started
         self.remaining_estimate -= estimate.seconds(trial)
+        running = self.running.pop(trial.trial_id, None)
+        if running is None:  # it ended before it began, where its node was lost
+            return 0.0
+        seconds = self.clock() - running.started
         if not isinstance(outcome, Failure):
-            self.finished_estimate += estimate.seconds(trial) * (1 - self.resumed_share)
+            self.finished_estimate += running.estimated_seconds * (1 - running.resumed)
             self.finished_seconds += seconds
-        self.current = None
         return seconds
 
     @property
+    def running_estimate(self) -> float:
+        """What is done of the trials that run, in seconds of their estimates."""
+        return sum(running.share * running.estimated_seconds for running in self.running.values())
+
+    @property
     def seconds(self) -> float:
-        """Time left. Before the first trial has ended, the running one's own pace stands for it."""
+        """Time left. Before the first trial has ended, the running ones' own pace stands for it."""
         done_estimate, done_seconds = self.finished_estimate, self.finished_seconds
-        remaining = self.remaining_estimate
-        if self.current is not None:
-            remaining -= self.current_share * estimate.seconds(self.current)
-            part = (self.current_share - self.resumed_share) * estimate.seconds(self.current)
+        for running in self.running.values():
+            part = (running.share - running.resumed) * running.estimated_seconds
             if part > 0:
                 done_estimate += part
-                done_seconds += self.clock() - self._started
-        return max(0.0, remaining * (done_seconds / done_estimate if done_estimate else 1.0))
+                done_seconds += self.clock() - running.started
+        pace = done_seconds / done_estimate if done_estimate else 1.0
+        return max(0.0, (self.remaining_estimate - self.running_estimate) * pace / max(1, len(self.running)))
 
 
 class Display(Protocol):
@@ -95,7 +110,7 @@ class PlainDisplay:
         self.eta.start(trial)
 
     def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        self.eta.progress(progress)
+        self.eta.progress(trial, progress)
         if progress.epoch == progress.resumed or time.monotonic() - self.said >= PLAIN_SECONDS:
             self._say(trial, f"epoch {progress.epoch} of {progress.epochs}, {_epoch_words(progress)}")
 
@@ -136,7 +151,7 @@ class LiveDisplay:
         self._update(trial.label)
 
     def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        self.eta.progress(progress)
+        self.eta.progress(trial, progress)
         self._update(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {_epoch_words(progress)}")
 
     def finish(self, trial: Trial, outcome: Result | Failure) -> None:
@@ -153,8 +168,9 @@ class LiveDisplay:
         return {"trials": f"{self.done}/{self.total} trials", "left": estimate.words(self.eta.seconds), "now": now}
 
     def _update(self, now: str) -> None:
-        running = self.eta.current_share * estimate.seconds(self.eta.current) if self.eta.current else 0.0
-        completed = self.total_estimate - self.eta.remaining_estimate + running
+        others = len(self.eta.running) - 1
+        now += f"  and {others} more" if others > 0 else ""
+        completed = self.total_estimate - self.eta.remaining_estimate + self.eta.running_estimate
         self.bar.update(self.task, completed=completed, shown=self._fields(now))
 
 

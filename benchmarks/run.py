@@ -1,5 +1,6 @@
 """python -m benchmarks.run: runs suites, writes records, tables and report.html, and says where they are."""
 
+import functools
 import importlib.util
 import re
 import shlex
@@ -8,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.table import Table
 import results
 from benchmarks import datasets, estimate
 from benchmarks.environment import MODULES, Origin, git
-from benchmarks.executors import run_local
+from benchmarks.executors import Execute, run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
@@ -30,6 +31,7 @@ from results.records import Failure, RunPlan
 RUNS = Path(results.__file__).parent / "runs"
 ROOT = Path(__file__).parent.parent
 REPORT_SHARE = 0.05
+TRIAL_CPUS = 2
 
 HELP = """Compares external attention (EANet) with self-attention (ViT): trains, times and reports both.
 
@@ -44,6 +46,7 @@ Examples:
   python -m benchmarks.run --suite accuracy --seeds 10
   python -m benchmarks.run --suite scaling --set core.patches=256,512,1024,2048,4096,8192 --set core.batch=1
   python -m benchmarks.run --suite accuracy --profile tutorial --data-dir ~/cifar --epochs 2 --set patch_size=4
+  python -m benchmarks.run --all --executor ray --ray-address 10.0.0.1:6379 --trial-gpus 1
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -70,7 +73,23 @@ def command(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting for all variants; may be given again."),
     ] = [],  # noqa: B006
     backend: Annotated[Backend, typer.Option(help="What Keras runs on.")] = "tensorflow",
-    precision: Annotated[Precision, typer.Option(help="Keras dtype policy.")] = "float32",
+    precision: Annotated[Precision | None, typer.Option(help="Keras dtype policy; else float32.")] = None,
+    devices: Annotated[
+        int, typer.Option(help="Devices that a training's batches are split over (jax).", min=1, max=1024)
+    ] = 1,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="This machine, one trial at a time, or a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="The cluster; else one that runs here, or a new one of this machine."),
+    ] = None,
+    trial_cpus: Annotated[
+        int | None, typer.Option(help="CPUs, and so threads, of a training on a cluster; else 2.", min=1, max=1024)
+    ] = None,
+    trial_gpus: Annotated[
+        int | None, typer.Option(help="GPUs of a trial on a cluster; else none.", min=0, max=64)
+    ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -103,17 +122,30 @@ def command(
         settings=dict(map(_pair, set_)),
         backend=backend,
         precision=precision,
+        devices=devices,
     )
     names = suites_with(overrides.variants) if all_suites else suite
     plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
     folder = _folder(out, profile, overrides, fresh)
     _check_data_dir(plan, overrides)
+    _check_devices(plan, overrides)
     if dry_run:
         _dry_run(console, plan, folder)
         return
+    on_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
+    for option in (option for option, value in on_cluster.items() if value is not None and executor == "local"):
+        raise InputError(f"{option} changes nothing without --executor ray")
     _check_backend(overrides.backend)
-    hashes = _check_data(plan, overrides)
-    raise typer.Exit(_run(console, plan, folder, _origin(), overrides.backend, hashes, timeout))
+    hashes, origin = _check_data(plan, overrides), _origin()
+    if executor == "local":
+        execute: Execute = functools.partial(run_local, overrides.backend, origin)
+        raise typer.Exit(_run(console, plan, folder, origin, execute, hashes, timeout))
+    from benchmarks.cluster import Share, connected
+
+    share = Share(cpus=trial_cpus or TRIAL_CPUS, gpus=trial_gpus or 0)
+    with connected(ray_address, overrides.backend, share, origin, plan.trials) as cluster:
+        status = _run(console, plan, folder, origin, cluster.run, hashes, timeout)
+    raise typer.Exit(status)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -128,7 +160,7 @@ def _folder(out: Path | None, profile: str, overrides: Overrides, fresh: bool) -
 
     A setting that is given is in the name even with the profile's own value: it holds for suites that vary it, too.
     """
-    usual = {"dataset": profiles()[profile].dataset, "backend": "tensorflow", "precision": "float32"}
+    usual = {"dataset": profiles()[profile].dataset, "backend": "tensorflow", "precision": "float32", "devices": 1}
     asked = {name: getattr(overrides, name) for name in usual if getattr(overrides, name) not in (None, usual[name])}
     epochs = {} if overrides.epochs is None else {"epochs": overrides.epochs}
     changes = dict(sorted((asked | epochs | dict(overrides.settings)).items()))
@@ -168,12 +200,20 @@ def _check_data_dir(plan: Plan, overrides: Overrides) -> None:
         raise InputError("digits come with scikit-learn and take no --data-dir")
 
 
+def _check_devices(plan: Plan, overrides: Overrides) -> None:
+    if overrides.devices > 1 and overrides.backend != "jax":
+        raise InputError("--devices splits batches on JAX alone: give --backend jax")
+    if overrides.devices > 1 and not _trained_on(plan):
+        raise InputError("--devices changes nothing: none of the chosen suites trains")
+
+
 def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
     """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
     hashes = {}
     for name in _trained_on(plan):
         if name == "digits":
-            if any(isinstance(trial, TrainTrial) and trial.training.train_share < 1 for trial in plan.trials):
+            shares = {trial.training.train_share for trial in plan.trials if isinstance(trial, TrainTrial)}
+            if shares != {1.0} or overrides.devices > 1:
                 _check_split(plan, datasets.load(name, None))
             continue
         if overrides.data_dir is None and overrides.dataset != name:
@@ -188,11 +228,19 @@ def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
 
 
 def _check_split(plan: Plan, data: datasets.Dataset) -> None:
-    """Raises `DataError` where a training would have no images, or none to validate with."""
+    """Raises `DataError` where a training would have no images, or none to validate with, or a batch that its devices
+    cannot share."""
     for trial in plan.trials:
         if isinstance(trial, TrainTrial):
             split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-            datasets.chosen_images(trial.seed, trial.training.train_share, split)
+            images = len(datasets.chosen_images(trial.seed, trial.training.train_share, split))
+            batch = trial.training.batch_size
+            for size in (min(batch, images), images % batch):
+                if size % trial.devices:
+                    raise datasets.DataError(
+                        f"--devices {trial.devices} cannot share a batch of {size} (an epoch has {images:,} images in "
+                        f"batches of {batch}): give another number, or another batch_size with --set"
+                    )
 
 
 def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None:
@@ -227,7 +275,7 @@ def _run(
     plan: Plan,
     folder: Path,
     origin: Origin,
-    backend: str,
+    execute: Execute,
     hashes: dict[str, str],
     timeout: float | None,
 ) -> int:
@@ -256,7 +304,7 @@ def _run(
         failed = 0
         try:
             if remaining:
-                failed = _run_trials(console, remaining, folder, origin, backend, timeout)
+                failed = _run_trials(console, remaining, folder, execute, timeout)
             return _report(folder) or (1 if failed else 0)
         except KeyboardInterrupt:
             kept = len(store.load(folder).done)
@@ -276,9 +324,7 @@ def going_on(arguments: list[str], folder: str) -> str:
     return shlex.join(["python", "-m", "benchmarks.run", *kept, "--out", folder])
 
 
-def _run_trials(
-    console: Console, remaining: list[Trial], folder: Path, origin: Origin, backend: str, timeout: float | None
-) -> int:
+def _run_trials(console: Console, remaining: list[Trial], folder: Path, execute: Execute, timeout: float | None) -> int:
     """Returns how many failed; one that does not fit into memory has not.
 
     The report is written again when a suite is through and another follows, but for the time that it takes: at most
@@ -292,9 +338,7 @@ def _run_trials(
         return timeout or estimate.timeout_seconds(trial)
 
     try:
-        for trial, outcome in run_local(
-            remaining, backend, origin, folder, shown.start, shown.progress, timeout_seconds
-        ):
+        for trial, outcome in execute(remaining, folder, shown.start, shown.progress, timeout_seconds):
             store.write(folder, outcome)
             shown.finish(trial, outcome)
             failed += isinstance(outcome, Failure) and outcome.status != "skipped"

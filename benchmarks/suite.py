@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
-from benchmarks.trials import TrainConfig
+from benchmarks.trials import Precision, TrainConfig
 from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
 from results.records import Drawing, MetricName
 
@@ -208,6 +208,9 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 }
 SETTINGS = sorted(_FIELDS)
 """Every name that a profile's settings, a suite and `--set` may give."""
+_FIELDS["precision"] = TypeAdapter(Precision)
+SUITE_SETTINGS = sorted(_FIELDS)
+"""What a suite may give besides: `--precision` is an option of its own."""
 
 
 def profiles() -> dict[str, Profile]:
@@ -216,7 +219,7 @@ def profiles() -> dict[str, Profile]:
     tables, text = _toml(path)
     found = {name: _validated(Profile.model_validate, table, path, text, (name,)) for name, table in tables.items()}
     for name, profile in found.items():
-        _check_settings(path, text, _each(profile.settings, (name, "settings")))
+        _check_settings(path, text, _each(profile.settings, (name, "settings")), SETTINGS)
     return found
 
 
@@ -229,7 +232,7 @@ def suites(folder: Path = HERE / "suites") -> dict[str, Suite]:
         table, text = _toml(path)
         suite: Suite = _validated(_SUITE.validate_python, table, path, text)
         if isinstance(suite, TrainSuite):
-            _check_settings(path, text, _settings(suite))
+            _check_settings(path, text, _settings(suite), SUITE_SETTINGS)
         for keys, complaint in _contradictions(suite):
             raise InputError(f"{path}:{line_of(text, keys)}: {complaint}")
         found[path.stem] = suite
@@ -335,12 +338,12 @@ def _each_of(grid: Grid, keys: Keys) -> Iterator[Setting]:
     return (((*keys, name), name, value) for name, values in grid.items() for value in values)
 
 
-def _check_settings(path: Path, text: str, settings: Iterable[Setting]) -> None:
+def _check_settings(path: Path, text: str, settings: Iterable[Setting], allowed: list[str]) -> None:
     """Every setting's name and value against `ModelConfig` and `TrainConfig`."""
     for keys, name, value in settings:
         where = f"{path}:{line_of(text, keys)}"
         try:
-            _FIELDS[one_of("setting", name, SETTINGS)].validate_python(value)
+            _FIELDS[one_of("setting", name, allowed)].validate_python(value)
             if isinstance(value, bool):
                 raise InputError(f"{'.'.join(keys)} = {str(value).lower()}: no setting is true or false")
         except InputError as error:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import checkpoints, datasets, memory
+from benchmarks import checkpoints, datasets, devices, memory
 from benchmarks.batches import batch_order, prefetched
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe
@@ -157,17 +157,19 @@ class Prepared:
 
 
 @functools.lru_cache(maxsize=1)
-def prepare(step: str) -> Prepared:
+def prepare(step: str, images: Path | None) -> Prepared:
     """Prepares the trainings of equal `TrainTrial.step`; the first of them will compile it."""
     trial = TrainTrial.model_validate_json(step)
     keras.config.set_dtype_policy(trial.precision)
+    if trial.devices > 1:
+        devices.split_batches(trial.devices)
     watch = memory.watch()
-    data = datasets.load(trial.dataset, trial.data_dir)
+    data = datasets.load(trial.dataset, trial.data_dir) if images is None else datasets.saved(trial.dataset, images)
     split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-    images = len(datasets.chosen_images(trial.seed, trial.training.train_share, split))
+    chosen = datasets.chosen_images(trial.seed, trial.training.train_share, split)
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
-    compile_model(model, trial.training, math.ceil(images / trial.training.batch_size))
+    compile_model(model, trial.training, math.ceil(len(chosen) / trial.training.batch_size))
     return Prepared(watch, data, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
 
 
@@ -188,9 +190,16 @@ def begin(prepared: Prepared, trial: TrainTrial) -> None:
         variable.assign(first)
 
 
-def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[[Progress], None]) -> TrainRecord:
+def train(
+    trial: TrainTrial,
+    origin: Origin,
+    checkpoint: Path,
+    report: Callable[[Progress], None],
+    images_at: Path | None = None,
+) -> TrainRecord:
     """Trains and tests the trial's model in this process, from where `checkpoint` says that it was interrupted.
 
+    The images are those that `datasets.save` has put `images_at`, where it is given, and else the trial's own.
     What an earlier training of equal `TrainTrial.step` has compiled here is used again; the result is the same.
     The checkpoint is replaced after each epoch and stays behind: it can go once the record is safe.
     Raises `DivergedError` and `datasets.DataError`.
@@ -198,7 +207,7 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
     started = datetime.now(UTC).isoformat(timespec="seconds")
     held = cost.model(memory.held_model(trial.model, trial.precision, "train"))
     memory.require(held, trial.training.batch_size, "train", trial.precision)
-    prepared = prepare(trial.step)
+    prepared = prepare(trial.step, images_at)
     begin(prepared, trial)
     data, model = prepared.data, prepared.model
     one_hot = np.eye(data.shape.classes, dtype="float32")
@@ -222,6 +231,7 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
     if resumed:
         tell(restored)
     steps = math.ceil(len(images) / trial.training.batch_size)
+    whole = [devices.WholeTests()] if trial.devices > 1 else []
     history = History(steps, restored, keep, time.perf_counter)
     fit_in_order(
         model,
@@ -230,12 +240,17 @@ def train(trial: TrainTrial, origin: Origin, checkpoint: Path, report: Callable[
         range(resumed, trial.training.epochs),
         trial.seed,
         trial.training.batch_size,
-        [history],
+        [history, *whole],
         validation_data=(validation_images, validation_labels),
         validation_batch_size=EVALUATION_BATCH,
     )
     test = model.evaluate(
-        data.test_images, one_hot[data.test_labels], batch_size=EVALUATION_BATCH, verbose=0, return_dict=True
+        data.test_images,
+        one_hot[data.test_labels],
+        batch_size=EVALUATION_BATCH,
+        callbacks=whole,
+        verbose=0,
+        return_dict=True,
     )
     return TrainRecord(
         trial_id=trial.trial_id,

@@ -65,7 +65,8 @@ class _Trial(Settings):
 class TrainTrial(_Trial):
     """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches.
 
-    `grid` tells, for people, which settings its suite's grid gave it; they are in `model` and `training` too.
+    `grid` tells, for people, which settings its suite's grid gave it; they are in `model` and `training` too, or are
+    its precision. With `devices` more than 1 its batches are split over as many (`benchmarks.devices`).
     """
 
     kind: Literal["train"] = "train"
@@ -73,6 +74,7 @@ class TrainTrial(_Trial):
     seed: Annotated[int, Field(ge=0)]
     dataset: str
     data_dir: str | None
+    devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
     grid: dict[str, Any] = Field(default_factory=dict)
     model: ModelConfig
     training: TrainConfig

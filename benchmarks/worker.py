@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -30,17 +31,20 @@ Answer = Progress | Result | Trouble
 
 @dataclass(frozen=True)
 class Task:
-    """A trial to run. A training goes on from `checkpoint`, where there is one, and keeps it up to date."""
+    """A trial to run. A training goes on from `checkpoint`, where there is one, and keeps it up to date; it reads the
+    dataset from `images`, where a cluster's node has put it (`datasets.save`), and else from where its trial says."""
 
     trial: Trial
     checkpoint: Path
+    images: Path | None = None
 
 
-def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]") -> None:
-    """Runs each task that comes, until no more can; its output goes to `log`.
+def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]", variables: Mapping[str, str]) -> None:
+    """Runs each task that comes, until no more can, under the environment's `variables`; its output goes to `log`.
 
     Answers with any `Progress` and then the trial's record, or the `Trouble` it ran into.
     """
+    os.environ.update(variables)  # the process that it is forked from may have had others
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its worker itself
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
@@ -59,7 +63,7 @@ def _run(task: Task, origin: Origin, answers: "Connection[Answer, Task]") -> Non
         if isinstance(trial, TrainTrial):
             from benchmarks.training import train
 
-            answers.send(train(trial, origin, task.checkpoint, answers.send))
+            answers.send(train(trial, origin, task.checkpoint, answers.send, task.images))
         elif isinstance(trial, PeakTrial):
             from benchmarks.peak import measure_peaks
 

@@ -57,7 +57,7 @@ def of(settings: Mapping[str, Any], without: set[str], where: Environment, more:
     """
     chosen = {"protocol": "1"}
     if settings.get("kind") == "train":
-        chosen["train_share"] = "1.0"
+        chosen |= {"train_share": "1.0", "devices": "1"}
     if flat(settings).get("attention.kind") == "external":
         chosen |= {"attention.memory_sharing": "heads", "attention.implementation": "auto"}
     chosen |= {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}

@@ -100,11 +100,15 @@ def _study(study: Study) -> Table:
             Column("step", "training step", "ms", True),
             lambda t: interval(t.step_seconds, words.significant, MILLISECOND),
         ),
+    ]
+    if study.effects:
+        made.append((Column("step-ratio", "step / base's", "", True), lambda t: _step_ratio(study, t)))
+    made.append(
         (
             Column("memory", "memory", "MiB", True),
             lambda t: interval(t.mean("peak_memory_bytes"), words.significant, MEBIBYTE),
-        ),
-    ]
+        )
+    )
     caption = (
         "Mean over the seeds with its 95 % interval"
         + (f", on {first.dataset}" if one_dataset else "")
@@ -154,6 +158,12 @@ def _differences(study: Study, training: Training, comparisons: tuple[Comparison
         for comparison, cell, p_value in zip(ours[1:], others, p_values[1:], strict=True)
     ]
     return replace(first, note="; ".join(filter(None, (p_values[0], *more))))
+
+
+def _step_ratio(study: Study, training: Training) -> Cell:
+    """How many times as long the training's step takes as that of the grid's base, paired by seed."""
+    ratios = [comparison.step_ratio for comparison in study.effects if comparison.ours is training]
+    return interval(ratios[0], words.two_places) if ratios else Cell(NOTHING)
 
 
 VERDICTS = """What is said to grow how, and what was measured. The law is the best by AICc of a, a + bN and a + bN +

@@ -23,7 +23,7 @@ class Frozen(BaseModel):
 
 
 class Environment(Frozen):
-    """Where a trial ran: enough to tell whether two step times may be compared."""
+    """Where a trial ran: enough to tell whether two step times may be compared. `node` names a cluster's."""
 
     commit: str | None
     dirty: bool | None
@@ -38,6 +38,7 @@ class Environment(Frozen):
     cpu: str
     threads: Positive
     memory_bytes: Positive
+    node: Annotated[str | None, Field(exclude_if=lambda node: node is None)] = None
 
 
 class Epoch(Frozen):

@@ -144,6 +144,13 @@ def checkpoint(folder: Path, trial_id: str) -> Path:
     return folder / "checkpoints" / f"{trial_id}.npz"
 
 
+def keep(folder: Path, trial_id: str, content: bytes) -> None:
+    """Writes a training's checkpoint, in place of its last one."""
+    path = checkpoint(folder, trial_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, content)
+
+
 def checkpoints(folder: Path) -> set[str]:
     """Ids of the trainings that have finished an epoch and not given a result."""
     return {path.stem for path in checkpoint(folder, "").parent.glob("*.npz")}

@@ -24,7 +24,7 @@ def outcomes(suite, folder, backend="jax", only=lambda trial: True, **overrides)
     )
     trials = [trial for trial in plan.trials if only(trial)]
     return [
-        outcome for _, outcome in run_local(trials, backend, ORIGIN, folder, print, lambda *_: None, lambda _: 240.0)
+        outcome for _, outcome in run_local(backend, ORIGIN, trials, folder, print, lambda *_: None, lambda _: 240.0)
     ]
 
 

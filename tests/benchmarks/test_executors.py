@@ -26,7 +26,7 @@ def small_trials(count=3):
 
 
 def run(trials, on_start=lambda _: None, timeout_seconds=lambda _: 120.0, folder=Path("nowhere")):
-    outcomes = run_local(trials, "tensorflow", ORIGIN, folder, on_start, lambda *_: None, timeout_seconds)
+    outcomes = run_local("tensorflow", ORIGIN, trials, folder, on_start, lambda *_: None, timeout_seconds)
     return [outcome for _, outcome in outcomes]
 
 
@@ -155,7 +155,7 @@ if __name__ == "__main__":
     said = []
     on_progress = lambda _, progress: said.append(progress)
     folder = Path(sys.argv[1])
-    ((_, record),) = run_local(plan.trials, "tensorflow", ORIGIN, folder, said.append, on_progress, lambda _: 120.0)
+    ((_, record),) = run_local("tensorflow", ORIGIN, plan.trials, folder, said.append, on_progress, lambda _: 120.0)
     print(len(said), record.kind, *({"keras", "tensorflow", "numpy", "sklearn"} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)

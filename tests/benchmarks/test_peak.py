@@ -18,7 +18,7 @@ def record(tmp_path_factory):
     trial = trial.model_copy(update={"steps": 3, "seconds": 0.0})
     folder = tmp_path_factory.mktemp("peaks")
     ignore = (lambda _: None, lambda *_: None, lambda _: 120.0)
-    ((_, outcome),) = run_local([trial], "tensorflow", Origin("test", None, None), folder, *ignore)
+    ((_, outcome),) = run_local("tensorflow", Origin("test", None, None), [trial], folder, *ignore)
     return outcome
 
 

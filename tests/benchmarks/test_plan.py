@@ -212,6 +212,22 @@ def test_a_matched_variant_costs_what_its_model_costs_at_the_runs_own_size(patch
     assert own["eanet-at-multiply-adds"].settings == {"dim_coefficient": {256: 4, 64: 2}[patches], "memory_units": 32}
 
 
+def test_the_suite_precision_trains_each_variant_in_both_and_shares_what_is_usual():
+    made = plan("precision", seeds=1)
+    asked = {(trial.variant, trial.precision): trial for trial in made.trials}
+    assert set(asked) == {(v, p) for v in ("eanet", "vit") for p in ("float32", "mixed_bfloat16")}
+    assert all(trial.grid == {"precision": trial.precision} for trial in made.trials)
+    assert made.suites["precision"].base == {"precision": "float32"}
+    usual = {trial.trial_id for trial in plan("controls", seeds=1).trials}
+    assert {asked[v, "float32"].trial_id for v in ("eanet", "vit")} <= usual
+
+
+def test_an_asked_precision_fixes_that_of_a_grid():
+    made = plan("precision", "accuracy", seeds=1, precision="mixed_bfloat16")
+    assert {trial.precision for trial in made.trials} == {"mixed_bfloat16"}
+    assert made.suites["precision"].grid == ()
+
+
 def test_controls_differ_from_eanet_in_their_attention_alone():
     by_variant = {t.variant: t for t in plan("controls", seeds=1).trials}
     assert list(by_variant) == ["eanet", "vit", "identity", "mean", "random-mixing"]
@@ -277,6 +293,7 @@ def test_everything_that_can_change_a_result_changes_the_id():
             {"dataset": "cifar10"},
             {"backend": "jax"},
             {"precision": "mixed_bfloat16"},
+            {"devices": 2},
         )
     ]
     changed.append(plan("accuracy", seeds=2, variants=("eanet",)).trials[1])

@@ -31,7 +31,7 @@ def test_what_is_left_follows_the_pace_of_what_is_done():
     eta = started(clock)
     assert eta.seconds == pytest.approx(sum(SECONDS)), "at first the estimates stand"
     clock.now = 0.25 * SECONDS[0] * 3
-    eta.progress(Progress(1, 4, 2.0, 0.1))
+    eta.progress(TRIALS[0], Progress(1, 4, 2.0, 0.1))
     assert eta.seconds == pytest.approx(3 * (0.75 * SECONDS[0] + SECONDS[1])), "three times slower than estimated"
     clock.now = SECONDS[0] * 3
     eta.finish(TRIALS[0], samples.training())
@@ -41,10 +41,10 @@ def test_what_is_left_follows_the_pace_of_what_is_done():
 def test_epochs_from_a_checkpoint_took_no_time_in_this_run():
     clock = Clock()
     eta = started(clock)
-    eta.progress(Progress(2, 4, 2.0, 0.1, resumed=2))
+    eta.progress(TRIALS[0], Progress(2, 4, 2.0, 0.1, resumed=2))
     assert eta.seconds == pytest.approx(0.5 * SECONDS[0] + SECONDS[1]), "nothing of this run tells a pace yet"
     clock.now = 0.25 * SECONDS[0] * 3
-    eta.progress(Progress(3, 4, 2.0, 0.1, resumed=2))
+    eta.progress(TRIALS[0], Progress(3, 4, 2.0, 0.1, resumed=2))
     assert eta.seconds == pytest.approx(3 * (0.25 * SECONDS[0] + SECONDS[1]))
     clock.now = 0.5 * SECONDS[0] * 3
     eta.finish(TRIALS[0], samples.training())
@@ -56,4 +56,23 @@ def test_a_trial_without_a_result_tells_nothing_of_the_pace():
     eta = started(clock)
     clock.now = 0.01
     eta.finish(TRIALS[0], samples.failure())
+    assert eta.seconds == pytest.approx(SECONDS[1])
+
+
+def test_trials_that_run_at_once_share_what_is_left():
+    clock = Clock()
+    eta = started(clock)
+    eta.start(TRIALS[1])
+    assert eta.seconds == pytest.approx(sum(SECONDS) / 2)
+    clock.now = 3 * SECONDS[0] / 2
+    for trial in TRIALS[:2]:
+        eta.progress(trial, Progress(2, 4, 2.0, 0.1))
+    pace = 2 * clock.now / (sum(SECONDS) / 2)
+    assert eta.seconds == pytest.approx(pace * sum(SECONDS) / 2 / 2)
+    assert eta.running_estimate == pytest.approx(sum(SECONDS) / 2)
+
+
+def test_a_trial_may_end_without_having_begun():
+    eta = Eta(sum(SECONDS), Clock())
+    assert eta.finish(TRIALS[0], samples.failure()) == 0
     assert eta.seconds == pytest.approx(SECONDS[1])

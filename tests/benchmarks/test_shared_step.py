@@ -23,7 +23,7 @@ def trials(seeds, **more):
 
 def run(trials, folder, on_start=lambda trial: None, on_progress=lambda *_: None):
     origin = Origin("test", None, None)
-    return [o for _, o in run_local(trials, "tensorflow", origin, folder, on_start, on_progress, lambda _: 120.0)]
+    return [o for _, o in run_local("tensorflow", origin, trials, folder, on_start, on_progress, lambda _: 120.0)]
 
 
 def workers():

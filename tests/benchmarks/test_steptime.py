@@ -95,7 +95,7 @@ def test_closed_form_activations_are_within_a_factor_of_2_of_the_measured_peak(v
     trials = [sized(variant, "core", phase, patches) for patches in (256, 576, 1024)]
     if variant != "vit-fused":
         trials.append(sized(variant, "model", phase, 1024))
-    outcomes = run_local(trials, "tensorflow", ORIGIN, tmp_path, lambda _: None, lambda *_: None, lambda _: 120.0)
+    outcomes = run_local("tensorflow", ORIGIN, trials, tmp_path, lambda _: None, lambda *_: None, lambda _: 120.0)
     for trial, record in outcomes:
         parts = cost.model(trial.model) if trial.scope == "model" else cost.attention(trial.attention, 64, 64)
         weights = 4 * cost.parameters(parts) * cost.COPIES_OF_WEIGHTS[phase]

@@ -127,6 +127,13 @@ def test_parts_of_a_suite_that_do_not_fit_each_other_are_an_error(tmp_path, text
         read(tmp_path, text)
 
 
+def test_a_grid_may_vary_the_precision_and_only_as_there_is(tmp_path):
+    text = (SUITES / "precision.toml").read_text()
+    read(tmp_path, text)
+    with pytest.raises(InputError, match=re.escape("should be 'float32' or 'mixed_bfloat16'")):
+        read(tmp_path, text.replace('["float32", "mixed_bfloat16"]', '["float32", "float16"]', 1))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [

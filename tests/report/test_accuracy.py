@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from report import accuracy_answers
+from report import accuracy_answers, page_tables
 from report.findings import find
+from report.table import NOTHING
 from results.records import PlannedSuite, PlannedVariant, RunPlan
 from results.store import Run
 from tests import samples
@@ -145,6 +146,26 @@ def test_a_grids_cells_are_held_against_its_base_variant_by_variant():
     assert "EANet with augmentation corrected and weight_decay 0.0001" in said
     (cost,) = accuracy_answers.cost_sentences(study)
     assert "At 16 patches EANet has" in cost, "it is the same in each cell, and told once"
+
+
+OTHERWISE = [{"backend": "jax"}, {"precision": "mixed_bfloat16"}, {"devices": 2}]
+
+
+@pytest.mark.parametrize("change", OTHERWISE, ids=str)
+def test_trainings_on_another_backend_in_another_precision_or_on_more_devices_are_never_averaged(change):
+    other = [r.model_copy(update={"settings": r.settings | change}) for r in pairs([0.1] * 3)]
+    (study,) = find(run([*pairs([0.0] * 3), *other])).studies
+    assert [len(training.records) for training in study.trainings] == [3, 3, 3, 3]
+    assert sorted(round(c.difference.estimate, 6) for c in study.variants) == [0, 0.1], "each among its own"
+
+
+def test_a_grids_table_tells_how_many_times_as_long_a_step_takes_as_the_bases():
+    base, other = (cell(augmentation, 1e-4, [0.0] * 3, base=0.2) for augmentation in ("tutorial", "corrected"))
+    slower = [r.model_copy(update={"train_step_seconds": 2.5 * r.train_step_seconds}) for r in other]
+    records = [*base, *slower]
+    table = page_tables.tables(find(drift(records)))["tutorial-drift"]
+    place = [column.key for column in table.columns].index("step-ratio")
+    assert [row[place].text for row in table.rows] == ["2.50 [2.50, 2.50]", NOTHING, "2.50 [2.50, 2.50]", NOTHING]
 
 
 def test_an_effect_is_claimed_only_where_its_interval_excludes_zero():

@@ -118,6 +118,12 @@ def test_memory_is_the_allocators_where_it_tells_and_else_the_resident_peak():
     assert untold.memory_bytes.estimate == pytest.approx(101 * 2**20)
 
 
+def test_step_times_of_two_backends_are_two_curves():
+    tensorflow = samples.step_time()
+    jax = tensorflow.model_copy(update={"settings": tensorflow.settings | {"backend": "jax"}})
+    assert [len(curve.points) for curve in find(run(step_times=[tensorflow, jax])).curves] == [1, 1]
+
+
 def test_a_process_is_the_unit_of_repetition():
     """Three processes of three steps are three values, not nine; fewer have no interval."""
     medians = [0.001, 0.002, 0.004]

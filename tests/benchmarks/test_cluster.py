@@ -1,0 +1,249 @@
+"""A real Ray cluster of several nodes: what it records is what this machine records, and a lost node loses nothing."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+from ray.cluster_utils import Cluster as RayNodes  # noqa: E402
+
+from benchmarks import datasets  # noqa: E402
+from benchmarks.cluster import Share, connected  # noqa: E402
+from benchmarks.environment import Origin, available_threads  # noqa: E402
+from benchmarks.plan import Overrides, build_plan  # noqa: E402
+from benchmarks.trials import CoreStepTrial  # noqa: E402
+from results import store  # noqa: E402
+from results.records import StepTimeRecord, TrainRecord  # noqa: E402
+
+pytestmark = [
+    # Ray leaves the pipes and files of the processes that it starts to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+ROOT = Path(__file__).parent.parent.parent
+ORIGIN = Origin("test", None, None)
+SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "7", "patch_size": "4"}
+NODE_CPUS = 2
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A head without CPUs and two nodes, on which the same seed gives the same bits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_DETERMINISTIC_OPS", "1")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = RayNodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        for _ in range(2):
+            cluster.add_node(num_cpus=NODE_CPUS)
+        cluster.wait_for_nodes()
+        yield cluster
+        cluster.shutdown()
+
+
+def trainings(seeds, epochs=2):
+    overrides = Overrides(seeds=seeds, epochs=epochs, settings=SMALL)
+    return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials
+
+
+def step_times(count):
+    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides())
+    chosen = [trial for trial in plan.trials if isinstance(trial, CoreStepTrial) and trial.patches == 64][:count]
+    return [trial.model_copy(update={"steps": 1, "seconds": 0.0}) for trial in chosen]
+
+
+def command(*arguments, **environment):
+    """The command as a user types it."""
+    typed = [sys.executable, "-m", "benchmarks.run", *map(str, arguments)]
+    settings = [argument for pair in SMALL.items() for argument in ("--set", "=".join(pair))]
+    return subprocess.run(
+        [*typed, *settings], cwd=ROOT, capture_output=True, text=True, env=os.environ | environment, timeout=250
+    )
+
+
+def result(record):
+    epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
+    return epochs, record.test_loss, record.test_top1, record.batch_order_sha256, record.settings
+
+
+def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path):
+    asked = ("--suite", "accuracy", "--seeds", 2, "--epochs", 2)
+    on_cluster = command(
+        *asked, "--out", tmp_path / "ray", "--executor", "ray", "--ray-address", nodes.address,
+        "--trial-cpus", available_threads(),
+    )  # fmt: skip
+    assert on_cluster.returncode == 0, on_cluster.stderr
+    assert "[4/4] accuracy train-" in on_cluster.stdout
+    local = command(*asked, "--out", tmp_path / "local", TF_DETERMINISTIC_OPS="1")
+    assert local.returncode == 0, local.stderr
+    theirs, ours = ({r.trial_id: r for r in store.load(tmp_path / where).trainings} for where in ("ray", "local"))
+    assert len(theirs) == 4
+    assert {trial_id: result(record) for trial_id, record in theirs.items()} == {
+        trial_id: result(record) for trial_id, record in ours.items()
+    }
+    assert {r.environment.threads for r in (*theirs.values(), *ours.values())} == {available_threads()}
+    assert {r.environment.node for r in ours.values()} == {None}
+    assert all(re.fullmatch(r"\S+ [0-9a-f]{8}", r.environment.node) for r in theirs.values())
+    assert not (tmp_path / "ray" / "checkpoints").exists() or store.checkpoints(tmp_path / "ray") == set()
+
+
+def test_every_trial_is_recorded_once_though_a_node_is_killed_and_images_are_put_on_a_node_once(nodes, tmp_path):
+    trials = trainings(3, epochs=3)
+    started, files, epochs = [], {}, []
+    doomed = nodes.add_node(num_cpus=NODE_CPUS)
+    nodes.wait_for_nodes()
+
+    def on_progress(trial, progress):
+        epochs.append(trial.trial_id)
+        for path in Path(tempfile.gettempdir()).glob(f"eanet-ablation-{cluster.folder_name}-*/*/train_images.npy"):
+            files.setdefault(path, set()).add(path.stat().st_mtime_ns)
+        if len(set(epochs)) == 3 and doomed in nodes.worker_nodes:
+            nodes.remove_node(doomed, allow_graceful=False)
+
+    with connected(nodes.address, "tensorflow", Share(NODE_CPUS, 0), ORIGIN, trials) as cluster:
+        outcomes = []
+        for trial, record in cluster.run(
+            trials, tmp_path, lambda trial: started.append(trial.trial_id), on_progress, lambda _: 120.0
+        ):
+            store.write(tmp_path, record)  # which raises where a trial is recorded twice
+            outcomes.append((trial.trial_id, type(record)))
+    assert sorted(outcomes) == sorted((trial.trial_id, TrainRecord) for trial in trials)
+    assert doomed not in nodes.worker_nodes
+    assert len(started) > len(trials), "what ran on the node that died has been started again"
+    assert {len(times) for times in files.values()} == {1}
+    assert 2 <= len(files) <= 3
+    assert not any(path.exists() for path in files if path.parent.parent.name[-12:] != doomed.node_id[:12])
+    again = [record for record in store.load(tmp_path).trainings if record.interrupted_after]
+    assert all(len(record.epochs) == 3 for record in again)
+
+
+def test_a_trial_that_fails_is_not_tried_again_and_says_why(nodes, tmp_path):
+    (wrong,) = step_times(1)
+    wrong = wrong.model_copy(update={"dim": 7})  # 4 heads do not divide it, which no plan would let through
+    started = []
+    with connected(nodes.address, "tensorflow", Share(1, 0), ORIGIN, [wrong]) as cluster:
+        ((_, outcome),) = cluster.run([wrong], tmp_path, started.append, lambda *_: None, lambda _: 120.0)
+    assert (outcome.status, len(started)) == ("failed", 1)
+    assert outcome.reason == "ValueError: heads 4 does not divide the input's last dimension 7"
+    assert "Traceback" in outcome.log_tail
+
+
+def test_a_step_time_has_a_node_of_its_own(nodes, tmp_path):
+    """Trainings that take one CPU would leave it one, of a node of two; four of them fill both nodes."""
+    trials = [*trainings(2, epochs=1), *step_times(2)]
+    busy, beside = {}, []
+
+    def on_start(trial):
+        if isinstance(trial, CoreStepTrial):
+            beside.append(len(busy))
+        busy[trial.trial_id] = trial
+
+    with connected(nodes.address, "tensorflow", Share(1, 0), ORIGIN, trials) as cluster:
+        found = []
+        for trial, outcome in cluster.run(trials, tmp_path, on_start, lambda *_: None, lambda _: 120.0):
+            busy.pop(trial.trial_id)
+            found.append(outcome)
+    assert [type(record) for record in found].count(StepTimeRecord) == 2
+    assert all(count <= 2 for count in beside), "at most the other node's"
+    assert {record.environment.threads for record in found} == {1, NODE_CPUS}
+    assert all(record.environment.node for record in found)
+
+
+def test_ctrl_c_cancels_and_keeps_what_is_done(nodes, tmp_path):
+    typed = [
+        sys.executable, "-m", "benchmarks.run", "--suite", "accuracy", "--seeds", "40", "--epochs", "2",
+        *[argument for pair in SMALL.items() for argument in ("--set", "=".join(pair))],
+        "--executor", "ray", "--ray-address", nodes.address, "--out", str(tmp_path),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        typed, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    timer = threading.Timer(200, process.kill)
+    timer.start()
+    for line in process.stdout:
+        if line.startswith("[1/80]"):
+            process.send_signal(2)
+            break
+    said = process.stderr.read()
+    process.stdout.close()
+    assert process.wait() == 130, said
+    timer.cancel()
+    assert re.search(r"interrupted; \d+ finished trials( and the finished epochs of the others)? are kept. Go on", said)
+    assert len(store.load(tmp_path).done) >= 1
+
+
+@pytest.fixture
+def listener():
+    """A port at which something listens that is no Ray."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def refused(tmp_path, *arguments):
+    done = command("--suite", "accuracy", "--seeds", 1, "--out", tmp_path / "run", "--executor", "ray", *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert not (tmp_path / "run").exists(), "before any trial starts"
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_what_the_cluster_cannot_do_is_one_line_before_any_trial_starts(nodes, tmp_path):
+    at = ("--ray-address", nodes.address)
+    assert "no node of the cluster has 64 CPUs, the largest has 2: give --trial-cpus 2" in refused(
+        tmp_path, *at, "--trial-cpus", 64
+    )
+    assert "no node of the cluster has 1 GPUs: give fewer with --trial-gpus" in refused(
+        tmp_path, *at, "--trial-gpus", 1
+    )
+
+
+def test_no_cluster_at_the_address_is_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = f"127.0.0.1:{server.getsockname()[1]}"
+    assert f"no Ray cluster answers at {free}" in refused(tmp_path, "--ray-address", free)
+    assert "is not HOST:PORT" in refused(tmp_path, "--ray-address", "nowhere")
+
+
+def test_something_else_at_the_address_is_one_line(tmp_path, listener):
+    assert f"no Ray cluster answers at {listener}" in refused(tmp_path, "--ray-address", listener)
+
+
+def test_a_node_of_another_keras_is_one_line_that_names_it(nodes, tmp_path):
+    other = tmp_path / "other" / "keras-3.12.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 3.12.1\n")
+    node = nodes.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(other.parent)})
+    nodes.wait_for_nodes()
+    try:
+        said = refused(tmp_path, "--ray-address", nodes.address)
+    finally:
+        nodes.remove_node(node)
+    assert re.search(r"node \S+ has keras 3\.12\.1, and this machine \d+\.\d+\.\d+: install the same on both", said)
+
+
+def test_without_ray_the_option_says_how_to_install_it(tmp_path):
+    code = "import sys; sys.modules['ray'] = None; sys.argv = ['run', *sys.argv[1:]]; from benchmarks.run import main\n"
+    arguments = ["--suite", "accuracy", "--out", str(tmp_path / "run"), "--executor", "ray"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}sys.exit(main())", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (2, "error: Ray is not installed: pip install -e '.[ray]'\n")
+
+
+def test_options_of_a_cluster_without_one_are_an_error(tmp_path):
+    done = command("--suite", "accuracy", "--trial-cpus", 2, "--out", tmp_path / "run")
+    assert (done.returncode, done.stderr) == (2, "error: --trial-cpus changes nothing without --executor ray\n")
+
+
+def test_an_idle_driver_loads_neither_ray_nor_keras_without_a_cluster():
+    code = "import sys, benchmarks.run; print(json.dumps(sorted({'ray', 'keras'} & sys.modules.keys())))"
+    done = subprocess.run([sys.executable, "-c", f"import json; {code}"], cwd=ROOT, capture_output=True, text=True)
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,68 @@
+"""One training on several devices is the training on one: real JAX on two devices of the host."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.run import main
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+ROOT = Path(__file__).parent.parent.parent
+SMALL = ("blocks=1", "embedding_dim=8", "mlp_dim=8", "patch_size=4")
+
+
+def command(folder, *arguments, devices=2):
+    """The command on JAX, on a processor that shows itself as several devices."""
+    typed = [sys.executable, "-m", "benchmarks.run", "--suite", "accuracy", "--seeds", "1", "--epochs", "2"]
+    settings = [argument for setting in SMALL for argument in ("--set", setting)]
+    where = ["--backend", "jax", "--out", str(folder)]
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    return subprocess.run(
+        [*typed, *settings, *where, *arguments], cwd=ROOT, capture_output=True, text=True, env=os.environ | flags
+    )
+
+
+def test_two_devices_give_the_result_of_one(tmp_path):
+    found = {}
+    for devices in (1, 2):
+        done = command(tmp_path / str(devices), "--devices", str(devices))
+        assert done.returncode == 0, done.stderr
+        records = [json.loads(path.read_text()) for path in (tmp_path / str(devices) / "records").glob("*.json")]
+        found[devices] = {record["variant"]: record for record in records}
+    for variant in ("eanet", "vit"):
+        one, two = found[1][variant], found[2][variant]
+        assert one["trial_id"] != two["trial_id"]
+        assert one["batch_order_sha256"] == two["batch_order_sha256"]
+        for first, second in zip(one["epochs"], two["epochs"], strict=True):
+            assert second["loss"] == pytest.approx(first["loss"], rel=1e-3)
+            assert second["val_loss"] == pytest.approx(first["val_loss"], rel=1e-3)
+        assert two["test_loss"] == pytest.approx(one["test_loss"], rel=1e-3)
+        assert two["test_top1"] == pytest.approx(one["test_top1"], abs=3 / 360)
+
+
+def test_too_few_devices_are_the_trials_reason(tmp_path):
+    done = command(tmp_path / "run", "--devices", "2", "--variant", "eanet", devices=1)
+    assert done.returncode == 1
+    assert "2 devices were asked for, and there are 1: cpu:0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--devices", "2"], "--devices splits batches on JAX alone: give --backend jax"),
+        (
+            ["--devices", "4", "--backend", "jax"],
+            "--devices 4 cannot share a batch of 62 (an epoch has 1,150 images",
+        ),
+    ],
+)
+def test_devices_that_cannot_be_used_are_one_line(tmp_path, monkeypatch, capsys, arguments, complaint):
+    monkeypatch.setattr(sys, "argv", ["run", "--suite", "accuracy", *arguments, "--out", str(tmp_path / "run")])
+    assert main() == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,71 @@
+"""Every attention computes the same on TensorFlow, JAX and PyTorch: outputs and gradients, from the same weights."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.models.test_build import VARIANTS
+
+BATCH, PATCHES, DIM = 3, 13, 22
+NO_DROPOUT = {"attention_dropout": 0.0, "projection_dropout": 0.0}
+BACKENDS = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
+
+
+def write_outputs_and_gradients(path):
+    """Of each attention on this process's backend: its output, then the gradients by its input and its weights."""
+    import keras
+
+    from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
+    from models.attention import build_attention
+
+    found = {}
+    for name, config in VARIANTS.items():
+        rng = np.random.default_rng(5)
+        changes = {key: value for key, value in NO_DROPOUT.items() if key in type(config).model_fields}
+        layer = build_attention(config.model_copy(update=changes))
+        layer.build((BATCH, PATCHES, DIM))
+        for weight in layer.weights:
+            if "seed" not in weight.path:
+                weight.assign(rng.normal(0, 0.3, weight.shape))
+        x = rng.standard_normal((BATCH, PATCHES, DIM)).astype("float32")
+        steps = (FORWARD[keras.backend.backend()](layer, x), FORWARD_BACKWARD[keras.backend.backend()](layer, x))
+        output, gradients = (step.run() for step in steps)
+        if keras.backend.backend() == "jax":  # whose step gives the weights' first
+            gradients = (gradients[1], *gradients[0])
+        for place, value in enumerate((output, *gradients)):
+            found[f"{name} {place}"] = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(value))
+    np.savez(path, **found)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Backend -> what it computes, each in a process of its own."""
+    root = Path(__file__).parent.parent.parent
+    code = "import sys; from tests.models.test_backends_agree import *; write_outputs_and_gradients(sys.argv[1])"
+    values = {}
+    for backend in ("tensorflow", *BACKENDS):
+        path = tmp_path_factory.mktemp("backends") / f"{backend}.npz"
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=root, env=environment)
+        values[backend] = dict(np.load(path))
+    return values
+
+
+@pytest.mark.skipif(not BACKENDS, reason="neither JAX nor PyTorch is installed")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_outputs_and_gradients_agree_within_1e_5(found, backend):
+    """Each relative to the attention's largest value: a gradient that cancels to 0 has rounding errors alone."""
+    ours, theirs = found["tensorflow"], found[backend]
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 5 * len(VARIANTS)
+    for name in VARIANTS:
+        keys = [key for key in ours if key.rpartition(" ")[0] == name]
+        for part in (keys[:1], keys[1:]):
+            largest = max(np.abs(ours[key]).max() for key in part)
+            for key in part:
+                assert np.abs(ours[key] - theirs[key]).max() < 1e-5 * largest, key
