@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import os
 import pickle
 import tarfile
@@ -53,6 +55,7 @@ SHAPES = {"digits": DatasetShape(8, 1, 10), "cifar10": DatasetShape(32, 3, 10), 
 NAMES = (*SHAPES, "folder")
 DIGITS_TEST_IMAGES = 360
 LARGEST_FILE_BYTES = 256 * 2**20
+LARGEST_ARCHIVE_BYTES = 2**30
 LARGEST_IMAGE_SIDE = 1024
 
 
@@ -250,10 +253,24 @@ def _open_file(path: Path) -> IO[bytes]:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
+class _Bounded(gzip.GzipFile):
+    """A packed file that does not unpack to more than any dataset has: a small file can hold gigabytes of nothing."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_FILE_BYTES or self.tell() + size > LARGEST_ARCHIVE_BYTES:
+            raise OSError(f"it unpacks to more than {LARGEST_ARCHIVE_BYTES:,} bytes")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if offset > LARGEST_ARCHIVE_BYTES:
+            raise OSError(f"it unpacks to more than {LARGEST_ARCHIVE_BYTES:,} bytes")
+        return super().seek(offset, whence)
+
+
 def _open_member(archive: Path, member: str) -> IO[bytes]:
     """One file of a tar archive, read in memory: nothing is ever unpacked to disk."""
     try:
-        tar = tarfile.open(archive, "r:gz")  # noqa: SIM115, the caller reads from the member
+        tar = tarfile.open(fileobj=_Bounded(archive), mode="r:")  # noqa: SIM115, the caller reads from the member
         info = tar.getmember(member)
         file = tar.extractfile(info) if info.isreg() and info.size <= LARGEST_FILE_BYTES else None
     except (tarfile.TarError, OSError, EOFError, KeyError, zlib.error) as error:

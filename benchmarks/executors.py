@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 
-LOG_TAIL_LINES = 20
+LOG_TAIL_LINES, LOG_TAIL = 20, 10_000
 END_SECONDS = 10
 """How long a worker that has no more to do may take to end."""
+LOOK_SECONDS = 1.0
+LARGEST_LOG_BYTES = 64 * 2**20
 SHORT_SECONDS = 120
 """Up to which estimate a training may share its process: a longer one gains nothing by it."""
 
@@ -148,7 +151,7 @@ class Workers:
         try:
             worker.log.write_bytes(b"")
             worker.connection.send(task)
-            while isinstance(outcome := _answer(worker.connection, timeout_seconds), Progress):
+            while isinstance(outcome := _answer(worker, timeout_seconds), Progress):
                 yield outcome
             patience_seconds = END_SECONDS
         except TimeoutError:
@@ -213,12 +216,19 @@ def _interruption_held_back() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _answer(answers: "Connection[Task, Answer]", timeout_seconds: float) -> Answer:
-    """The worker's next. Raises `TimeoutError` where there is none in time, `EOFError` where it ended without one."""
-    if not answers.poll(timeout_seconds):
-        raise TimeoutError
+def _answer(worker: Worker, timeout_seconds: float) -> Answer:
+    """The worker's next. Raises `TimeoutError` where there is none in time, `EOFError` where it ended without one.
+
+    What it prints meanwhile is kept short: an endless output would fill the disk.
+    """
+    end = time.monotonic() + timeout_seconds
+    while not worker.connection.poll(min(LOOK_SECONDS, max(0.0, end - time.monotonic()))):
+        if worker.log.stat().st_size > LARGEST_LOG_BYTES:
+            os.truncate(worker.log, 0)
+        if time.monotonic() >= end:
+            raise TimeoutError
     try:
-        return answers.recv()
+        return worker.connection.recv()
     except OSError as error:  # it ended in the middle of a message
         raise EOFError from error
 
@@ -246,5 +256,5 @@ def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:
         settings=trial.model_dump(mode="json"),
         status=trouble.status,
         reason=trouble.reason,
-        log_tail="" if trouble.status == "skipped" else "\n".join(log.splitlines()[-LOG_TAIL_LINES:]),
+        log_tail="" if trouble.status == "skipped" else "\n".join(log.splitlines()[-LOG_TAIL_LINES:])[-LOG_TAIL:],
     )

@@ -312,6 +312,12 @@ def _run(
             part = " and the finished epochs of the others" if store.checkpoints(folder) else ""
             print(f"interrupted; {kept} finished trials{part} are kept. Go on with: {again}", file=sys.stderr)
             return 130
+        except OSError as error:
+            again = going_on(sys.argv[1:], _shown(folder))
+            raise store.StoreError(
+                f"{error.filename or folder}: {error.strerror or error}; finished trials are kept. "
+                f"Once that is mended, go on with: {again}"
+            ) from None
 
 
 def going_on(arguments: list[str], folder: str) -> str:
@@ -403,11 +409,16 @@ def main() -> int:
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "")
     except OSError as error:
-        message = str(error)
+        message = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     except typer.Abort:
         return 130
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
+
+
+def printable(text: str) -> str:
+    """The text with all that could move a terminal's cursor, or turn its letters round, spelt out."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 if __name__ == "__main__":

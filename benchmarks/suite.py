@@ -20,6 +20,7 @@ Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 Grid = dict[str, Values]
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 VariantName = Annotated[str, Field(pattern=f"^{NAME}$")]
+LARGEST_BYTES = 2**20
 RESERVED = {"pareto"}
 """Names of the page's own sections, which no suite may take."""
 FROM_THE_DATA = {"image_size", "channels", "classes"}
@@ -354,10 +355,12 @@ def _check_settings(path: Path, text: str, settings: Iterable[Setting], allowed:
 
 
 def _toml(path: Path) -> tuple[dict[str, Any], str]:
+    if path.stat().st_size > LARGEST_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size:,} bytes; at most {LARGEST_BYTES:,} are read")
     try:
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text), text
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: {error}") from None
 
 

@@ -19,16 +19,12 @@ from benchmarks.batches import batch_order, prefetched
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe
 from benchmarks.stopwatch import synchroniser
-from benchmarks.trials import Progress, TrainConfig, TrainTrial
+from benchmarks.trials import DivergedError, Progress, TrainConfig, TrainTrial
 from models import cost
 from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
 
 EVALUATION_BATCH = 256
-
-
-class DivergedError(Exception):
-    """The loss is no longer a number; the message names the epoch."""
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:

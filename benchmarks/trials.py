@@ -145,6 +145,10 @@ StepTimeTrial = CoreStepTrial | ModelStepTrial
 Trial = TrainTrial | CoreStepTrial | ModelStepTrial | PeakTrial
 
 
+class DivergedError(Exception):
+    """A training's loss is no longer a number; the message names the epoch."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a training trial is, after an epoch of `epochs`; `resumed` of them came from a checkpoint."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import memory
 from benchmarks.environment import Origin
-from benchmarks.trials import PeakTrial, Progress, TrainTrial, Trial
+from benchmarks.trials import DivergedError, PeakTrial, Progress, TrainTrial, Trial
 from results.records import Result
 
 
@@ -44,6 +44,14 @@ def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]", variables
 
     Answers with any `Progress` and then the trial's record, or the `Trouble` it ran into.
     """
+    settle(log, variables)
+    with contextlib.suppress(EOFError):
+        while True:
+            _run(tasks.recv(), origin, tasks)
+
+
+def settle(log: Path, variables: Mapping[str, str]) -> None:
+    """What a worker does first: it prints to its log, ends with its parent, and not before."""
     os.environ.update(variables)  # the process that it is forked from may have had others
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its worker itself
     with log.open("ab", buffering=0) as file:
@@ -52,9 +60,6 @@ def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]", variables
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()
     memory.offer_to_the_kernel()
-    with contextlib.suppress(EOFError):
-        while True:
-            _run(tasks.recv(), origin, tasks)
 
 
 def _run(task: Task, origin: Origin, answers: "Connection[Answer, Task]") -> None:
@@ -74,6 +79,8 @@ def _run(task: Task, origin: Origin, answers: "Connection[Answer, Task]") -> Non
             answers.send(measure_steps(trial, origin))
     except memory.TooLargeError as error:
         answers.send(Trouble("skipped", str(error)))
+    except DivergedError as error:
+        answers.send(Trouble("diverged", str(error)))
     except Exception as error:
         traceback.print_exc()
         exhausted = memory.exhaustion(error)

@@ -83,8 +83,10 @@ def main() -> int:
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:
         message = error.format_message()
-    except (StoreError, GateError, OSError) as error:
+    except (StoreError, GateError) as error:
         message = str(error)
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import results
 from results import store
-from results.records import Record, StepTimeRecord, TrainRecord
+from results.records import StepTimeRecord, TrainRecord
 from results.store import Run
 
 SOURCE = Path(results.__file__).parent / "reference" / "quick-2-cores"
@@ -34,7 +34,7 @@ def enlarged(run: Run, records: int, folder: Path) -> Path:
     ids: dict[str, list[str]] = {name: [] for name in run.plan.suites}
     for original, number in islice(((record, number) for number in count() for record in originals), records):
         record = _copy(original, number)
-        (folder / "records" / f"{record.trial_id}.json").write_text(record.model_dump_json(), encoding="utf-8")
+        store.write(folder, record)
         for suite in run.asked_by(original):
             ids[suite].append(record.trial_id)
     suites = {name: suite.model_copy(update={"trial_ids": tuple(ids[name])}) for name, suite in run.plan.suites.items()}
@@ -42,7 +42,7 @@ def enlarged(run: Run, records: int, folder: Path) -> Path:
     return folder
 
 
-def _copy(record: TrainRecord | StepTimeRecord, number: int) -> Record:
+def _copy(record: TrainRecord | StepTimeRecord, number: int) -> TrainRecord | StepTimeRecord:
     """The record as of another seed or process, and measured a little differently; the first copy is the record."""
     if number == 0:
         return record

@@ -55,9 +55,13 @@ class Epoch(Frozen):
 
 
 class Record(Frozen):
-    """What every outcome of a trial carries. `settings` is the whole trial as it was planned."""
+    """What every outcome of a trial carries. `settings` is the whole trial as it was planned.
 
-    schema_version: Literal[1] = 1
+    Version 1 had no checksum in its file, version 2 has (`results.store`); else the two are the same.
+    """
+
+    schema_version: Literal[1, 2] = 2
+    checksum: Annotated[str | None, Field(exclude=True, repr=False)] = None
     trial_id: Name
     suite: SuiteName
     variant: Name
@@ -164,8 +168,8 @@ class PeakRecord(Record):
 class Failure(Record):
     """A trial that gave no result, why, and the last lines it printed. It is tried again next time.
 
-    `status` is "skipped" (it was not started, for it needs more memory than is free), "failed" (it raised), "oom" (out
-    of memory), "timeout", "signal N" or "exit N" (how its process ended).
+    `status` is "skipped" (it was not started, for it needs more memory than is free), "failed" (it raised), "diverged"
+    (its loss was no longer a number), "oom" (out of memory), "timeout", "signal N" or "exit N" (how its process ended).
     """
 
     kind: Literal["failure"] = "failure"

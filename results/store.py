@@ -1,5 +1,7 @@
 """A run's folder: write-once records, one JSON file a trial, and what the run was asked for."""
 
+import hashlib
+import json
 import os
 import tempfile
 from collections import defaultdict
@@ -24,6 +26,8 @@ from results.records import (
     StepTimeRecord,
     TrainRecord,
 )
+
+LARGEST_RECORD_BYTES = 64 * 2**20
 
 
 class StoreError(Exception):
@@ -85,8 +89,8 @@ def load(folder: Path) -> Run:
     for path in sorted((folder / "records").glob("*.json")):
         name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
         try:
-            record = RECORD.validate_json(path.read_bytes())
-        except (ValidationError, OSError) as error:
+            record = read(path)
+        except (ValidationError, OSError, StoreError) as error:
             broken[name] = _first_line(error)
             continue
         first = files.setdefault((isinstance(record, Failure), record.trial_id), name)
@@ -108,7 +112,27 @@ def load(folder: Path) -> Run:
     return Run(folder, plan, trainings, step_times, failures, broken, peaks)
 
 
-def _first_line(error: ValidationError | OSError) -> str:
+def read(path: Path) -> Result | Failure:
+    """One record. Raises `pydantic.ValidationError`, `OSError`, or `StoreError` where its checksum is not of it."""
+    if path.stat().st_size > LARGEST_RECORD_BYTES:
+        raise StoreError(f"has {path.stat().st_size:,} bytes; at most {LARGEST_RECORD_BYTES:,} are read")
+    content = path.read_bytes()
+    record = RECORD.validate_json(content)
+    if record.schema_version > 1 and record.checksum != _checksum(content):
+        raise StoreError("its checksum is of another content: the file was damaged or changed")
+    return record.model_copy(update={"checksum": None})
+
+
+def _checksum(record: bytes) -> str:
+    """SHA-256 of what a record's JSON says, but for the checksum itself."""
+    content = json.loads(record)
+    content.pop("checksum", None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _first_line(error: ValidationError | OSError | StoreError) -> str:
+    if isinstance(error, StoreError):
+        return str(error)
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         if first["loc"][-1:] == ("schema_version",):
@@ -124,16 +148,18 @@ def write(folder: Path, record: Result | Failure) -> Path:
 
     Raises `FileExistsError` where the trial has a result already.
     """
+    if not folder.is_dir():
+        raise StoreError(f"the run's folder {folder} is gone: what it held is lost, run the command again")
     records = folder / "records"
-    records.mkdir(parents=True, exist_ok=True)
+    records.mkdir(exist_ok=True)
     failure = records / f"{record.trial_id}.failure.json"
     if isinstance(record, Failure):
-        _write_atomically(failure, record)
+        _write_record(failure, record)
         return failure
     result = records / f"{record.trial_id}.json"
     if result.exists():
         raise FileExistsError(f"{result} is written already, and records are written once")
-    _write_atomically(result, record)
+    _write_record(result, record)
     failure.unlink(missing_ok=True)
     checkpoint(folder, record.trial_id).unlink(missing_ok=True)
     return result
@@ -183,6 +209,11 @@ def set_aside(folder: Path, names: list[str]) -> None:
                 path.rename(path.with_name(f"{name}.broken{number or ''}"))
 
 
+def _write_record(path: Path, record: Record) -> None:
+    content = record.model_copy(update={"schema_version": 2}).model_dump_json(indent=1)
+    replace(path, f'{{\n "checksum": "{_checksum(content.encode())}",{content[1:]}\n'.encode())
+
+
 def _write_atomically(path: Path, model: Frozen) -> None:
     replace(path, (model.model_dump_json(indent=1) + "\n").encode())
 
@@ -198,6 +229,9 @@ def replace(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise type(error)(error.errno, error.strerror, str(path)) from error  # a write does not name its file
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -221,6 +255,10 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise StoreError(
             f"{folder} is in use by another run: wait for it, or choose another folder with --out"
+        ) from None
+    except NotImplementedError:  # what filelock makes of a file system that says so
+        raise StoreError(
+            f"{folder} is on a file system without locks, where two runs could mix: choose another with --out"
         ) from None
     try:
         for half_written in folder.rglob(".writing-*.tmp"):

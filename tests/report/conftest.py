@@ -12,6 +12,7 @@ EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>=HYPERLINK("x")'
 
 def write_run(folder, variants=("eanet", "vit"), seeds=3):
     """Trainings, an ablation, step times of both scopes, a failure, a gate and a history of gates."""
+    folder.mkdir(parents=True, exist_ok=True)
     ids, grid_ids = [], []
     for seed in range(seeds):
         for place, variant in enumerate(variants):

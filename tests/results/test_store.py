@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -59,13 +60,64 @@ def test_a_broken_record_is_named_and_costs_no_other(tmp_path, content, complain
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema_version": 2}, {"test_top1": 1.5}, {"test_loss": float("nan")}, {"epochs": []}, {"surprise": 1}],
+    [{"schema_version": 3}, {"test_top1": 1.5}, {"test_loss": float("nan")}, {"epochs": []}, {"surprise": 1}],
     ids=str,
 )
 def test_records_are_validated(change):
     content = json.loads(samples.training().model_dump_json())
     with pytest.raises(ValidationError):
         TrainRecord.model_validate(content | change)
+
+
+def flipped(content, place):
+    changed = bytearray(content)
+    changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
+
+
+def test_every_flipped_bit_of_a_record_is_seen_or_changes_nothing_that_it_says(tmp_path):
+    """A space that becomes another white space says the same; any other bit makes the record broken."""
+    record = samples.failure()
+    path = store.write(tmp_path, record)
+    content = path.read_bytes()
+    seen = 0
+    for place in range(8 * len(content)):
+        path.write_bytes(flipped(content, place))
+        run = store.load(tmp_path)
+        assert run.failures in ((), (record,)), place
+        seen += bool(run.broken)
+    assert seen > 0.9 * 8 * len(content)
+
+
+def test_a_number_that_was_changed_by_hand_is_named(tmp_path):
+    path = store.write(tmp_path, samples.training(top1=0.9))
+    path.write_text(path.read_text().replace('"test_top1": 0.9', '"test_top1": 0.8'))
+    run = store.load(tmp_path)
+    assert run.trainings == ()
+    assert run.broken == {path.name: "its checksum is of another content: the file was damaged or changed"}
+
+
+def test_a_file_of_gigabytes_is_not_read(tmp_path):
+    path = store.write(tmp_path, samples.training())
+    with path.open("r+b") as file:
+        file.truncate(10**11)  # a hole: it takes no room
+    assert store.load(tmp_path).broken == {path.name: "has 100,000,000,000 bytes; at most 67,108,864 are read"}
+
+
+SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_record_of_each_kind_and_version_stays_readable(path):
+    """As a run has written it: a new version of the schema adds its samples, and no old one is changed."""
+    kind, version = path.stem.split("-")
+    record = store.read(path)
+    assert (record.kind, str(record.schema_version)) == (kind, version)
+
+
+def test_there_is_a_sample_of_each_kind_and_version():
+    kinds = {"train", "steptime", "peak", "failure"}
+    assert {path.stem for path in SAMPLES} == {f"{kind}-{version}" for kind in kinds for version in (1, 2)}
 
 
 def test_a_plan_remembers_what_was_asked_before(tmp_path):

@@ -1,0 +1,194 @@
+"""What strangers give, mutated: each reader reads it or says in its own words why not, and nothing else happens.
+
+Two hundred examples each by default; `tox -e fuzz` takes 10,000 (docs/reliability.md).
+"""
+
+import gzip
+import io
+import os
+import pickle
+import tarfile
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import benchmarks
+from benchmarks import datasets
+from benchmarks.datasets import DataError
+from benchmarks.suite import InputError, suites
+from results import store
+from tests import samples
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+fuzzed = settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=False, suppress_health_check=list(HealthCheck), database=None
+)
+SUITES = [path.read_bytes() for path in sorted((Path(benchmarks.__file__).parent / "suites").glob("*.toml"))]
+RECORDS = [record.model_dump_json().encode() for record in (samples.training(), samples.step_time(), samples.failure())]
+ODD = [
+    b"", b"\x00", b"\n", b"\xff\xfe", b"\x1b[2J", b'"', b"'", b"{", b"]", b"null", b"NaN", b"-1", b"1e999", b"0",
+    b"9" * 400, b"../../x", b"<script>alert(1)</script>", b"$(touch x)", b"; touch x", "\u202e".encode(), b"=",
+]  # fmt: skip
+
+
+def _mutated(original: bytes, edits: list[tuple[int, int, int, bytes]]) -> bytes:
+    content = bytearray(original)
+    for kind, place, length, value in edits:
+        start = place % (len(content) + 1)
+        end = min(len(content), start + length)
+        if kind == 0:
+            content[start:end] = value
+        elif kind == 1:
+            del content[start:end]
+        elif kind == 2:
+            content[start:start] = content[start:end]
+        elif kind == 3 and content:
+            content[start % len(content)] ^= 1 << (length % 8)
+        else:
+            del content[start:]
+    return bytes(content)
+
+
+def mutations(originals):
+    """One of the originals with a few bytes of it replaced, removed, repeated, flipped or cut off; or any bytes."""
+    edit = st.tuples(
+        st.integers(0, 4),
+        st.integers(0, 10**6),
+        st.integers(0, 40),
+        st.one_of(st.sampled_from(ODD), st.binary(max_size=9)),
+    )
+    edited = st.builds(_mutated, st.sampled_from(originals), st.lists(edit, max_size=4))
+    return st.one_of(edited, edited, edited, st.binary(max_size=200))
+
+
+def batch(images=3, protocol=2, **changes):
+    rng = np.random.default_rng(3)
+    values = {
+        "data": rng.integers(0, 255, (images, 3072), dtype=np.uint8),
+        "fine_labels": rng.integers(0, 99, images).tolist(),
+    }
+    return pickle.dumps(values | changes, protocol=protocol)
+
+
+def png(mode="RGB", size=(8, 8)):
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, "PNG")
+    return file.getvalue()
+
+
+def archive(**members):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"cifar-100-python/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+class Touch:
+    """A pickle of this runs a command where it is read as pickles usually are."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(tmp_path_factory):
+    """The tests run in a folder of their own, which is empty before them and has to be after."""
+    folder, before = tmp_path_factory.mktemp("elsewhere"), Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+    assert list(folder.iterdir()) == []
+
+
+BATCHES = [
+    batch(), batch(protocol=4), batch(protocol=5), batch(data=[1, 2]), batch(fine_labels=["x"]),
+    pickle.dumps(Touch("touched")), batch(more=Touch("touched")),
+]  # fmt: skip
+
+
+@fuzzed
+@given(train=mutations(BATCHES), test=mutations(BATCHES[:1]))
+def test_a_cifar_folder(train, test):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "cifar-100-python"
+        folder.mkdir()
+        (folder / "train").write_bytes(train)
+        (folder / "test").write_bytes(test)
+        try:
+            data = datasets.load("cifar100", name)
+        except DataError:
+            return
+        assert len(data.train_images) == len(data.train_labels) > 0
+        assert data.train_images.shape[1:] == (32, 32, 3)
+        assert data.train_labels.min() >= 0
+        assert data.train_labels.max() < 100
+
+
+ARCHIVES = [archive(train=batch(), test=batch()), archive(train=pickle.dumps(Touch("touched")), test=batch())]
+PLAIN = [gzip.decompress(packed) for packed in ARCHIVES]
+
+
+@fuzzed
+@given(packed=mutations(ARCHIVES) | mutations(PLAIN).map(lambda tar: gzip.compress(tar, 1)))
+def test_a_cifar_archive(packed):
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "cifar-100-python.tar.gz"
+        path.write_bytes(packed)
+        with suppress(DataError):
+            datasets.load("cifar100", name)
+        assert [found.name for found in Path(name).iterdir()] == [path.name], "nothing is unpacked"
+
+
+IMAGES = [png(), png("L"), png("RGBA"), png(size=(8, 9)), png("1"), png("I;16")]
+
+
+@fuzzed
+@given(content=mutations(IMAGES), suffix=st.sampled_from([".png", ".jpg", ".webp", ".bmp"]))
+def test_a_folder_of_images(content, suffix):
+    with tempfile.TemporaryDirectory() as name:
+        for part in ("train", "test"):
+            for kind in ("a", "b"):
+                (Path(name) / part / kind).mkdir(parents=True)
+                (Path(name) / part / kind / "0.png").write_bytes(png())
+        (Path(name) / "train" / "b" / f"1{suffix}").write_bytes(content)
+        try:
+            data = datasets.load("folder", name)
+        except DataError:
+            return
+        assert data.train_images.shape == (3, 8, 8, 3)
+
+
+@fuzzed
+@given(content=mutations(SUITES))
+def test_a_suite(content):
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "mine.toml").write_bytes(content)
+        try:
+            (found,) = suites(Path(name)).values()
+        except InputError:
+            return
+        assert found.question is not None
+
+
+@fuzzed
+@given(content=mutations(RECORDS))
+def test_a_record(content):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "records"
+        folder.mkdir()
+        (folder / "one.json").write_bytes(content)
+        run = store.load(Path(name))
+        assert len(run.results) + len(run.failures) + len(run.broken) == 1
+        assert set(run.broken) <= {"one.json"}
