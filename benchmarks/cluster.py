@@ -24,10 +24,10 @@ from filelock import FileLock
 
 from benchmarks import datasets
 from benchmarks.environment import MODULES, Origin, worker_variables
-from benchmarks.executors import Workers, failure, start_context
+from benchmarks.executors import TRIALS, Program, Workers, failure
 from benchmarks.suite import InputError
 from benchmarks.trials import Progress, TrainTrial, Trial
-from benchmarks.worker import Task, Trouble, work
+from benchmarks.worker import Task, Trouble
 from results import store
 from results.records import Failure, Result
 
@@ -89,7 +89,7 @@ class Job:
     folder_name: str
 
 
-def on_node(job: Job, images: datasets.Dataset | None, target: Callable[..., None] = work) -> Iterator[Answer]:
+def on_node(job: Job, images: datasets.Dataset | None, program: Program = TRIALS) -> Iterator[Answer]:
     """Runs the trial in a worker of this node, exactly as `run_local` does, and yields what comes of it."""
     import ray
 
@@ -103,7 +103,7 @@ def on_node(job: Job, images: datasets.Dataset | None, target: Callable[..., Non
     put = None if images is None else _put(images, _node_folder(job.folder_name), job.images_name)
     with (
         tempfile.TemporaryDirectory(prefix="eanet-ablation-") as own,
-        Workers(start_context(trial.backend), variables, replace(job.origin, node=node), Path(own), target) as workers,
+        Workers(trial.backend, variables, replace(job.origin, node=node), Path(own), program) as workers,
     ):
         checkpoint = Path(own) / "checkpoint.npz"
         if job.checkpoint is not None:
@@ -179,8 +179,8 @@ def _versions(backend: str) -> dict[str, str]:
 class Cluster:
     """A connected cluster, on which the trials of a run are run."""
 
-    def __init__(self, backend: str, share: Share, origin: Origin, target: Callable[..., None] = work) -> None:
-        self.backend, self.share, self.origin, self.target = backend, share, origin, target
+    def __init__(self, backend: str, share: Share, origin: Origin, program: Program = TRIALS) -> None:
+        self.backend, self.share, self.origin, self.program = backend, share, origin, program
         self.folder_name = uuid.uuid4().hex[:12]
         self.images: dict[tuple[str, str | None], tuple[str, Any]] = {}
 
@@ -252,7 +252,7 @@ class Cluster:
         task = ray.remote(on_node).options(
             name=trial.label, num_cpus=cpus, num_gpus=self.share.gpus, max_retries=0, num_returns="streaming"
         )
-        return task.remote(job, images, self.target)
+        return task.remote(job, images, self.program)
 
     def _images(self, trial: TrainTrial) -> tuple[str, Any]:
         """The trial's dataset in the cluster's store, from which each node takes it once, and a name for it."""

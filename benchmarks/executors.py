@@ -70,7 +70,7 @@ def run_local(
     variables = worker_variables(backend, available_threads())
     with (
         tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs,
-        Workers(start_context(backend), variables, origin, Path(logs)) as workers,
+        Workers(backend, variables, origin, Path(logs)) as workers,
     ):
         for trial in trials:
             on_start(trial)
@@ -83,12 +83,23 @@ def run_local(
                         yield trial, answer
 
 
-def start_context(backend: str) -> "ForkServerContext | SpawnContext":
+@dataclass(frozen=True)
+class Program:
+    """What a worker runs, and the module that the process it is forked from has imported."""
+
+    target: "Callable[[Origin, Path, Connection[Answer, Task], Mapping[str, str]], None]"
+    imported: str
+
+
+TRIALS = Program(work, "benchmarks.warm")
+
+
+def start_context(backend: str, imported: str = TRIALS.imported) -> "ForkServerContext | SpawnContext":
     """How a worker starts, on this platform and with this backend."""
     if not sys.platform.startswith("linux") or backend != "tensorflow":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.warm"])
+    context.set_forkserver_preload([imported])
     return context
 
 
@@ -115,14 +126,15 @@ class Workers:
 
     def __init__(
         self,
-        context: "ForkServerContext | SpawnContext",
+        backend: str,
         variables: Mapping[str, str],
         origin: Origin,
         logs: Path,
-        target: "Callable[[Origin, Path, Connection[Answer, Task], Mapping[str, str]], None]" = work,
+        program: Program = TRIALS,
     ) -> None:
         os.environ.update(variables)  # for the process that workers are forked from, and those that are spawned
-        self.context, self.variables, self.origin, self.logs, self.target = context, variables, origin, logs, target
+        self.context, self.target = start_context(backend, program.imported), program.target
+        self.variables, self.origin, self.logs = variables, origin, logs
         self.kept: dict[str, Worker] = {}
         self.suite = ""
         self.started = 0

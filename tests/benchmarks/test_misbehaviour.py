@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import executors, worker
 from benchmarks.environment import worker_variables
-from benchmarks.executors import Workers, start_context
+from benchmarks.executors import Program, Workers
 from benchmarks.worker import Task
 from results.records import Failure, StepTimeRecord
 from tests.benchmarks.test_executors import ORIGIN, small_trials
@@ -37,7 +37,7 @@ def misbehave(origin, log, tasks, variables):
 def run(kind, folder, timeout_seconds=60.0):
     (trial,) = small_trials(1)
     variables = worker_variables("tensorflow", 1)
-    with Workers(start_context("tensorflow"), variables, ORIGIN, folder, misbehave) as workers:
+    with Workers("tensorflow", variables, ORIGIN, folder, Program(misbehave, "benchmarks.warm")) as workers:
         task = Task(trial.model_copy(update={"variant": kind}), folder / "none.npz")
         (outcome,) = workers.run(task, timeout_seconds)
     assert multiprocessing.active_children() == []
@@ -75,6 +75,6 @@ def test_endless_output_does_not_fill_the_disk(tmp_path, monkeypatch):
 def test_the_trial_after_it_runs(tmp_path):
     run("segfault", tmp_path)
     (trial,) = small_trials(1)
-    with Workers(start_context("tensorflow"), worker_variables("tensorflow", 1), ORIGIN, tmp_path) as workers:
+    with Workers("tensorflow", worker_variables("tensorflow", 1), ORIGIN, tmp_path) as workers:
         (outcome,) = workers.run(Task(trial, tmp_path / "none.npz"), 60.0)
     assert isinstance(outcome, StepTimeRecord)
