@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic_core import PydanticSerializationError
 from rich.console import Console
 from rich.table import Table
 
@@ -306,7 +307,9 @@ def _run(
             if remaining:
                 failed = _run_trials(console, remaining, folder, execute, timeout)
             return _report(folder) or (1 if failed else 0)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PydanticSerializationError) as error:
+            if not is_interruption(error):
+                raise
             kept = len(store.load(folder).done)
             again = going_on(sys.argv[1:], _shown(folder))
             part = " and the finished epochs of the others" if store.checkpoints(folder) else ""
@@ -318,6 +321,13 @@ def _run(
                 f"{error.filename or folder}: {error.strerror or error}; finished trials are kept. "
                 f"Once that is mended, go on with: {again}"
             ) from None
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, also where that came while pydantic wrote JSON, which makes an error of its own of it."""
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, PydanticSerializationError) and "KeyboardInterrupt" in str(error)
+    )
 
 
 def going_on(arguments: list[str], folder: str) -> str:

@@ -115,7 +115,7 @@ class History(keras.callbacks.Callback):
         values = {name: float(value) for name, value in (logs or {}).items()}
         for name, value in values.items():
             if not math.isfinite(value):
-                raise DivergedError(f"diverged: {name} is {value} in epoch {epoch + 1}")
+                raise DivergedError(f"{name} is {value} in epoch {epoch + 1}")
         passed = Epoch(
             epoch=epoch + 1,
             train_seconds=self.train_seconds,

@@ -11,12 +11,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import psutil
 import pytest
+from pydantic import BaseModel, Field
+from pydantic_core import PydanticSerializationError
 
-from benchmarks.run import going_on, main
+from benchmarks.run import going_on, is_interruption, main
 from results import store
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,7 +89,7 @@ def test_running_again_runs_only_what_is_missing(finished):
 def test_fresh_starts_over_in_a_new_folder_and_deletes_nothing(finished):
     folder, _ = finished
     done = run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder, "--fresh", "--dry-run")
-    assert "4 of 4 trials to run, about 3" in done.stdout
+    assert "4 of 4 trials to run, about 1" in done.stdout
     assert f"{folder}-2" in done.stdout
     assert len(store.load(folder).done) == 4
 
@@ -172,9 +175,10 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         "--suite", "accuracy", "--seeds", 1, "--epochs", 2, *SMALL, "--set", "learning_rate=1e38", "--out", tmp_path
     )
     assert done.returncode == 1
-    assert "FAILED (failed): DivergedError: diverged: " in done.stdout
-    assert "DivergedError: diverged: " in (tmp_path / "report.html").read_text()
+    assert re.search(r"FAILED \(diverged\): \w+ is (nan|inf) in epoch 1", done.stdout)
+    assert "in epoch 1" in (tmp_path / "report.html").read_text()
     (failure, _) = store.load(tmp_path).failures
+    assert failure.status == "diverged"
     assert json.loads(failure.model_dump_json())["settings"]["training"]["learning_rate"] == 1e38
 
 
@@ -331,3 +335,15 @@ def test_a_download_that_fails_is_one_line_and_writes_nothing(tmp_path):
     assert done.stderr.endswith("give its folder with --data-dir DIR\n")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interruption_is_told_from_other_errors_wherever_it_came():
+    class Odd(BaseModel):
+        part: Annotated[int, Field(exclude_if=lambda _: signal.raise_signal(signal.SIGINT))] = 1
+
+    with pytest.raises(PydanticSerializationError) as found:
+        Odd().model_dump_json()
+    assert is_interruption(found.value), "as pydantic makes it"
+    assert is_interruption(KeyboardInterrupt())
+    assert not is_interruption(PydanticSerializationError("unknown type"))
+    assert not is_interruption(ValueError("KeyboardInterrupt"))

@@ -163,7 +163,7 @@ def test_a_grids_table_tells_how_many_times_as_long_a_step_takes_as_the_bases():
     base, other = (cell(augmentation, 1e-4, [0.0] * 3, base=0.2) for augmentation in ("tutorial", "corrected"))
     slower = [r.model_copy(update={"train_step_seconds": 2.5 * r.train_step_seconds}) for r in other]
     records = [*base, *slower]
-    table = page_tables.tables(find(drift(records)))["tutorial-drift"]
+    table = page_tables.tables(find(drift(records)))["table-tutorial-drift"]
     place = [column.key for column in table.columns].index("step-ratio")
     assert [row[place].text for row in table.rows] == ["2.50 [2.50, 2.50]", NOTHING, "2.50 [2.50, 2.50]", NOTHING]
 

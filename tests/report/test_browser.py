@@ -168,12 +168,12 @@ def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
     assert row["top-1 (%)"] == pytest.approx({"estimate": 51, "low": 48.5159, "high": 53.4841})
     _, text = saved(page, "table-recipes", "Markdown")
     head, ruler, row = text.splitlines()
-    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 9
+    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 10
     assert ruler.startswith("|---|---|---:|")
     assert "51.0 \\[48.5, 53.5\\]" in row
     _, text = saved(page, "table-recipes", "LaTeX")
     lines = text.splitlines()
-    assert lines[1] == "\\begin{tabular}{llrrrrrrrr}"
+    assert lines[1] == "\\begin{tabular}{llrrrrrrrrr}"
     assert [line for line in lines if line.endswith("rule")] == ["\\toprule", "\\midrule", "\\bottomrule"]
     assert "top-1 (\\%)" in text
     assert all(line.count(" & ") == 9 and line.endswith("\\\\") for line in (lines[3], lines[5]))
@@ -288,7 +288,7 @@ def test_what_changed_between_two_runs_is_shown_alone_at_a_switch(visit, tmp_pat
     shutil.copytree(full_run, other)
     changed = next((other / "records").glob("train-eanet-digits-seed0-*.json"))
     record = json.loads(changed.read_text())
-    changed.write_text(json.dumps(record | {"parameters": record["parameters"] + 7}))
+    changed.write_text(json.dumps(record | {"schema_version": 1, "parameters": record["parameters"] + 7}))
     page = visit(build_comparison(full_run, other)[0].as_uri())
     count = len(column(page, "changes", "subject"))
     tools(page, "changes").get_by_label("only what changed").check()
