@@ -176,7 +176,7 @@ def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
     assert lines[1] == "\\begin{tabular}{llrrrrrrrrr}"
     assert [line for line in lines if line.endswith("rule")] == ["\\toprule", "\\midrule", "\\bottomrule"]
     assert "top-1 (\\%)" in text
-    assert all(line.count(" & ") == 9 and line.endswith("\\\\") for line in (lines[3], lines[5]))
+    assert all(line.count(" & ") == 10 and line.endswith("\\\\") for line in (lines[3], lines[5]))
 
 
 def test_a_table_is_copied(visit, address):
