@@ -391,6 +391,8 @@ def _pixels(path: Path) -> np.ndarray:
                 if max(image.size) > LARGEST_IMAGE_SIDE:
                     raise DataError(f"{path} is {image.width} x {image.height}; at most {LARGEST_IMAGE_SIDE} are read")
                 pixels = np.asarray(image)
-    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything for broken bytes, SyntaxError among it
         raise DataError(f"{path} is not a readable image: {' '.join(str(error).split())}") from None
     return pixels[..., None] if pixels.ndim == 2 else pixels

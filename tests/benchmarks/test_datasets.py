@@ -191,9 +191,12 @@ def test_folders_of_images_that_do_not_fit_together_are_refused(tmp_path):
         DataError, match=r"tall\.png is 6 x 7 with 3 channels; all images have to be square and like the first"
     ):
         datasets.load("folder", str(tmp_path))
-    (tmp_path / "train" / "owl" / "tall.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"tall\.png is not a readable image"):
-        datasets.load("folder", str(tmp_path))
+    wrong_length = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x08\x00\x00\x00\x08\x08\x02\x00\x00\x00Km)\xdc"
+    wrong_length += b'\x00\x00\x00\x0cIDATx\x9c{c`\x18\x1e\x00\x00\x00\x00\x00"\x00\x00\x00\x00IEND\xaeB`\x82'
+    for content in (b"no image", wrong_length):
+        (tmp_path / "train" / "owl" / "tall.png").write_bytes(content)
+        with pytest.raises(DataError, match=r"tall\.png is not a readable image"):
+            datasets.load("folder", str(tmp_path))
     (tmp_path / "train" / "owl" / "tall.png").unlink()
     (tmp_path / "test" / "wolf").mkdir()
     with pytest.raises(DataError, match="test has the classes cat, dog, owl, wolf; train has cat, dog, owl"):
