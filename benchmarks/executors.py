@@ -256,7 +256,12 @@ def _ending(code: int, out_of_memory: bool) -> Trouble:
 
 
 def _read(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    """The end of what a worker printed, with every line that its failure's record may hold."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(-min(4 * LOG_TAIL, log.stat().st_size), os.SEEK_END)
+        return file.read(4 * LOG_TAIL).decode(errors="replace")
 
 
 def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:

@@ -94,9 +94,15 @@ def kill(run: subprocess.Popen[bytes], target: str, rng: random.Random) -> bool:
 
 
 def check_records(folder: Path, seen: Seen) -> None:
-    """Every record is whole, and those of before are what they were."""
-    broken = store.load(folder).broken
-    seen.losses += [f"{name} is broken: {reason}" for name, reason in broken.items()]
+    """Every record is whole, those of before are what they were, and at most one trial is begun and has not ended.
+
+    A killed worker's trial ends as failed and waits for the next command: it is not in flight.
+    """
+    run = store.load(folder)
+    seen.losses += [f"{name} is broken: {reason}" for name, reason in run.broken.items()]
+    in_flight = store.checkpoints(folder) - run.done - {failure.trial_id for failure in run.failures}
+    if len(in_flight) > 1:
+        seen.losses.append(f"{len(in_flight)} trials were in flight at once: {', '.join(sorted(in_flight))}")
     now = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (folder / "records").glob("*.json")

@@ -1,5 +1,6 @@
 """A run's folder: write-once records, one JSON file a trial, and what the run was asked for."""
 
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,8 @@ from results.records import (
 )
 
 LARGEST_RECORD_BYTES = 64 * 2**20
+WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+"""What a file system answers that has no locks: NFS whose server runs none, for one."""
 
 
 class StoreError(Exception):
@@ -249,14 +252,16 @@ def locked(folder: Path) -> Iterator[None]:
     What a killed one had not finished writing is cleared away.
     """
     (folder / "records").mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / ".lock", fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise StoreError(
             f"{folder} is in use by another run: wait for it, or choose another folder with --out"
         ) from None
-    except NotImplementedError:  # what filelock makes of a file system that says so
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
         raise StoreError(
             f"{folder} is on a file system without locks, where two runs could mix: choose another with --out"
         ) from None

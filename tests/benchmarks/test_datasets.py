@@ -1,8 +1,11 @@
 """The data: real digits, the standard CIFAR files in every form they come in, and nothing executed or trusted."""
 
+import io
 import os
 import pickle
+import struct
 import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -159,6 +162,36 @@ def test_archives_with_links_or_without_the_files_are_refused(tmp_path):
         datasets.load("cifar100", str(archive))
 
 
+def tar_of(path, **members):
+    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def test_an_archive_is_never_unpacked_so_its_names_lead_nowhere(tmp_path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    names = {f"cifar-100-python/{part}": pickle.dumps(batch(), protocol=2) for part in ("train", "test")}
+    tar_of(inside / "cifar-100-python.tar.gz", **names, **{"../outside": b"x", f"{tmp_path}/outside": b"x"})
+    assert len(datasets.load("cifar100", str(inside)).train_labels) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["inside"]
+    assert [path.name for path in inside.iterdir()] == ["cifar-100-python.tar.gz"]
+
+
+@pytest.mark.parametrize("name", ["cifar-100-python/train", "before/it"])
+def test_an_archive_with_a_bomb_inside_is_refused_before_it_fills_the_memory(tmp_path, name, monkeypatch):
+    """Both as the file that is read and as one that is only passed over."""
+    monkeypatch.setattr(datasets, "LARGEST_FILE_BYTES", 3 * 2**20)
+    monkeypatch.setattr(datasets, "LARGEST_ARCHIVE_BYTES", 5 * 2**20)
+    bomb = tmp_path / "cifar-100-python.tar.gz"
+    tar_of(bomb, **{name: bytes(7 * 2**20), "cifar-100-python/test": pickle.dumps(batch())})
+    assert bomb.stat().st_size < 2**17
+    with pytest.raises(DataError, match=r"it unpacks to more than 5,242,880 bytes|is not a plain file of at most 3"):
+        datasets.load("cifar100", str(bomb))
+
+
 def write_images(root, size=(6, 6), classes=("cat", "dog", "owl"), mode="RGB"):
     rng = np.random.default_rng(5)
     for part, count in (("train", 4), ("test", 2)):
@@ -182,6 +215,24 @@ def test_a_folder_of_images(tmp_path, mode, channels):
     assert np.bincount(data.test_labels).tolist() == [2, 2, 2]
 
 
+def claiming(width, kind):
+    """A small file whose header says that it is an image of `width` x `width`: up to 4 * 10^9 pixels."""
+    if kind == "PNG":
+        header = b"IHDR" + struct.pack(">IIBBBBB", width, width, 8, 2, 0, 0, 0)
+        chunks = (header, b"IDAT" + zlib.compress(b"\0"))
+        packed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    file = io.BytesIO()
+    Image.new("RGB", (width if kind == "WEBP" else 8,) * 2).save(file, kind)
+    content = bytearray(file.getvalue())
+    if kind == "BMP":
+        content[18:26] = struct.pack("<ii", width, width)
+    if kind == "JPEG":
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", width, width)
+    return bytes(content)
+
+
 def test_folders_of_images_that_do_not_fit_together_are_refused(tmp_path):
     with pytest.raises(DataError, match="needs --data-dir DIR; expected DIR/train/CLASS"):
         datasets.load("folder", None)
@@ -196,6 +247,13 @@ def test_folders_of_images_that_do_not_fit_together_are_refused(tmp_path):
     for content in (b"no image", wrong_length):
         (tmp_path / "train" / "owl" / "tall.png").write_bytes(content)
         with pytest.raises(DataError, match=r"tall\.png is not a readable image"):
+            datasets.load("folder", str(tmp_path))
+    (tmp_path / "train" / "owl" / "tall.png").unlink()
+    for width, kind in ((32_768, "PNG"), (32_768, "BMP"), (65_535, "JPEG"), (1_025, "WEBP")):
+        (tmp_path / "train" / "owl" / "tall.png").write_bytes(claiming(width, kind))
+        with pytest.raises(
+            DataError, match=rf"tall\.png is (not a readable image: Image size|{width} x {width}; at most)"
+        ):
             datasets.load("folder", str(tmp_path))
     (tmp_path / "train" / "owl" / "tall.png").unlink()
     (tmp_path / "test" / "wolf").mkdir()

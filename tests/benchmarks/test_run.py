@@ -249,6 +249,23 @@ def test_bad_data_is_found_before_anything_is_written(content, tmp_path, monkeyp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-100-python"]
 
 
+def test_names_with_control_characters_are_spelt_out(tmp_path, monkeypatch, capsys):
+    """A folder of images may be anybody's; what its names hold must not reach the terminal."""
+    from tests.benchmarks.test_datasets import write_images
+
+    write_images(tmp_path, (8, 8), classes=("cat", "\x1b[2Jdog\r\u202e"))
+    (tmp_path / "test" / "\x1b[2Jdog\r\u202e").rename(tmp_path / "test" / "\x9bwolf")
+    arguments = ["--all", "--dataset", "folder", "--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", *arguments])
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert r"has the classes cat, \x9bwolf; train has \x1b[2Jdog \u202e, cat" in said
+    assert said[:-1].isprintable()
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--suite", "a\x1b[2J"])
+    assert main() == 2
+    assert capsys.readouterr().err == "error: an argument holds characters that cannot be printed\n"
+
+
 def test_help_has_examples_and_every_option(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--help"])
     assert main() == 0

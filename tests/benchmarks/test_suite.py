@@ -106,6 +106,13 @@ def test_a_mistake_is_one_line_with_file_and_line(tmp_path, old, new, line, comp
     assert int(named[1] or named[2]) in (line, line + 1)  # tomllib names the line on which it gave up
 
 
+def test_a_file_of_100_megabytes_is_not_read(tmp_path):
+    with (tmp_path / "mine.toml").open("wb") as file:
+        file.truncate(100 * 2**20)
+    with pytest.raises(InputError, match=r"mine\.toml has 104,857,600 bytes; at most 1,048,576 are read"):
+        suites(tmp_path)
+
+
 MATCHED = GOOD.replace(
     "settings = { key_dim = 3 }",
     'settings = { key_dim = 3 }\nmatch = { figure = "parameters", variant = "eanet", among = { key_dim = [5, 7] } }',

@@ -1,5 +1,6 @@
 """The store: records come back as they went in, are written once, and nothing broken is dropped or fatal."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -195,3 +196,29 @@ def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
     assert "is in use by another run: wait for it, or choose another folder with --out" in refused.stderr
     admitted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert admitted.stdout == "in\n"
+
+
+WITHOUT_LOCKS = """
+import ctypes, platform, struct
+flock = {"x86_64": 73, "aarch64": 32}[platform.machine()]
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, flock), (0x06, 0, 0, 0x50000 | ERRNO), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+class Program(ctypes.Structure):
+    _fields_ = [("steps", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+kernel, program = ctypes.CDLL(None, use_errno=True), Program(len(steps), ctypes.addressof(code))
+if kernel.prctl(38, 1, 0, 0, 0) or kernel.prctl(22, 2, ctypes.byref(program), 0, 0):
+    raise SystemExit(77)
+"""
+"""Has the kernel answer every flock(2) of this process with ERRNO (seccomp), as it does on file systems without it."""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seccomp is Linux's")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_refused_by_name(tmp_path, number):
+    code = WITHOUT_LOCKS.replace("ERRNO", str(number)) + "from pathlib import Path; from results import store\n"
+    code += f"try:\n  with store.locked(Path({str(tmp_path)!r})): print('in')\nexcept store.StoreError as e: print(e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip("this machine admits no seccomp filter")
+    said = f"{tmp_path} is on a file system without locks, where two runs could mix: choose another with --out\n"
+    assert done.stdout == said, done.stderr
