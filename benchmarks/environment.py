@@ -32,6 +32,8 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
     TensorFlow keeps what it frees for the next step, on a CPU as it does on a GPU: otherwise a large step is timed at
     getting memory from the kernel, by up to 1.6 times its time here (docs/measurements.md), and no peak is told. Its
     limit is the machine's memory, beyond which it says that there is no more.
+    PyTorch's question whether there is a GPU, which Keras asks at import, would spoil the fork on a machine with one,
+    but for its variable (https://docs.pytorch.org/docs/stable/notes/multiprocessing.html#poison-fork-in-multiprocessing).
     """
     return {
         "KERAS_BACKEND": backend,
@@ -43,6 +45,7 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
         "TF_NUM_INTEROP_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     }
 
 

@@ -64,8 +64,8 @@ def run_local(
     One that has neither given a result nor progress for its trial's `timeout_seconds` is ended too. Trainings keep
     their checkpoints in the run's `folder`, and go on from those that they find there.
 
-    On Linux a worker is forked from a process that has imported the libraries and computed nothing
-    (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
+    On Linux a worker is forked from a process that has imported the libraries and computed nothing, and so has one
+    thread (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
     """
     variables = worker_variables(backend, available_threads())
     with (
@@ -94,10 +94,15 @@ class Program:
 TRIALS = Program(work, "benchmarks.warm")
 
 
+_imported_for: set[str] = set()
+"""The backend that the process which workers are forked from has imported: Python has one such process, for good."""
+
+
 def start_context(backend: str, imported: str = TRIALS.imported) -> "ForkServerContext | SpawnContext":
     """How a worker starts, on this platform and with this backend."""
-    if not sys.platform.startswith("linux") or backend != "tensorflow":
+    if not sys.platform.startswith("linux") or _imported_for - {backend}:
         return multiprocessing.get_context("spawn")
+    _imported_for.add(backend)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([imported])
     return context
