@@ -44,13 +44,16 @@ def restore(path: Path, model: keras.Model, nothing: Passed) -> Passed:
     A file that is damaged, of another model or of other images is renamed to `NAME.broken`: the training starts over.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with store.open_plain(path) as file, np.load(file, allow_pickle=False) as arrays:
+            unpacked_bytes = sum(member.file_size for member in arrays.zip.infolist())
+            if unpacked_bytes > 2 * path.stat().st_size:  # it is not packed where it is a training's
+                raise ValueError(f"it unpacks to {unpacked_bytes:,} bytes")
             passed = Passed.model_validate_json(arrays["passed"].tobytes())
             values = [arrays[f"variable_{index}"] for index in range(len(arrays.files) - 1)]
         if passed.dataset_sha256 != nothing.dataset_sha256:
             raise ValueError("it is of other images")
         variables = _variables(model)
-        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        if [(value.shape, value.dtype.name) for value in values] != [(tuple(v.shape), v.dtype) for v in variables]:
             raise ValueError("it is of another model")
     except FileNotFoundError:
         return nothing

@@ -294,7 +294,7 @@ def _cifar_batch(file: IO[bytes], name: str, labels_key: str, classes: int) -> t
     except KeyError as error:
         raise DataError(f"{name} is no CIFAR batch: it has no {error}") from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise DataError(f"{name} is damaged or no CIFAR batch: {' '.join(str(error).split())}") from None
+        raise DataError(f"{name} is damaged or no CIFAR batch: {' '.join(str(error)[:200].split())}") from None
     if not isinstance(labels, list) or not all(type(label) is int and 0 <= label < classes for label in labels):
         raise DataError(f"{name}: {labels_key} is not a list of whole numbers from 0 to {classes - 1}")
     if len(labels) != len(images) or not labels:
@@ -382,6 +382,8 @@ def _pixels(path: Path) -> np.ndarray:
     import numpy as np
     from PIL import Image
 
+    if not path.is_file():
+        raise DataError(f"{path} is no plain file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

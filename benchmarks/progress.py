@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from benchmarks import estimate
 from benchmarks.trials import Progress as TrialProgress
 from benchmarks.trials import Trial
+from results.printable import printable
 from results.records import Failure, PeakRecord, Result, TrainRecord
 
 PLAIN_SECONDS = 60
@@ -21,7 +22,7 @@ def outcome_words(outcome: Result | Failure) -> str:
     """One trial's result in a few words."""
     if isinstance(outcome, Failure):
         words = "skipped" if outcome.status == "skipped" else f"FAILED ({outcome.status})"
-        return f"{words}: {outcome.reason}"
+        return f"{words}: {printable(outcome.reason)}"
     if isinstance(outcome, TrainRecord):
         return f"top-1 {outcome.test_top1:.1%}, {outcome.train_step_seconds * 1e3:.3g} ms a step"
     if isinstance(outcome, PeakRecord):

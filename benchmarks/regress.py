@@ -31,6 +31,7 @@ from benchmarks.environment import cpu_model, git, worker_variables
 from benchmarks.suite import InputError, one_of
 from results import gates
 from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
+from results.printable import printable
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(results.__file__).parent / "runs" / "gate"
@@ -390,7 +391,7 @@ def main() -> int:
     except Exception:
         traceback.print_exc()
         return UNEXPECTED
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
 
 

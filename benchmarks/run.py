@@ -27,6 +27,7 @@ from benchmarks.trials import Backend, Precision, TrainTrial, Trial
 from models import cost
 from models.config import PRESETS
 from results import store
+from results.printable import printable
 from results.records import Failure, RunPlan
 
 RUNS = Path(results.__file__).parent / "runs"
@@ -285,10 +286,9 @@ def _run(
         before = store.load(folder)
         _check_same_data(before, hashes, plan)
         if before.broken:
-            store.set_aside(folder, list(before.broken))
-            console.print(
-                f"set aside as *.broken and to be run again: {', '.join(before.broken)}", style="yellow", soft_wrap=True
-            )
+            set_aside = ", ".join(store.set_aside(folder, before.broken))
+            said = f"set aside as *.broken and to be run again: {set_aside}"
+            console.print(said, style="yellow", soft_wrap=True, markup=False)
         store.write_plan(folder, _asked(plan, origin.command), before.plan)
         remaining = [trial for trial in plan.distinct if trial.trial_id not in before.done]
         there = len(plan.distinct) - len(remaining)
@@ -301,6 +301,7 @@ def _run(
             + f"; into {_shown(folder)}",
             highlight=False,
             soft_wrap=True,
+            markup=False,
         )
         failed = 0
         try:
@@ -424,11 +425,6 @@ def main() -> int:
         return 130
     print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
-
-
-def printable(text: str) -> str:
-    """The text with all that could move a terminal's cursor, or turn its letters round, spelt out."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 if __name__ == "__main__":

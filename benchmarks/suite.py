@@ -228,8 +228,10 @@ def suites(folder: Path = HERE / "suites") -> dict[str, Suite]:
     """Every suite of `suites/*.toml` by file name, in the order in which they are run."""
     found = {}
     for path in sorted(folder.glob("*.toml")):
-        if not re.fullmatch(NAME, path.stem) or path.stem in RESERVED:
-            raise InputError(f"{path}: a suite is named in small letters, digits and single hyphens, and not pareto")
+        if not re.fullmatch(NAME, path.stem) or len(path.stem) > 50 or path.stem in RESERVED:
+            raise InputError(
+                f"{path}: a suite is named in small letters, digits and single hyphens, at most 50, and not pareto"
+            )
         table, text = _toml(path)
         suite: Suite = _validated(_SUITE.validate_python, table, path, text)
         if isinstance(suite, TrainSuite):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from results.gates import GateError
+from results.printable import printable
 from results.store import StoreError
 
 HELP = """Builds RUN/report.html and RUN/tables/*.csv from RUN/records/*.json alone. Takes about 10 seconds; no Keras.
@@ -47,7 +48,7 @@ def command(
     else:
         page, said = _of_history(history or Path())
     if not quiet:
-        print("\n".join([*said, f"report: {page}"]))
+        print("\n".join(map(printable, [*said, f"report: {page}"])))
     if open_:
         webbrowser.open(page.resolve().as_uri())
 
@@ -87,7 +88,7 @@ def main() -> int:
         message = str(error)
     except OSError as error:
         message = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
 
 

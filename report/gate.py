@@ -4,11 +4,14 @@ from report import words
 from report.render import render
 from results import gates
 from results.gates import Gate
+from results.printable import markdown as markdown_text
+from results.printable import markdown_code
 
 
 def markdown(gate: Gate) -> str:
     """The gate as a pull request shows it: verdict, table, what changed, and how it was decided."""
-    return render("gate.md.j2", FILTERS, gate=gate)
+    filters = FILTERS | {"text": markdown_text, "code": markdown_code}
+    return render("gate.md.j2", filters, gate=gate)
 
 
 FILTERS = {

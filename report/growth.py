@@ -157,7 +157,7 @@ def _point(label: str, records: list[StepTimeRecord]) -> StepTime:
     first = records[0]
     resident = [record.peak_memory_bytes for record in records]
     allocated = [r.device_peak_memory_bytes for r in records if r.device_peak_memory_bytes is not None]
-    told = len(allocated) == len(records)
+    told = len(allocated) == len(records) and min(allocated) > 0
     medians = [float(np.median(record.samples_seconds)) for record in records]
     return StepTime(
         first.suite,

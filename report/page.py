@@ -36,6 +36,7 @@ def build(folder: Path) -> tuple[Path, Findings]:
     """
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder; give a run's folder, such as results/runs/quick")
+    store.refuse_links(folder)
     run = store.load(folder)
     broken = dict(run.broken)
     try:

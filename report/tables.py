@@ -7,6 +7,7 @@ import pandas as pd
 from report.accuracy import Study, Training
 from report.findings import Findings
 from results import frames, store
+from results.printable import cell
 from results.records import Record
 from results.store import Run
 
@@ -60,7 +61,10 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
 
 
 def write(run: Run, findings: Findings) -> None:
-    """Writes `tables/SUITE.csv` for each suite that trained, and `tables/scaling.csv`; none that would be empty."""
+    """Writes `tables/SUITE.csv` for each suite that trained, and `tables/scaling.csv`; none that would be empty.
+
+    What a spreadsheet would take for a formula has a quote before it.
+    """
     folder = run.folder / "tables"
     studies = {study.suite: study for study in findings.studies}
     failed = [failure for failure in run.failures if failure.settings.get("kind") == "train"]
@@ -69,4 +73,5 @@ def write(run: Run, findings: Findings) -> None:
     for name, frame in (tables | {"scaling": scaling(run, findings)}).items():
         if len(frame):
             folder.mkdir(exist_ok=True)
-            store.replace(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+            safe = frame.map(lambda value: cell(value) if isinstance(value, str) else value).rename(columns=cell)
+            store.replace(folder / f"{name}.csv", safe.to_csv(index=False).encode())

@@ -2,7 +2,10 @@
 
 import pandas as pd
 
+from results.records import Failure
 from results.store import Run
+
+COUNTS = {"seed", "epochs", "parameters", "macs", "peak_memory_bytes", "patches", "batch", "process"}
 
 
 def trainings(run: Run) -> pd.DataFrame:
@@ -69,13 +72,20 @@ def _failed(run: Run, kind: str, names: tuple[str, ...]) -> list[dict[str, objec
     """Rows of the failed trials of a kind, with the settings of theirs that are named."""
     return [
         {"trial_id": failure.trial_id, "suite": failure.suite, "variant": failure.variant, "status": failure.status}
-        | {name: failure.settings.get(name) for name in names}
+        | {name: _setting(failure, name) for name in names}
         for failure in run.failures
         if failure.settings.get("kind") == kind
     ]
 
 
+def _setting(failure: Failure, name: str) -> object:
+    """A failed trial's setting, and none where it is not what a trial has: settings may hold anything."""
+    value = failure.settings.get(name)
+    if name in COUNTS:
+        return value if type(value) is int and 0 <= value < 2**63 else None
+    return value if isinstance(value, str) else None
+
+
 def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Counts as whole numbers also where a failed trial leaves them empty."""
-    counts = {"seed", "epochs", "parameters", "macs", "peak_memory_bytes", "patches", "batch", "process"}
-    return frame.astype({column: "Int64" for column in frame.columns if column in counts})
+    return frame.astype({column: "Int64" for column in frame.columns if column in COUNTS})

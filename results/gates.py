@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from results import store
-from results.records import Frozen
+from results.records import Count, Frozen, Name, Positive, Seconds, Share
 
 FILE = "gate.json"
 Side = Literal["base", "head"]
@@ -22,6 +22,10 @@ Pair = tuple[float, float]
 """Median step seconds of two processes that ran one after the other: of the base, and of what is held against it."""
 
 
+Ratio = Annotated[float, Field(gt=0, le=1e9)]
+Slowdown = Annotated[float, Field(ge=0, le=1e30)]
+
+
 class Design(Frozen):
     """How a gate decides; declared before anything is measured.
 
@@ -31,13 +35,13 @@ class Design(Frozen):
     `most_seconds` the next look is taken with the pairs that there are, and is the last.
     """
 
-    looks: tuple[int, ...]
-    alphas: tuple[float, ...]
-    floor: Annotated[float, Field(ge=0, le=1)]
-    detectable: float
-    steps: int
-    power: float = 0.95
-    most_seconds: float = 600
+    looks: tuple[Positive, ...]
+    alphas: tuple[Share, ...]
+    floor: Share
+    detectable: Slowdown
+    steps: Positive
+    power: Share = 0.95
+    most_seconds: Annotated[float, Field(ge=0, le=1e9)] = 600
 
 
 class CaseVerdict(Frozen):
@@ -47,15 +51,15 @@ class CaseVerdict(Frozen):
     `detectable` is the smallest slowdown that this many pairs with this much noise would have found.
     """
 
-    case: str
-    base_seconds: float
-    head_seconds: float
-    ratio: float
-    low: float
-    high: float
-    pairs: int
-    p_value: float
-    detectable: float
+    case: Name
+    base_seconds: Seconds
+    head_seconds: Seconds
+    ratio: Ratio
+    low: Ratio
+    high: Ratio
+    pairs: Count
+    p_value: Share
+    detectable: Slowdown
     verdict: Literal["slower", "faster", "no slowdown shown", "too noisy to tell"]
 
 
@@ -76,7 +80,7 @@ class Block(Frozen):
     """
 
     sides: tuple[Side, Side, Side, Side]
-    seconds: tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, float]]
+    seconds: tuple[dict[str, Seconds], dict[str, Seconds], dict[str, Seconds], dict[str, Seconds]]
     swapped: bool
 
 
@@ -84,7 +88,7 @@ class Machine(Frozen):
     """Where a gate ran."""
 
     cpu: str
-    threads: int
+    threads: Positive
     python: str
     versions: dict[str, str]
 
@@ -104,6 +108,13 @@ class Gate(Frozen):
     blocks: tuple[Block, ...]
     changes: tuple[str, ...]
     verdict: GateVerdict
+
+    @field_validator("verdict")
+    @classmethod
+    def _has_decided(cls, verdict: GateVerdict) -> GateVerdict:
+        if verdict.decision == "go on":
+            raise ValueError("its decision is to go on")
+        return verdict
 
 
 def pairs(blocks: Sequence[Block]) -> dict[str, list[Pair]]:
@@ -164,9 +175,11 @@ def read(folder: Path) -> Gate | None:
     if not path.exists():
         return None
     try:
-        return _gate(path.read_bytes(), FILE)
+        return _gate(store.content(path), FILE)
     except OSError as error:
         raise GateError(f"{FILE} cannot be read: {error.strerror}") from None
+    except store.StoreError as error:
+        raise GateError(f"{FILE} {error}") from None
 
 
 def read_history(path: Path) -> tuple[Gate, ...]:
@@ -185,7 +198,10 @@ def read_history_so_far(path: Path) -> tuple[tuple[Gate, ...], dict[str, str]]:
     if path.is_dir():
         return (), {path.name: f"{path.name} is a folder; name a file, such as history.jsonl"}
     found, broken = [], {}
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    try:
+        lines = store.content(path).splitlines() if path.exists() else []
+    except store.StoreError as error:
+        return (), {path.name: f"{path.name} {error}"}
     for number, line in enumerate(lines, start=1):
         where = f"{path.name}:{number}"
         try:

@@ -10,9 +10,10 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Bytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0, le=1e30)]
-Name = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-SuiteName = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,99}$")]
-"""A suite's table is a file of its name."""
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$")]
+"""Of letters that can be printed."""
+SuiteName = Annotated[str, Field(pattern=r"^[^./\\\p{C}\p{Zl}\p{Zp}][^/\\\p{C}\p{Zl}\p{Zp}]{0,49}$")]
+"""A suite's table is a file of its name, which has 255 bytes at most."""
 MetricName = Literal["top1", "top5", "test_loss"]
 Drawing = Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"]
 Settings = dict[str, Any]

@@ -4,17 +4,20 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from results.printable import printable
 from results.records import (
     RECORD,
     Environment,
@@ -90,11 +93,11 @@ def load(folder: Path) -> Run:
     broken: dict[str, str] = {}
     files: dict[tuple[bool, str], str] = {}
     for path in sorted((folder / "records").glob("*.json")):
-        name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+        name = _shown(path)
         try:
             record = read(path)
         except (ValidationError, OSError, StoreError) as error:
-            broken[name] = _first_line(error)
+            broken[name] = printable(_first_line(error))
             continue
         first = files.setdefault((isinstance(record, Failure), record.trial_id), name)
         if first == name:
@@ -104,9 +107,9 @@ def load(folder: Path) -> Run:
     plan = None
     if (folder / "plan.json").exists():
         try:
-            plan = RunPlan.model_validate_json((folder / "plan.json").read_bytes())
-        except (ValidationError, OSError) as error:
-            broken["plan.json"] = _first_line(error)
+            plan = RunPlan.model_validate_json(content(folder / "plan.json"))
+        except (ValidationError, OSError, StoreError) as error:
+            broken["plan.json"] = printable(_first_line(error))
     trainings = tuple(r for r in records if isinstance(r, TrainRecord))
     step_times = tuple(r for r in records if isinstance(r, StepTimeRecord))
     peaks = tuple(r for r in records if isinstance(r, PeakRecord))
@@ -117,13 +120,29 @@ def load(folder: Path) -> Run:
 
 def read(path: Path) -> Result | Failure:
     """One record. Raises `pydantic.ValidationError`, `OSError`, or `StoreError` where its checksum is not of it."""
-    if path.stat().st_size > LARGEST_RECORD_BYTES:
-        raise StoreError(f"has {path.stat().st_size:,} bytes; at most {LARGEST_RECORD_BYTES:,} are read")
-    content = path.read_bytes()
-    record = RECORD.validate_json(content)
-    if record.schema_version > 1 and record.checksum != _checksum(content):
+    text = content(path)
+    record = RECORD.validate_json(text)
+    if record.schema_version > 1 and record.checksum != _checksum(text):
         raise StoreError("its checksum is of another content: the file was damaged or changed")
     return record.model_copy(update={"checksum": None})
+
+
+def content(path: Path) -> bytes:
+    """What a file of a run holds. Raises `OSError`, or `StoreError` where it is a device, a pipe or too large."""
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_RECORD_BYTES:
+            raise StoreError(f"has {size:,} bytes; at most {LARGEST_RECORD_BYTES:,} are read")
+        return file.read(LARGEST_RECORD_BYTES)
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """Opens a file to read it. Raises `OSError`, or `StoreError` where it is none that ends, such as a pipe."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise StoreError("is no plain file")
 
 
 def _checksum(record: bytes) -> str:
@@ -203,13 +222,21 @@ def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
     _write_atomically(folder / "plan.json", plan.model_copy(update={"suites": suites}))
 
 
-def set_aside(folder: Path, names: list[str]) -> None:
-    """Renames broken records to `NAME.broken`, so that their trials can be run again and nothing is deleted."""
-    for name in names:
-        for path in (folder / "records" / name, folder / name):
-            if path.is_file():
-                number = len(list(path.parent.glob(f"{name}.broken*")))
-                path.rename(path.with_name(f"{name}.broken{number or ''}"))
+def set_aside(folder: Path, broken: Collection[str]) -> list[str]:
+    """Renames what is broken to `NAME.broken`, so that its trial can be run again and nothing is deleted. Returns the
+    names."""
+    there = [path for path in [*sorted((folder / "records").iterdir()), folder / "plan.json"] if _shown(path) in broken]
+    for path in there:
+        number = 0
+        while os.path.lexists(aside := path.with_name(f"{path.name}.broken{number or ''}")):
+            number += 1
+        path.rename(aside)
+    return [_shown(path) for path in there]
+
+
+def _shown(path: Path) -> str:
+    """A file's name as it can be printed: it may hold any bytes."""
+    return printable(os.fsencode(path.name).decode("utf-8", "backslashreplace"))
 
 
 def _write_record(path: Path, record: Record) -> None:
@@ -245,12 +272,22 @@ def replace(path: Path, content: bytes) -> None:
         os.close(directory)
 
 
+def refuse_links(folder: Path) -> None:
+    """Raises `StoreError` where a folder of the run's leads elsewhere: a run writes nothing outside its own."""
+    for name in ("records", "checkpoints", "tables"):
+        if (folder / name).is_symlink():
+            raise StoreError(
+                f"{folder / name} is a link, and a run writes nothing outside its folder: put a folder there"
+            )
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds the run's folder for one command; raises `StoreError` where another one holds it.
 
     What a killed one had not finished writing is cleared away.
     """
+    refuse_links(folder)
     (folder / "records").mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", fallback_to_soft=False)
     try:

@@ -1,5 +1,7 @@
 """Checkpoints: all of a training that Keras can save, in one file that is whole or not there."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -52,6 +54,20 @@ def test_weights_optimizer_and_history_come_back_exactly(saved):
     assert len(arrays(other)) > 12, "two moments of each weight, and the counters"
     for before, after in zip(arrays(model), arrays(other), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_a_pipe_a_bomb_and_values_of_another_kind_are_set_aside(saved):
+    _, path = saved
+    whole = dict(np.load(path))
+    path.unlink()
+    os.mkfifo(path)
+    assert checkpoints.restore(path, model_of(), NOTHING) == NOTHING
+    np.savez_compressed(path, **whole, bomb=np.zeros(2**22, np.uint8))
+    assert checkpoints.restore(path, model_of(), NOTHING) == NOTHING
+    np.savez(path, **whole | {"variable_0": np.full(whole["variable_0"].shape, "x")})
+    assert checkpoints.restore(path, model_of(), NOTHING) == NOTHING
+    np.savez(path, **whole)
+    assert checkpoints.restore(path, model_of(), NOTHING).epochs == PASSED.epochs
 
 
 def test_a_checkpoint_replaces_the_one_before_and_leaves_nothing_beside_it(saved):

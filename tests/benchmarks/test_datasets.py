@@ -256,6 +256,10 @@ def test_folders_of_images_that_do_not_fit_together_are_refused(tmp_path):
         ):
             datasets.load("folder", str(tmp_path))
     (tmp_path / "train" / "owl" / "tall.png").unlink()
+    os.mkfifo(tmp_path / "train" / "owl" / "tall.png")
+    with pytest.raises(DataError, match=r"tall\.png is no plain file"):
+        datasets.load("folder", str(tmp_path))
+    (tmp_path / "train" / "owl" / "tall.png").unlink()
     (tmp_path / "test" / "wolf").mkdir()
     with pytest.raises(DataError, match="test has the classes cat, dog, owl, wolf; train has cat, dog, owl"):
         datasets.load("folder", str(tmp_path))

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +51,16 @@ def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
     table = pd.read_csv(folder / "tables" / "accuracy.csv")
     assert table.groupby("variant").seed.apply(list).to_dict() == {"eanet": [0, 1], "vit": [0, 1]}
     assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_a_folder_named_like_markup_is_a_folder(finished, tmp_path):
+    folder = tmp_path / "q[" / "red]"
+    shutil.copytree(finished[0], folder)
+    (folder / "records" / "[bold]x.json").write_text("{}")
+    done = run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    assert f"into {folder}" in done.stdout
+    assert "set aside as *.broken and to be run again: [bold]x.json" in done.stdout
 
 
 def test_records_carry_the_command_and_the_commit(finished):

@@ -1,5 +1,6 @@
 """A gate on the page and in a pull request, and the history of many."""
 
+import json
 import subprocess
 import sys
 
@@ -23,6 +24,50 @@ def test_the_summary_of_a_pull_request_has_a_row_for_each_case_and_what_changed(
     clean = markdown(samples.gate())
     assert clean.startswith("### No slowdown shown\n")
     assert "the operations of the compiled steps are the same" in clean
+
+
+def test_nothing_in_a_gate_becomes_markup_of_the_summary():
+    gate = samples.gate(0.2, cpu="<script>alert(1)</script>", base="main`<b>\n\n# |")
+    text = markdown(gate.model_copy(update={"changes": ("<img src=x>\n\n# a", "[a](javascript:b)")}))
+    assert "<" not in text.replace("`main'<b> # \\|`", "")
+    assert "\n# " not in text
+    assert "\\[a\\](javascript:b)" in text
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("verdict", "decision"), "go on"),
+        (("verdict", "cases", 0, "head_seconds"), -1),
+        (("verdict", "cases", 0, "head_seconds"), 1e308),
+        (("verdict", "cases", 0, "ratio"), 0),
+        (("verdict", "cases", 0, "case"), "\x1b[2J"),
+        (("machine", "threads"), -1),
+        (("blocks", 0, "seconds", 0, "core-train-vit-n256"), 0),
+        (("design", "looks", 0), 0),
+    ],
+    ids=str,
+)
+def test_a_gate_that_no_gate_writes_is_named_and_costs_only_itself(tmp_path, place, value):
+    content = json.loads(samples.gate().model_dump_json())
+    *above, last = place
+    inner = content
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    (tmp_path / "gate.json").write_text(json.dumps(content))
+    (tmp_path / "history.jsonl").write_text("".join(f"{json.dumps(content)}\n" for _ in range(7)))
+    store.write(tmp_path, samples.training())
+    text = build_page(tmp_path)[0].read_text()
+    assert "gate.json is not what a gate writes" in text
+    assert "history.jsonl:7 is not what a gate writes" in text
+    assert '<h2 id="gate">' not in text
+
+
+def test_a_history_that_never_ends_is_one_line(tmp_path):
+    (tmp_path / "history.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(GateError, match=r"history\.jsonl is no plain file"):
+        build(tmp_path / "history.jsonl")
 
 
 def test_a_gate_alone_is_a_page(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from report import page_study
+from report.__main__ import main
 from report.page import build
 from results import gates, store
 from results.published import SOURCE
@@ -235,6 +237,9 @@ def change_of(folder, name, **changes):
         {"suite": "../../escaped"},
         {"suite": "a/b"},
         {"suite": "x" * 300},
+        {"suite": "\U0001d518" * 100},
+        {"variant": "\x9b31m"},
+        {"variant": "\u202evit"},
         {"suite": "nul\0"},
         {"variant": "bell\a"},
         {"variant": "long" * 99},
@@ -265,6 +270,44 @@ def test_a_plan_that_no_run_writes_is_named_and_the_page_says_what_is_not_known(
     text = " ".join(page_of(folder).text.split())
     assert "plan.json: suites.accuracy." in text
     assert "what was planned is not known" in text
+
+
+@pytest.mark.parametrize("seed", ["x", 2**70, 1e-300, -1, None, [3], True])
+def test_a_failure_whose_settings_are_of_other_kinds_has_empty_cells(folder, seed):
+    failed = samples.failure()
+    store.write(folder, failed.model_copy(update={"settings": failed.settings | {"seed": seed, "dataset": [seed]}}))
+    build(folder)
+    table = pd.read_csv(folder / "tables" / "accuracy.csv")
+    assert table[table.status != "done"][["dataset", "seed"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("told", [0, -1])
+def test_an_allocator_that_told_nothing_is_not_drawn(folder, told):
+    odd = samples.step_time("eanet", 64, 0.1, process=1)
+    store.write(folder, odd.model_copy(update={"device_peak_memory_bytes": told}))
+    assert "Cost and growth" in page_of(folder).text
+
+
+def test_nothing_of_a_record_acts_in_a_terminal_or_a_spreadsheet(tmp_path, capsys):
+    evil = "\x1b]0;title\x07\x1b[2J"
+    formula = '=HYPERLINK("http://evil")'
+    machine = samples.environment(cpu=evil)
+    for folder, environment in ((tmp_path / "a", machine), (tmp_path / "b", samples.environment())):
+        record = samples.training(formula, dataset="@SUM(1)", trial_id="formula")
+        store.write_plan(folder, RunPlan(profile="quick", command="now", suites={}), None)
+        store.write(folder, record.model_copy(update={"environment": environment}))
+        store.write(folder, samples.failure(status="-1+1", reason=evil))
+        (folder / "records" / "\x1b[31m.json").write_text(json.dumps({"kind": evil}))
+    for arguments in ([str(tmp_path / "a")], [str(tmp_path / "a"), "--against", str(tmp_path / "b")], [evil]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["report", *arguments])
+            main()
+        said = capsys.readouterr()
+        assert all(line.isprintable() for line in (said.out + said.err).splitlines())
+    table = (tmp_path / "a" / "tables" / "accuracy.csv").read_text()
+    for text in (f"'{formula}".replace('"', '""'), "'@SUM(1)", "'-1+1"):
+        assert text in table, text
+    assert not re.search(r"(^|,)\"?[=@+-]\D", table, re.MULTILINE)
 
 
 def test_a_failure_of_odd_settings_is_shown(folder):

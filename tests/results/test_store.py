@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +197,50 @@ def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):
     assert "is in use by another run: wait for it, or choose another folder with --out" in refused.stderr
     admitted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert admitted.stdout == "in\n"
+
+
+def test_what_is_no_plain_file_is_named_and_set_aside_and_not_waited_for(tmp_path):
+    """A pipe would be waited for until somebody writes, and a device never ends."""
+    store.write(tmp_path, samples.training())
+    os.mkfifo(tmp_path / "records" / "a-pipe.json")
+    (tmp_path / "records" / "b-device.json").symlink_to("/dev/zero")
+    (tmp_path / "records" / "c-folder.json").mkdir()
+    (tmp_path / "records" / "d-nowhere.json").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "plan.json")
+    run = store.load(tmp_path)
+    assert run.broken == {
+        "a-pipe.json": "is no plain file",
+        "b-device.json": "is no plain file",
+        "c-folder.json": "Is a directory",
+        "d-nowhere.json": "No such file or directory",
+        "plan.json": "is no plain file",
+    }
+    assert store.set_aside(tmp_path, run.broken) == sorted(run.broken)
+    assert store.load(tmp_path).broken == {}
+    assert len(list((tmp_path / "records").glob("*.broken"))) == 4
+    assert len(store.load(tmp_path).trainings) == 1
+
+
+def test_a_broken_record_of_any_name_is_set_aside_beside_the_ones_before(tmp_path):
+    for _ in range(2):
+        (tmp_path / "records").mkdir(exist_ok=True)
+        Path(os.fsdecode(bytes(tmp_path / "records") + b"/\x1b[2J\xff.json")).write_bytes(b"{}")
+        broken = store.load(tmp_path).broken
+        assert list(broken) == [r"\x1b[2J\xff.json"]
+        assert store.set_aside(tmp_path, broken) == list(broken)
+    assert len(list((tmp_path / "records").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["records", "checkpoints", "tables"])
+def test_a_folder_that_leads_elsewhere_is_refused(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to("../elsewhere")
+    with (
+        pytest.raises(store.StoreError, match=f"{name} is a link, and a run writes nothing outside its folder"),
+        store.locked(tmp_path / "run"),
+    ):
+        pass
 
 
 WITHOUT_LOCKS = """

@@ -1,0 +1,24 @@
+"""Text from files, names and arguments -> text that does nothing to a terminal, a spreadsheet or a Markdown page."""
+
+import re
+
+
+def printable(text: str) -> str:
+    """The text with all that could move a terminal's cursor, or turn its letters round, spelt out."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def cell(text: str) -> str:
+    """The text with a quote before what a spreadsheet would take for a formula."""
+    return f"'{text}" if re.match(r"\s*[=+@\t\r-]", text) else text
+
+
+def markdown(text: str) -> str:
+    """The text on one line, with all that Markdown or HTML would take for its own escaped."""
+    line = printable(" ".join(text.split()))
+    return re.sub(r"([\\`|*_\[\]~])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def markdown_code(text: str) -> str:
+    """The text as code, in Markdown and in a cell of its tables: one line, and nothing in it ends the code."""
+    return "`{}`".format(printable(" ".join(text.split())).replace("`", "'").replace("|", "\\|"))

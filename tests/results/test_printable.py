@@ -1,0 +1,41 @@
+"""Whatever a text holds: nothing of it acts in a terminal, a spreadsheet or Markdown, and what is plain stays."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from results.printable import cell, markdown, markdown_code, printable
+
+TEXTS = st.text(st.characters(codec=None)) | st.text("=+-@\t\r\n`|*_[]<>&\\ a\x1b\x9b\u202e")
+
+
+@given(TEXTS)
+def test_what_is_printed_can_be_printed(text):
+    assert printable(text).isprintable()
+
+
+def test_plain_text_stays():
+    for text in ("EANet 97.5 % [95.0, 98.9]", "Größe 3 × 3", "a-b"):
+        assert printable(text) == cell(text) == markdown(text).replace("\\[", "[").replace("\\]", "]") == text
+
+
+@given(TEXTS)
+def test_no_cell_is_a_formula(text):
+    assert not re.match(r"\s*[=+@\t\r-]", cell(text))
+    assert cell(text).endswith(text)
+
+
+@given(TEXTS)
+def test_markdown_has_no_markup_of_the_texts_own(text):
+    shown = markdown(text)
+    assert shown.isprintable()
+    assert "<" not in shown
+    assert re.fullmatch(r"(\\[\\`|*_\[\]~]|[^\\`|*_\[\]~])*", shown), "each is escaped"
+
+
+@given(TEXTS)
+def test_code_ends_where_it_should(text):
+    shown = markdown_code(text)
+    assert shown.count("`") == 2
+    assert not re.search(r"(?<!\\)\|", shown)
