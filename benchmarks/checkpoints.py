@@ -34,7 +34,7 @@ def save(path: Path, model: keras.Model, passed: Passed) -> None:
     arrays["passed"] = np.frombuffer(passed.model_dump_json().encode(), np.uint8)
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # without parents: a run's folder that has vanished must not come back half
     store.replace(path, content.getvalue())
 
 

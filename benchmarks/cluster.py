@@ -87,6 +87,7 @@ class Job:
     checkpoint: bytes | None
     images_name: str
     folder_name: str
+    versions: dict[str, str]
 
 
 def on_node(job: Job, images: datasets.Dataset | None, program: Program = TRIALS) -> Iterator[Answer]:
@@ -97,12 +98,17 @@ def on_node(job: Job, images: datasets.Dataset | None, program: Program = TRIALS
     yield Begun(node)
     sys.modules["__main__"].__file__ = None  # Ray's own, which each worker would import
     trial = job.trial
+    if words := _difference(socket.gethostname(), _versions(trial.backend), job.versions):  # it came after the check
+        yield failure(trial, Trouble("failed", words), "")
+        return
     variables = worker_variables(trial.backend, job.threads) | {
         name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ
     }
-    put = None if images is None else _put(images, _node_folder(job.folder_name), job.images_name)
+    folder = _node_folder(job.folder_name)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    put = None if images is None else _put(images, folder, job.images_name)
     with (
-        tempfile.TemporaryDirectory(prefix="eanet-ablation-") as own,
+        tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as own,
         Workers(trial.backend, variables, replace(job.origin, node=node), Path(own), program) as workers,
     ):
         checkpoint = Path(own) / "checkpoint.npz"
@@ -123,7 +129,11 @@ def _next(stream: Any, trial: Trial) -> Answer | Lost:
 
     try:
         answer: Answer = ray.get(next(stream))
-    except (ray.exceptions.NodeDiedError, ray.exceptions.WorkerCrashedError) as error:
+    except (  # the last is an answer that was lost with its node after the task had ended there
+        ray.exceptions.NodeDiedError,
+        ray.exceptions.WorkerCrashedError,
+        ray.exceptions.ObjectLostError,
+    ) as error:
         reason = f"its node was lost {MOST_STARTS} times, at last so: {_first_line(error)}"
         return Lost(failure(trial, Trouble("failed", reason), ""))
     except ray.exceptions.OutOfMemoryError as error:
@@ -143,7 +153,7 @@ def _cancelled(streams: Iterable[Any]) -> Iterator[Any]:
 
 
 def _node_folder(name: str) -> Path:
-    """This node's own folder for the images of a run: two nodes of a test are one machine."""
+    """This node's own folder for a run's images and workers: two nodes of a test are one machine."""
     import ray
 
     return Path(tempfile.gettempdir()) / f"eanet-ablation-{name}-{ray.get_runtime_context().get_node_id()[:12]}"
@@ -151,7 +161,6 @@ def _node_folder(name: str) -> Path:
 
 def _put(images: datasets.Dataset, folder: Path, name: str) -> Path:
     """Writes the images into the node's folder, where no trial before has: all of the node's trials read that."""
-    folder.mkdir(mode=0o700, exist_ok=True)
     there = folder / name
     with FileLock(folder / ".lock"):
         if not there.exists():
@@ -176,6 +185,19 @@ def _versions(backend: str) -> dict[str, str]:
     return found
 
 
+def _difference(node: str, theirs: dict[str, str], ours: dict[str, str]) -> str | None:
+    """What a node has in another version than this machine, in words; None where it has all in the same."""
+    for what, expected in ours.items():
+        if not theirs[what]:
+            return f"node {node} has no {what}: install {what}=={expected} there"
+        if theirs[what] != expected:
+            return (
+                f"node {node} has {what} {theirs[what]}, and this machine {expected}: "
+                f"install the same on both, for results of the two are not of one kind"
+            )
+    return None
+
+
 class Cluster:
     """A connected cluster, on which the trials of a run are run."""
 
@@ -183,6 +205,8 @@ class Cluster:
         self.backend, self.share, self.origin, self.program = backend, share, origin, program
         self.folder_name = uuid.uuid4().hex[:12]
         self.images: dict[tuple[str, str | None], tuple[str, Any]] = {}
+        self.versions = _versions(backend)
+        self.has_submitted = False
 
     def run(
         self,
@@ -218,9 +242,12 @@ class Cluster:
                         store.keep(folder, trial.trial_id, answer.checkpoint)
                         on_progress(trial, answer.progress)
                     elif isinstance(answer, Lost) and start < MOST_STARTS:
-                        del running[stream]
+                        begun.add(stream)
                         # What has not begun may wait for a node that is no more, and is asked for anew.
-                        waiting.extendleft([running.pop(other) for other in _cancelled(running.keys() - begun)])
+                        still = [other for other in running if other not in begun]
+                        waiting.extendleft(reversed([running.pop(other) for other in _cancelled(still)]))
+                        list(_cancelled([stream]))
+                        del running[stream]
                         waiting.appendleft((trial, start + 1))
                         begun.discard(stream)
                         self._say_if_none_fits(trial)
@@ -232,13 +259,16 @@ class Cluster:
             list(_cancelled(running))
 
     def _cpus(self, trial: Trial) -> int:
-        return self.share.cpus if isinstance(trial, TrainTrial) else largest_node_cpus()
+        return self.share.cpus if isinstance(trial, TrainTrial) else largest_node_cpus(self.share.gpus)
 
     def _say_if_none_fits(self, trial: Trial) -> None:
         cpus = self._cpus(trial)
-        if not cpus or largest_node_cpus() < cpus:
-            words = f"no node is left that has {cpus} CPUs: waiting for one; Ctrl-C keeps what is done"
+        if not cpus or largest_node_cpus(self.share.gpus) < cpus:
+            words = f"no node is left that has {self._asked(cpus)}: waiting for one; Ctrl-C keeps what is done"
             print(words, file=sys.stderr)
+
+    def _asked(self, cpus: int) -> str:
+        return f"{cpus} CPUs" + (f" and {self.share.gpus} GPUs" if self.share.gpus else "")
 
     def _submit(self, trial: Trial, folder: Path, timeout_seconds: float) -> Any:
         """Hands the trial to the cluster; its answers come from what is returned."""
@@ -248,7 +278,8 @@ class Cluster:
         images_name, images = self._images(trial) if isinstance(trial, TrainTrial) else ("", None)
         checkpoint = store.checkpoint(folder, trial.trial_id)
         kept = checkpoint.read_bytes() if checkpoint.exists() else None
-        job = Job(trial, self.origin, cpus, timeout_seconds, kept, images_name, self.folder_name)
+        job = Job(trial, self.origin, cpus, timeout_seconds, kept, images_name, self.folder_name, self.versions)
+        self.has_submitted = True
         task = ray.remote(on_node).options(
             name=trial.label, num_cpus=cpus, num_gpus=self.share.gpus, max_retries=0, num_returns="streaming"
         )
@@ -268,38 +299,28 @@ class Cluster:
         """Raises `InputError` where some trial fits no node, or a node would not run it as this machine says."""
         import ray
 
-        if any(isinstance(trial, TrainTrial) for trial in trials) and not any(
-            node["Resources"].get("CPU", 0) >= self.share.cpus for node in _nodes()
-        ):
-            raise InputError(
-                f"no node of the cluster has {self.share.cpus} CPUs, the largest has {largest_node_cpus()}: "
-                f"give --trial-cpus {max(1, largest_node_cpus())}"
-            )
-        if self.share.gpus and not any(node["Resources"].get("GPU", 0) >= self.share.gpus for node in _nodes()):
+        most = largest_node_cpus(self.share.gpus)
+        if self.share.gpus and not most:
             raise InputError(f"no node of the cluster has {self.share.gpus} GPUs: give fewer with --trial-gpus")
-        ours = _versions(self.backend)
-        asked = {node["NodeID"]: _on(node, _versions).remote(self.backend) for node in _nodes()}
-        for node in _nodes():
-            name = node["NodeManagerHostname"]
+        if most < max((self._cpus(trial) for trial in trials), default=0):
+            raise InputError(
+                f"no node of the cluster has {self._asked(self.share.cpus)}, the largest has {most}: "
+                f"give --trial-cpus {max(1, most)}"
+            )
+        asked = [(node["NodeManagerHostname"], _on(node, _versions).remote(self.backend)) for node in _nodes()]
+        for name, versions in asked:
             try:
-                theirs = ray.get(asked[node["NodeID"]], timeout=ANSWER_SECONDS)
+                theirs = ray.get(versions, timeout=ANSWER_SECONDS)
             except ray.exceptions.RayError as error:
                 raise InputError(f"node {name} cannot run a task: {_first_line(error)}") from None
-            for what, expected in ours.items():
-                found = theirs[what]
-                if not found:
-                    raise InputError(f"node {name} has no {what}: install {what}=={expected} there")
-                if found != expected:
-                    raise InputError(
-                        f"node {name} has {what} {found}, and this machine {expected}: "
-                        f"install the same on both, for results of the two are not of one kind"
-                    )
+            if words := _difference(name, theirs, self.versions):
+                raise InputError(words)
 
     def tidy(self) -> None:
-        """Removes the images from the nodes."""
+        """Removes what the run has put on the nodes."""
         import ray
 
-        tidying = [_on(node, _tidy).remote(self.folder_name) for node in _nodes()] if self.images else []
+        tidying = [_on(node, _tidy).remote(self.folder_name) for node in _nodes()] if self.has_submitted else []
         if tidying:
             ray.wait(tidying, num_returns=len(tidying), timeout=TIDY_SECONDS)
 
@@ -332,6 +353,7 @@ def connected(
 def _connect(address: str | None) -> None:
     import ray
 
+    address = os.environ.get("RAY_ADDRESS") if address is None else address
     _require_reachable(address)
     modules = [str(ROOT / room) for room in CODE]
     try:
@@ -343,16 +365,20 @@ def _connect(address: str | None) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-        raise InputError(f"{where} gives no connection: {_first_line(error)}") from None
+        what = " ".join(str(error).split()) if "Version mismatch" in str(error) else _first_line(error)
+        raise InputError(f"{where} gives no connection: {what}") from None
 
 
 def _require_reachable(address: str | None) -> None:
     """Says within seconds that nobody listens, for which Ray takes minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not address or address in ("auto", "local"):
+    if address is None or address in ("auto", "local"):
         return
-    if not (colon and port.isdigit()):
-        raise InputError(f"--ray-address {address!r} is not HOST:PORT, such as 10.0.0.1:6379 (the port of `ray start`)")
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not (host and colon and port.isascii() and port.isdigit()):
+        raise InputError(
+            f"--ray-address {address!r} is not HOST:PORT, such as 10.0.0.1:6379 (the port of `ray start`); "
+            "the command runs on a machine that is a node of the cluster"
+        )
     import grpc  # which Ray speaks
 
     with grpc.insecure_channel(f"{host}:{port}") as channel:
@@ -370,9 +396,10 @@ def _nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def largest_node_cpus() -> int:
-    """The CPUs of the largest node: asked for whole, it is one trial's own."""
-    return int(max(node["Resources"].get("CPU", 0) for node in _nodes()))
+def largest_node_cpus(gpus: int = 0) -> int:
+    """The CPUs of the largest node with that many GPUs, 0 without one: asked for whole, it is one trial's own."""
+    resources = [node["Resources"] for node in _nodes()]
+    return int(max((r.get("CPU", 0) for r in resources if r.get("GPU", 0) >= gpus), default=0))
 
 
 def _on(node: dict[str, Any], function: Callable[..., Any]) -> Any:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -140,13 +141,15 @@ def command(
     _check_backend(overrides.backend)
     hashes, origin = _check_data(plan, overrides), _origin()
     if executor == "local":
+        _check_devices_here(overrides.devices)
         execute: Execute = functools.partial(run_local, overrides.backend, origin)
-        raise typer.Exit(_run(console, plan, folder, origin, execute, hashes, timeout))
+        raise typer.Exit(_run(console, plan, folder, origin, execute, hashes, timeout, _report_quietly))
+    _check_devices_there(overrides.devices, trial_gpus)
     from benchmarks.cluster import Share, connected
 
     share = Share(cpus=trial_cpus or TRIAL_CPUS, gpus=trial_gpus or 0)
     with connected(ray_address, overrides.backend, share, origin, plan.trials) as cluster:
-        status = _run(console, plan, folder, origin, cluster.run, hashes, timeout)
+        status = _run(console, plan, folder, origin, cluster.run, hashes, timeout, _report_later)
     raise typer.Exit(status)
 
 
@@ -207,6 +210,20 @@ def _check_devices(plan: Plan, overrides: Overrides) -> None:
         raise InputError("--devices splits batches on JAX alone: give --backend jax")
     if overrides.devices > 1 and not _trained_on(plan):
         raise InputError("--devices changes nothing: none of the chosen suites trains")
+
+
+def _check_devices_here(devices: int) -> None:
+    """In a process of its own: this one imports no backend."""
+    if devices > 1:
+        code = "import jax; print(jax.local_device_count())"
+        counted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        if not counted.isdigit() or int(counted) < devices:
+            raise InputError(f"--devices {devices}: JAX has {counted or 'none'} on this machine")
+
+
+def _check_devices_there(devices: int, trial_gpus: int | None) -> None:
+    if devices > 1 and trial_gpus and devices > trial_gpus:
+        raise InputError(f"--devices {devices} are more than --trial-gpus {trial_gpus}: give as many GPUs")
 
 
 def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
@@ -280,8 +297,9 @@ def _run(
     execute: Execute,
     hashes: dict[str, str],
     timeout: float | None,
+    between: Callable[[Path], object],
 ) -> int:
-    """Runs what is missing, suite by suite, and writes the report after each. Returns the exit status."""
+    """Runs what is missing, with what is done `between` two suites, and writes the report. Returns the exit status."""
     with store.locked(folder):
         before = store.load(folder)
         _check_same_data(before, hashes, plan)
@@ -306,7 +324,7 @@ def _run(
         failed = 0
         try:
             if remaining:
-                failed = _run_trials(console, remaining, folder, execute, timeout)
+                failed = _run_trials(console, remaining, folder, execute, timeout, between)
             return _report(folder) or (1 if failed else 0)
         except (KeyboardInterrupt, PydanticSerializationError) as error:
             if not is_interruption(error):
@@ -341,10 +359,17 @@ def going_on(arguments: list[str], folder: str) -> str:
     return shlex.join(["python", "-m", "benchmarks.run", *kept, "--out", folder])
 
 
-def _run_trials(console: Console, remaining: list[Trial], folder: Path, execute: Execute, timeout: float | None) -> int:
+def _run_trials(
+    console: Console,
+    remaining: list[Trial],
+    folder: Path,
+    execute: Execute,
+    timeout: float | None,
+    between: Callable[[Path], object],
+) -> int:
     """Returns how many failed; one that does not fit into memory has not.
 
-    The report is written again when a suite is through and another follows, but for the time that it takes: at most
+    `between` is called when a suite is through and another follows, but for the time that it takes: at most
     `REPORT_SHARE` of the run's.
     """
     shown = display(console, remaining)
@@ -361,18 +386,25 @@ def _run_trials(console: Console, remaining: list[Trial], folder: Path, execute:
             failed += isinstance(outcome, Failure) and outcome.status != "skipped"
             waiting[trial.suite] -= 1
             if not waiting[trial.suite] and waiting.total() and (begun := time.monotonic()) >= due:
-                _report(folder, quiet=True)
+                between(folder)
                 due = time.monotonic() + (time.monotonic() - begun) / REPORT_SHARE
     finally:
         shown.close()
     return failed
 
 
-def _report(folder: Path, quiet: bool = False) -> int:
+def _report(folder: Path, *options: str) -> int:
     """Builds tables and page in a process of its own: the report's libraries never load where trials are timed."""
-    return subprocess.run(
-        [sys.executable, "-m", "report", str(folder), *(["--quiet"] if quiet else [])], cwd=ROOT
-    ).returncode
+    return subprocess.run([sys.executable, "-m", "report", str(folder), *options], cwd=ROOT).returncode
+
+
+def _report_quietly(folder: Path) -> None:
+    """While no trial runs: on this machine they wait for it."""
+    _report(folder, "--quiet")
+
+
+def _report_later(folder: Path) -> None:
+    """A cluster's trials go on meanwhile, and one may be timed on this machine: the page is written at the end."""
 
 
 def _shown(path: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import checkpoints, datasets, devices, memory
 from benchmarks.batches import batch_order, prefetched
 from benchmarks.checkpoints import Passed
-from benchmarks.environment import Origin, jit_setting, observe
+from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
 from benchmarks.stopwatch import synchroniser
 from benchmarks.trials import DivergedError, Progress, TrainConfig, TrainTrial
 from models import cost
@@ -202,7 +202,8 @@ def train(
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     held = cost.model(memory.held_model(trial.model, trial.precision, "train"))
-    memory.require(held, trial.training.batch_size, "train", trial.precision)
+    shared_by = trial.devices if on_accelerator() else 1  # the devices of a processor have one memory
+    memory.require(held, trial.training.batch_size // shared_by, "train", trial.precision)
     prepared = prepare(trial.step, images_at)
     begin(prepared, trial)
     data, model = prepared.data, prepared.model

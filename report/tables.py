@@ -29,7 +29,7 @@ def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
     for setting in study.plan.grid if study else ():
         if setting not in asked:
             asked[setting] = [_cell(of_trial.get(i), outcomes[i]).get(setting) for i in asked.trial_id]
-    return asked.drop(columns="trial_id")
+    return asked.drop(columns=["trial_id", "backend", "precision"])
 
 
 def _cell(training: Training | None, outcome: Record) -> dict[str, Any]:

@@ -9,9 +9,12 @@ COUNTS = {"seed", "epochs", "parameters", "macs", "peak_memory_bytes", "patches"
 
 
 def trainings(run: Run) -> pd.DataFrame:
-    """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; top-1 is from 0 to 1."""
+    """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; top-1 is from 0 to 1.
+
+    Rows of different backends or precisions are not of one kind: group by those too.
+    """
     columns = ["trial_id", "suite", "variant", "dataset", "seed", "epochs", "parameters", "macs", "top1", "top5"]
-    columns += ["test_loss", "train_step_seconds", "peak_memory_bytes", "status"]
+    columns += ["test_loss", "train_step_seconds", "peak_memory_bytes", "status", "backend", "precision"]
     rows = [
         {
             "trial_id": record.trial_id,
@@ -28,10 +31,13 @@ def trainings(run: Run) -> pd.DataFrame:
             "train_step_seconds": record.train_step_seconds,
             "peak_memory_bytes": record.peak_memory_bytes,
             "status": "done",
+            "backend": record.environment.backend,
+            "precision": record.environment.precision,
         }
         for record in run.trainings
     ]
-    return whole_numbers(pd.DataFrame(rows + _failed(run, "train", ("dataset", "seed")), columns=columns))
+    failed = _failed(run, "train", ("dataset", "seed", "backend", "precision"))
+    return whole_numbers(pd.DataFrame(rows + failed, columns=columns))
 
 
 def epochs(run: Run) -> pd.DataFrame:
@@ -58,13 +64,17 @@ def step_times(run: Run) -> pd.DataFrame:
         "process",
         "step_seconds",
         "status",
+        "backend",
+        "precision",
     ]
     rows = [
-        {name: getattr(record, name) for name in columns[:-2]} | {"step_seconds": seconds, "status": "done"}
+        {name: getattr(record, name) for name in columns[:-4]}
+        | {"step_seconds": seconds, "status": "done"}
+        | {"backend": record.environment.backend, "precision": record.environment.precision}
         for record in run.step_times
         for seconds in record.samples_seconds
     ]
-    failed = _failed(run, "steptime", ("scope", "phase", "patches", "batch", "process"))
+    failed = _failed(run, "steptime", ("scope", "phase", "patches", "batch", "process", "backend", "precision"))
     return whole_numbers(pd.DataFrame(rows + failed, columns=columns))
 
 

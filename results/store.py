@@ -170,8 +170,7 @@ def write(folder: Path, record: Result | Failure) -> Path:
 
     Raises `FileExistsError` where the trial has a result already.
     """
-    if not folder.is_dir():
-        raise StoreError(f"the run's folder {folder} is gone: what it held is lost, run the command again")
+    _require(folder)
     records = folder / "records"
     records.mkdir(exist_ok=True)
     failure = records / f"{record.trial_id}.failure.json"
@@ -187,6 +186,12 @@ def write(folder: Path, record: Result | Failure) -> Path:
     return result
 
 
+def _require(folder: Path) -> None:
+    """A run's folder that has vanished must not come back half."""
+    if not folder.is_dir():
+        raise StoreError(f"the run's folder {folder} is gone: what it held is lost, run the command again")
+
+
 def checkpoint(folder: Path, trial_id: str) -> Path:
     """Where the training of a run keeps how far it is, until its result is written."""
     return folder / "checkpoints" / f"{trial_id}.npz"
@@ -195,7 +200,8 @@ def checkpoint(folder: Path, trial_id: str) -> Path:
 def keep(folder: Path, trial_id: str, content: bytes) -> None:
     """Writes a training's checkpoint, in place of its last one."""
     path = checkpoint(folder, trial_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _require(folder)
+    path.parent.mkdir(exist_ok=True)
     replace(path, content)
 
 

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from benchmarks import datasets
+from benchmarks import datasets, executors
 from benchmarks.environment import Origin
 from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan
@@ -15,9 +15,11 @@ SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4"}
 
 
 @pytest.fixture(params=["jax", "torch"])
-def backend(request):
+def backend(request, monkeypatch):
+    """Its workers start from nothing here: those of TensorFlow, in other tests, are forked in this process."""
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
+    monkeypatch.setattr(executors, "_imported_for", {"tensorflow"})
     return request.param
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster as RayNodes  # noqa: E402
 
 from benchmarks import datasets  # noqa: E402
-from benchmarks.cluster import Share, connected  # noqa: E402
+from benchmarks.cluster import Share, connected, largest_node_cpus  # noqa: E402
 from benchmarks.environment import Origin, available_threads  # noqa: E402
 from benchmarks.plan import Overrides, build_plan  # noqa: E402
 from benchmarks.trials import CoreStepTrial  # noqa: E402
@@ -50,8 +51,8 @@ def nodes():
         cluster.shutdown()
 
 
-def trainings(seeds, epochs=2):
-    overrides = Overrides(seeds=seeds, epochs=epochs, settings=SMALL)
+def trainings(seeds, epochs=2, **settings):
+    overrides = Overrides(seeds=seeds, epochs=epochs, settings=SMALL | settings)
     return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials
 
 
@@ -98,7 +99,7 @@ def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path)
 
 def test_every_trial_is_recorded_once_though_a_node_is_killed_and_images_are_put_on_a_node_once(nodes, tmp_path):
     trials = trainings(3, epochs=20)
-    started, running, files = [], set(), {}
+    started, running, kept, files = [], set(), set(), {}
     doomed = nodes.add_node(num_cpus=NODE_CPUS)
     nodes.wait_for_nodes()
 
@@ -109,7 +110,8 @@ def test_every_trial_is_recorded_once_though_a_node_is_killed_and_images_are_put
     def on_progress(trial, progress):
         for path in Path(tempfile.gettempdir()).glob(f"eanet-ablation-{cluster.folder_name}-*/*/train_images.npy"):
             files.setdefault(path, set()).add(path.stat().st_mtime_ns)
-        if len(running) == 3 and progress.epoch == 1 and doomed in nodes.worker_nodes:  # each node has one
+        kept.add(trial.trial_id)
+        if len(running) == 3 and running <= kept and doomed in nodes.worker_nodes:  # each node has one
             nodes.remove_node(doomed, allow_graceful=False)
 
     with connected(nodes.address, "tensorflow", Share(NODE_CPUS, 0), ORIGIN, trials) as cluster:
@@ -125,7 +127,31 @@ def test_every_trial_is_recorded_once_though_a_node_is_killed_and_images_are_put
     assert 2 <= len(files) <= 3
     assert not any(path.exists() for path in files if path.parent.parent.name[-12:] != doomed.node_id[:12])
     again = [record for record in store.load(tmp_path).trainings if record.interrupted_after]
+    assert len(again) == 1, "from its last checkpoint"
     assert all(len(record.epochs) == 20 for record in again)
+
+
+def test_what_a_node_had_still_to_tell_when_it_was_lost_is_run_again(nodes, tmp_path):
+    """Checkpoints of megabytes stay where they were made until a command takes them, which here is too busy to."""
+    trials = trainings(3, embedding_dim="256", mlp_dim="512")
+    doomed, running = nodes.add_node(num_cpus=NODE_CPUS), set()
+    nodes.wait_for_nodes()
+
+    def on_progress(trial, progress):
+        assert store.checkpoint(tmp_path, trial.trial_id).stat().st_size > 2**20
+        if len(running) >= 3 and doomed in nodes.worker_nodes:
+            time.sleep(10)  # in which every running task ends
+            nodes.remove_node(doomed, allow_graceful=False)
+
+    with connected(nodes.address, "tensorflow", Share(NODE_CPUS, 0), ORIGIN, trials) as cluster:
+        outcomes = []
+        for trial, record in cluster.run(
+            trials, tmp_path, lambda trial: running.add(trial.trial_id), on_progress, lambda _: 120.0
+        ):
+            store.write(tmp_path, record)
+            outcomes.append((trial.trial_id, type(record)))
+    assert doomed not in nodes.worker_nodes
+    assert sorted(outcomes) == sorted((trial.trial_id, TrainRecord) for trial in trials)
 
 
 def test_a_trial_that_fails_is_not_tried_again_and_says_why(nodes, tmp_path):
@@ -187,6 +213,9 @@ def test_ctrl_c_cancels_and_keeps_what_is_done(nodes, tmp_path):
     timer.cancel()
     assert re.search(r"interrupted; \d+ finished trials( and the finished epochs of the others)? are kept. Go on", said)
     assert len(store.load(tmp_path).done) >= 1
+    for node in nodes.worker_nodes:
+        left = Path(tempfile.gettempdir()).glob(f"eanet-ablation-*-{node.node_id[:12]}")
+        assert list(left) == [], "nothing stays on a node"
 
 
 @pytest.fixture
@@ -212,13 +241,23 @@ def test_what_the_cluster_cannot_do_is_one_line_before_any_trial_starts(nodes, t
     assert "no node of the cluster has 1 GPUs: give fewer with --trial-gpus" in refused(
         tmp_path, *at, "--trial-gpus", 1
     )
+    node = nodes.add_node(num_cpus=1, num_gpus=1)  # it says so
+    nodes.wait_for_nodes()
+    try:
+        said = refused(tmp_path, *at, "--trial-gpus", 1, "--trial-cpus", 2)
+        assert "no node of the cluster has 2 CPUs and 1 GPUs, the largest has 1: give --trial-cpus 1" in said
+        with connected(nodes.address, "tensorflow", Share(1, 1), ORIGIN, step_times(1)):
+            assert (largest_node_cpus(0), largest_node_cpus(1)) == (NODE_CPUS, 1), "of a step time's node"
+    finally:
+        nodes.remove_node(node)
 
 
 def test_no_cluster_at_the_address_is_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = f"127.0.0.1:{server.getsockname()[1]}"
     assert f"no Ray cluster answers at {free}" in refused(tmp_path, "--ray-address", free)
-    assert "is not HOST:PORT" in refused(tmp_path, "--ray-address", "nowhere")
+    for address in ("nowhere", "ray://127.0.0.1:10001", ""):
+        assert "is not HOST:PORT" in refused(tmp_path, "--ray-address", address)
 
 
 def test_something_else_at_the_address_is_one_line(tmp_path, listener):

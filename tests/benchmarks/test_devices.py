@@ -45,10 +45,29 @@ def test_two_devices_give_the_result_of_one(tmp_path):
         assert two["test_top1"] == pytest.approx(one["test_top1"], abs=3 / 360)
 
 
-def test_too_few_devices_are_the_trials_reason(tmp_path):
+def test_every_device_has_the_weights_and_its_share_of_a_batch():
+    code = """
+import numpy as np
+from benchmarks import devices
+devices.split_batches(2)
+import keras
+model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(5)])
+layout = keras.distribution.distribution().get_data_layout((4, 3))
+batch = keras.distribution.distribute_tensor(np.ones((4, 3)), layout)
+print([len(weight.value.sharding.device_set) for weight in model.weights])
+print(sorted(shard.data.shape for shard in batch.addressable_shards))
+"""
+    variables = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=os.environ | variables
+    )
+    assert done.stdout.splitlines() == ["[2, 2]", "[(2, 3), (2, 3)]"], done.stderr
+
+
+def test_too_few_devices_are_one_line_before_any_trial_starts(tmp_path):
     done = command(tmp_path / "run", "--devices", "2", "--variant", "eanet", devices=1)
-    assert done.returncode == 1
-    assert "2 devices were asked for, and there are 1: cpu:0" in done.stdout
+    assert (done.returncode, done.stderr) == (2, "error: --devices 2: JAX has 1 on this machine\n")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -58,6 +77,10 @@ def test_too_few_devices_are_the_trials_reason(tmp_path):
         (
             ["--devices", "4", "--backend", "jax"],
             "--devices 4 cannot share a batch of 62 (an epoch has 1,150 images",
+        ),
+        (
+            ["--devices", "2", "--backend", "jax", "--executor", "ray", "--trial-gpus", "1"],
+            "--devices 2 are more than --trial-gpus 1: give as many GPUs",
         ),
     ],
 )

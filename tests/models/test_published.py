@@ -142,6 +142,9 @@ def test_dropout_in_training_keeps_the_mean_of_the_output(name):
     config = ATTENTIONS[name]
     layer = build_attention(config)
     x = np.random.default_rng(23).standard_normal((1, 7, 14)).astype("float32")
+    layer.build(x.shape)
+    for seed, weight in enumerate(layer.trainable_weights):  # the biases, too
+        weight.assign(np.random.default_rng(seed).normal(0, 0.5, weight.shape))
     calm = keras.ops.convert_to_numpy(layer(x, training=False))
     many = np.repeat(x, 4001, axis=0)
     drawn = keras.ops.convert_to_numpy(layer(many, training=True))

@@ -24,6 +24,9 @@ def test_frames_hold_every_record(tmp_path):
     steps = frames.step_times(run)
     assert steps.patches.tolist() == [121] * 3
     assert steps.step_seconds.median() == 0.003
+    for frame in (trainings[trainings.status == "done"], steps):
+        assert set(frame.backend) == {"tensorflow"}
+        assert set(frame.precision) == {"float32"}
 
 
 def test_an_empty_run_has_empty_frames_with_their_columns(tmp_path):
