@@ -302,9 +302,10 @@ class Cluster:
         most = largest_node_cpus(self.share.gpus)
         if self.share.gpus and not most:
             raise InputError(f"no node of the cluster has {self.share.gpus} GPUs: give fewer with --trial-gpus")
-        if most < max((self._cpus(trial) for trial in trials), default=0):
+        needed = self.share.cpus if any(isinstance(trial, TrainTrial) for trial in trials) else 1
+        if most < needed:
             raise InputError(
-                f"no node of the cluster has {self._asked(self.share.cpus)}, the largest has {most}: "
+                f"no node of the cluster has {self._asked(needed)}, the largest has {most}: "
                 f"give --trial-cpus {max(1, most)}"
             )
         asked = [(node["NodeManagerHostname"], _on(node, _versions).remote(self.backend)) for node in _nodes()]
