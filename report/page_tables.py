@@ -317,7 +317,8 @@ def _cases(points: Iterable[StepTime]) -> Table:
 
 ROOFLINE = """How near each step comes to what the machine gave at most in this run: {peaks}. The floor is how long the
 step takes at that; its multiply-adds are the closed form (a training step's thrice the forward ones), its bytes what
-its parts read and write at least, each value once. What is small lives in the caches and can beat memory."""
+its parts read and write at least, each value once. What is small lives in the caches and can beat memory. Products of
+weights alone, which folded external attention has once a step, are left out: of few tokens it does somewhat more."""
 
 
 def _roofline(places: Iterable[Place]) -> Table:
