@@ -8,7 +8,20 @@ import gc
 import importlib
 import os
 import signal
+import threading
 
+_parent, _imported = os.getppid(), threading.Event()
+
+
+def _end_with_parent() -> None:
+    """No orphans: for a run that is killed meanwhile, this would import for seconds what nobody needs."""
+    while not _imported.wait(0.1):
+        if os.getppid() != _parent:
+            os._exit(1)
+
+
+_watch = threading.Thread(target=_end_with_parent)
+_watch.start()
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C while this imports is the parent's to answer
 _stderr = os.dup(2)
 _null = os.open(os.devnull, os.O_WRONLY)
@@ -20,4 +33,6 @@ finally:
     os.dup2(_stderr, 2)
     os.close(_stderr)
     os.close(_null)
+    _imported.set()
+    _watch.join()  # a fork of one thread alone is clean
 gc.freeze()  # nothing imported is garbage: a worker's collections need not walk it

@@ -1,6 +1,8 @@
 """Workers are real processes: one that dies or fails costs its own trial alone, and the parent stays light."""
 
+import importlib.util
 import multiprocessing
+import os
 import re
 import signal
 import subprocess
@@ -9,14 +11,17 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from benchmarks import datasets
-from benchmarks.environment import Origin
+from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import _ending, run_local
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.trials import CoreStepTrial
 from results.records import Failure, StepTimeRecord
 
 ORIGIN = Origin("test", None, None)
+ROOT = Path(__file__).parent.parent.parent
 
 
 def small_trials(count=3):
@@ -40,6 +45,14 @@ def kill_the_worker():
     while not (workers := multiprocessing.active_children()):
         time.sleep(0.002)
     workers[0].kill()
+
+
+@pytest.mark.parametrize("backend", [name for name, module in MODULES.items() if importlib.util.find_spec(module)])
+def test_what_workers_are_forked_from_has_one_thread_once_it_has_imported(backend):
+    code = "import os, benchmarks.warm; print(len(os.listdir('/proc/self/task')))"
+    variables = os.environ | worker_variables(backend, 2)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=variables)
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_a_killed_worker_costs_its_own_trial_alone():

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,20 @@ def test_a_storm_of_kills_loses_nothing(tmp_path, monkeypatch):
     assert seen.kills.total() == 3
     assert len(store.load(tmp_path / "killed").trainings) == 40
     assert kill_study.table(tmp_path / "killed") == kill_study.table(tmp_path / "whole")
+
+
+def test_a_run_that_is_killed_while_its_workers_parent_imports_leaves_nothing(tmp_path, monkeypatch):
+    """It imports for seconds, in which nobody needs it any more: found by 200 kills on a busy machine."""
+    monkeypatch.setattr(kill_study, "ORPHAN_SECONDS", 2.0)
+    run = kill_study.start(tmp_path / "run", 1)
+    while len(kill_study.of_session(run.pid)) < 3:  # the command, the tracker of its resources, and what imports
+        time.sleep(0.02)
+    time.sleep(0.5)
+    run.kill()
+    run.wait()
+    seen = kill_study.Seen()
+    kill_study.check_orphans(run.pid, seen)
+    assert seen.losses == []
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def trial(variant, epochs):
 
 
 def run(trial, folder, on_progress=lambda *_: None):
+    folder.mkdir(exist_ok=True)
     ((_, outcome),) = run_local("tensorflow", ORIGIN, [trial], folder, lambda _: None, on_progress, lambda _: 200.0)
     return outcome
 
