@@ -16,6 +16,8 @@ from results.printable import printable
 from results.records import Failure, PeakRecord, Result, TrainRecord
 
 PLAIN_SECONDS = 60
+TRUSTED_SECONDS = 60.0
+"""As if so much of the run had taken just its estimate: one slow first trial, which also compiles, says little."""
 
 
 def outcome_words(outcome: Result | Failure) -> str:
@@ -79,15 +81,15 @@ class Eta:
 
     @property
     def seconds(self) -> float:
-        """Time left. Before the first trial has ended, the running ones' own pace stands for it."""
-        done_estimate, done_seconds = self.finished_estimate, self.finished_seconds
+        """Time left. The running trials tell of the pace too, with the part that is done of them."""
+        done_estimate, done_seconds = self.finished_estimate + TRUSTED_SECONDS, self.finished_seconds + TRUSTED_SECONDS
         for running in self.running.values():
             part = (running.share - running.resumed) * running.estimated_seconds
             if part > 0:
                 done_estimate += part
                 done_seconds += self.clock() - running.started
-        pace = done_seconds / done_estimate if done_estimate else 1.0
-        return max(0.0, (self.remaining_estimate - self.running_estimate) * pace / max(1, len(self.running)))
+        left_estimate = self.remaining_estimate - self.running_estimate
+        return max(0.0, left_estimate * done_seconds / done_estimate / max(1, len(self.running)))
 
 
 class Display(Protocol):

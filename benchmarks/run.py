@@ -1,7 +1,6 @@
 """python -m benchmarks.run: runs suites, writes records, tables and report.html, and says where they are."""
 
 import functools
-import importlib.util
 import re
 import shlex
 import subprocess
@@ -19,12 +18,20 @@ from rich.table import Table
 
 import results
 from benchmarks import datasets, estimate
-from benchmarks.environment import MODULES, Origin, git
+from benchmarks.checks import (
+    check_backend,
+    check_data,
+    check_data_dir,
+    check_devices,
+    check_devices_here,
+    check_devices_there,
+)
+from benchmarks.environment import Origin, git
 from benchmarks.executors import Execute, run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
-from benchmarks.trials import Backend, Precision, TrainTrial, Trial
+from benchmarks.trials import Backend, Precision, Trial
 from models import cost
 from models.config import PRESETS
 from results import store
@@ -130,21 +137,21 @@ def command(
     names = suites_with(overrides.variants) if all_suites else suite
     plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
     folder = _folder(out, profile, overrides, fresh)
-    _check_data_dir(plan, overrides)
-    _check_devices(plan, overrides)
+    check_data_dir(plan, overrides)
+    check_devices(plan, overrides)
     if dry_run:
         _dry_run(console, plan, folder)
         return
     on_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
     for option in (option for option, value in on_cluster.items() if value is not None and executor == "local"):
         raise InputError(f"{option} changes nothing without --executor ray")
-    _check_backend(overrides.backend)
-    hashes, origin = _check_data(plan, overrides), _origin()
+    check_backend(overrides.backend)
+    hashes, origin = check_data(plan, overrides), _origin()
     if executor == "local":
-        _check_devices_here(overrides.devices)
+        check_devices_here(overrides.devices)
         execute: Execute = functools.partial(run_local, overrides.backend, origin)
         raise typer.Exit(_run(console, plan, folder, origin, execute, hashes, timeout, _report_quietly))
-    _check_devices_there(overrides.devices, trial_gpus)
+    check_devices_there(overrides.devices, trial_gpus)
     from benchmarks.cluster import Share, connected
 
     share = Share(cpus=trial_cpus or TRIAL_CPUS, gpus=trial_gpus or 0)
@@ -186,80 +193,6 @@ def _folder(out: Path | None, profile: str, overrides: Overrides, fresh: bool) -
 
 def _numbered(base: Path, number: int) -> Path:
     return base if number == 1 else base.with_name(f"{base.name}-{number}")
-
-
-def _check_backend(backend: str) -> None:
-    if importlib.util.find_spec(MODULES[backend]) is None:
-        raise InputError(f"the backend {backend} is not installed: pip install -e '.[{backend}]'")
-
-
-def _trained_on(plan: Plan) -> set[str]:
-    return {trial.dataset for trial in plan.trials if isinstance(trial, TrainTrial)}
-
-
-def _check_data_dir(plan: Plan, overrides: Overrides) -> None:
-    """A --data-dir that nothing would read is an error, not a silent no-op."""
-    if overrides.data_dir is not None and not _trained_on(plan):
-        raise InputError("--data-dir changes nothing: none of the chosen suites trains")
-    if overrides.data_dir is not None and "digits" in _trained_on(plan):
-        raise InputError("digits come with scikit-learn and take no --data-dir")
-
-
-def _check_devices(plan: Plan, overrides: Overrides) -> None:
-    if overrides.devices > 1 and overrides.backend != "jax":
-        raise InputError("--devices splits batches on JAX alone: give --backend jax")
-    if overrides.devices > 1 and not _trained_on(plan):
-        raise InputError("--devices changes nothing: none of the chosen suites trains")
-
-
-def _check_devices_here(devices: int) -> None:
-    """In a process of its own: this one imports no backend."""
-    if devices > 1:
-        code = "import jax; print(jax.local_device_count())"
-        counted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
-        if not counted.isdigit() or int(counted) < devices:
-            raise InputError(f"--devices {devices}: JAX has {counted or 'none'} on this machine")
-
-
-def _check_devices_there(devices: int, trial_gpus: int | None) -> None:
-    if devices > 1 and trial_gpus and devices > trial_gpus:
-        raise InputError(f"--devices {devices} are more than --trial-gpus {trial_gpus}: give as many GPUs")
-
-
-def _check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
-    """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
-    hashes = {}
-    for name in _trained_on(plan):
-        if name == "digits":
-            shares = {trial.training.train_share for trial in plan.trials if isinstance(trial, TrainTrial)}
-            if shares != {1.0} or overrides.devices > 1:
-                _check_split(plan, datasets.load(name, None))
-            continue
-        if overrides.data_dir is None and overrides.dataset != name:
-            raise InputError(
-                f"{name} is not part of this project: give its folder with --data-dir DIR, "
-                f"or download it with --dataset {name}"
-            )
-        data = datasets.load(name, overrides.data_dir)
-        hashes[name] = data.sha256
-        _check_split(plan, data)
-    return hashes
-
-
-def _check_split(plan: Plan, data: datasets.Dataset) -> None:
-    """Raises `DataError` where a training would have no images, or none to validate with, or a batch that its devices
-    cannot share."""
-    for trial in plan.trials:
-        if isinstance(trial, TrainTrial):
-            split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-            images = len(datasets.chosen_images(trial.seed, trial.training.train_share, split))
-            batch = trial.training.batch_size
-            for size in (min(batch, images), images % batch):
-                if size % trial.devices:
-                    raise datasets.DataError(
-                        f"--devices {trial.devices} cannot share a batch of {size} (an epoch has {images:,} images in "
-                        f"batches of {batch}): give another number, or another batch_size with --set"
-                    )
 
 
 def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import datasets, estimate
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.progress import Eta
+from benchmarks.progress import TRUSTED_SECONDS, Eta
 from benchmarks.trials import Progress
 from tests import samples
 
@@ -20,6 +20,11 @@ class Clock:
         return self.now
 
 
+def pace(seconds, estimate_seconds):
+    """What a run's pace is taken for that needed `seconds` for what was estimated at `estimate_seconds`."""
+    return (TRUSTED_SECONDS + seconds) / (TRUSTED_SECONDS + estimate_seconds)
+
+
 def started(clock):
     eta = Eta(sum(SECONDS), clock)
     eta.start(TRIALS[0])
@@ -32,10 +37,33 @@ def test_what_is_left_follows_the_pace_of_what_is_done():
     assert eta.seconds == pytest.approx(sum(SECONDS)), "at first the estimates stand"
     clock.now = 0.25 * SECONDS[0] * 3
     eta.progress(TRIALS[0], Progress(1, 4, 2.0, 0.1))
-    assert eta.seconds == pytest.approx(3 * (0.75 * SECONDS[0] + SECONDS[1])), "three times slower than estimated"
+    slower = pace(clock.now, 0.25 * SECONDS[0])
+    assert slower > 1
+    assert eta.seconds == pytest.approx(slower * (0.75 * SECONDS[0] + SECONDS[1]))
     clock.now = SECONDS[0] * 3
     eta.finish(TRIALS[0], samples.training())
-    assert eta.seconds == pytest.approx(3 * SECONDS[1])
+    assert eta.seconds == pytest.approx(pace(clock.now, SECONDS[0]) * SECONDS[1])
+
+
+def test_after_hours_the_pace_is_what_the_trials_took_against_their_estimates():
+    clock = Clock()
+    eta = Eta(20_000 * sum(SECONDS), clock)
+    for _ in range(10_000):
+        for trial, seconds in zip(TRIALS, SECONDS, strict=True):
+            eta.start(trial)
+            clock.now += 3 * seconds
+            eta.finish(trial, samples.training())
+    assert eta.seconds == pytest.approx(3 * 10_000 * sum(SECONDS), rel=1e-3)
+
+
+def test_a_first_trial_that_took_four_times_its_estimate_does_not_make_an_hour_of_twenty_minutes():
+    """The first also starts and compiles what the others share."""
+    clock = Clock()
+    eta = Eta(1200.0, clock)
+    eta.start(TRIALS[0])
+    clock.now = 4 * SECONDS[0]
+    eta.finish(TRIALS[0], samples.training())
+    assert 1200 < eta.seconds < 2 * 1200
 
 
 def test_epochs_from_a_checkpoint_took_no_time_in_this_run():
@@ -45,10 +73,10 @@ def test_epochs_from_a_checkpoint_took_no_time_in_this_run():
     assert eta.seconds == pytest.approx(0.5 * SECONDS[0] + SECONDS[1]), "nothing of this run tells a pace yet"
     clock.now = 0.25 * SECONDS[0] * 3
     eta.progress(TRIALS[0], Progress(3, 4, 2.0, 0.1, resumed=2))
-    assert eta.seconds == pytest.approx(3 * (0.25 * SECONDS[0] + SECONDS[1]))
+    assert eta.seconds == pytest.approx(pace(clock.now, 0.25 * SECONDS[0]) * (0.25 * SECONDS[0] + SECONDS[1]))
     clock.now = 0.5 * SECONDS[0] * 3
     eta.finish(TRIALS[0], samples.training())
-    assert eta.seconds == pytest.approx(3 * SECONDS[1])
+    assert eta.seconds == pytest.approx(pace(clock.now, 0.5 * SECONDS[0]) * SECONDS[1])
 
 
 def test_a_trial_without_a_result_tells_nothing_of_the_pace():
@@ -67,8 +95,7 @@ def test_trials_that_run_at_once_share_what_is_left():
     clock.now = 3 * SECONDS[0] / 2
     for trial in TRIALS[:2]:
         eta.progress(trial, Progress(2, 4, 2.0, 0.1))
-    pace = 2 * clock.now / (sum(SECONDS) / 2)
-    assert eta.seconds == pytest.approx(pace * sum(SECONDS) / 2 / 2)
+    assert eta.seconds == pytest.approx(pace(2 * clock.now, sum(SECONDS) / 2) * sum(SECONDS) / 2 / 2)
     assert eta.running_estimate == pytest.approx(sum(SECONDS) / 2)
 
 

@@ -1,0 +1,88 @@
+"""What is checked of a run before anything is written: what was asked for has an effect, and can be had here.
+
+Each check raises `InputError` or `DataError` with one line that says what to do.
+"""
+
+import importlib.util
+import subprocess
+import sys
+
+from benchmarks import datasets
+from benchmarks.environment import MODULES
+from benchmarks.plan import Overrides, Plan
+from benchmarks.suite import InputError
+from benchmarks.trials import TrainTrial
+
+
+def check_backend(backend: str) -> None:
+    if importlib.util.find_spec(MODULES[backend]) is None:
+        raise InputError(f"the backend {backend} is not installed: pip install -e '.[{backend}]'")
+
+
+def _trained_on(plan: Plan) -> set[str]:
+    return {trial.dataset for trial in plan.trials if isinstance(trial, TrainTrial)}
+
+
+def check_data_dir(plan: Plan, overrides: Overrides) -> None:
+    """A --data-dir that nothing would read is an error, not a silent no-op."""
+    if overrides.data_dir is not None and not _trained_on(plan):
+        raise InputError("--data-dir changes nothing: none of the chosen suites trains")
+    if overrides.data_dir is not None and "digits" in _trained_on(plan):
+        raise InputError("digits come with scikit-learn and take no --data-dir")
+
+
+def check_devices(plan: Plan, overrides: Overrides) -> None:
+    if overrides.devices > 1 and overrides.backend != "jax":
+        raise InputError("--devices splits batches on JAX alone: give --backend jax")
+    if overrides.devices > 1 and not _trained_on(plan):
+        raise InputError("--devices changes nothing: none of the chosen suites trains")
+
+
+def check_devices_here(devices: int) -> None:
+    """In a process of its own: this one imports no backend."""
+    if devices > 1:
+        code = "import jax; print(jax.local_device_count())"
+        counted = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        if not counted.isdigit() or int(counted) < devices:
+            raise InputError(f"--devices {devices}: JAX has {counted or 'none'} on this machine")
+
+
+def check_devices_there(devices: int, trial_gpus: int | None) -> None:
+    if devices > 1 and trial_gpus and devices > trial_gpus:
+        raise InputError(f"--devices {devices} are more than --trial-gpus {trial_gpus}: give as many GPUs")
+
+
+def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
+    """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
+    hashes = {}
+    for name in _trained_on(plan):
+        if name == "digits":
+            shares = {trial.training.train_share for trial in plan.trials if isinstance(trial, TrainTrial)}
+            if shares != {1.0} or overrides.devices > 1:
+                _check_split(plan, datasets.load(name, None))
+            continue
+        if overrides.data_dir is None and overrides.dataset != name:
+            raise InputError(
+                f"{name} is not part of this project: give its folder with --data-dir DIR, "
+                f"or download it with --dataset {name}"
+            )
+        data = datasets.load(name, overrides.data_dir)
+        hashes[name] = data.sha256
+        _check_split(plan, data)
+    return hashes
+
+
+def _check_split(plan: Plan, data: datasets.Dataset) -> None:
+    """Raises `DataError` where a training would have no images, or none to validate with, or a batch that its devices
+    cannot share."""
+    for trial in plan.trials:
+        if isinstance(trial, TrainTrial):
+            split = datasets.training_images(len(data.train_images), trial.training.validation_split)
+            images = len(datasets.chosen_images(trial.seed, trial.training.train_share, split))
+            batch = trial.training.batch_size
+            for size in (min(batch, images), images % batch):
+                if size % trial.devices:
+                    raise datasets.DataError(
+                        f"--devices {trial.devices} cannot share a batch of {size} (an epoch has {images:,} images in "
+                        f"batches of {batch}): give another number, or another batch_size with --set"
+                    )
