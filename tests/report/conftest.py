@@ -61,3 +61,15 @@ def write_run(folder, variants=("eanet", "vit"), seeds=3):
 @pytest.fixture(scope="session")
 def full_run(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Trainings and step times of both variants."""
+    for seed in range(3):
+        for variant in ("eanet", "vit"):
+            store.write(tmp_path, samples.training(variant, seed, top1=0.9 + 0.01 * seed))
+    for variant, linear in (("eanet", 1e-5), ("vit", 3e-5)):
+        for n in (64, 121, 225, 400, 729, 1296):
+            store.write(tmp_path, samples.step_time(variant, n, linear * n))
+    return tmp_path

@@ -1,0 +1,116 @@
+"""The tables: the columns of the contract, a row for each trial, what a suite varies, and the page's own of them."""
+
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from report.page import build
+from results import store
+from results.records import PlannedSuite, RunPlan
+from tests import samples
+
+
+def test_tables_have_the_columns_of_the_contract(folder):
+    store.write(folder, samples.failure(seed=5))
+    build(folder)
+    accuracy, scaling = (pd.read_csv(folder / "tables" / f"{name}.csv") for name in ("accuracy", "scaling"))
+    assert " ".join(accuracy) == (
+        "suite variant dataset seed epochs parameters macs top1 top5 test_loss "
+        "train_step_seconds peak_memory_bytes status"
+    )
+    assert " ".join(scaling) == (
+        "scope variant phase patches batch step_seconds step_seconds_low step_seconds_high macs "
+        "peak_memory_bytes status"
+    )
+    assert accuracy.status.value_counts().to_dict() == {"done": 6, "failed": 1}
+    failed = accuracy[accuracy.status == "failed"].iloc[0]
+    assert (failed.variant, failed.seed) == ("vit", 5)
+    assert pd.isna(failed.top1)
+    assert accuracy.loc[0, ["variant", "seed", "top1", "macs"]].tolist() == ["eanet", 0, 0.9, 3000]
+    assert len(scaling) == 12
+    assert scaling.loc[0, ["scope", "variant", "patches"]].tolist() == ["core", "eanet", 64]
+    assert scaling.loc[0, "step_seconds"] == pytest.approx(64e-5)
+
+
+class Rows(HTMLParser):
+    """The rows of every table of a page: the texts of their cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.strip("\n")
+
+
+def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_each_cell(tmp_path):
+    grid, ids = ("augmentation", "memory_units"), []
+    for seed in range(3):
+        for variant in ("eanet", "vit"):
+            for recipe, top1 in (("corrected", 0.5), ("tutorial", 0.2)):
+                record = samples.training(
+                    variant,
+                    seed,
+                    top1=top1 + 0.01 * seed,
+                    suite="drift",
+                    dataset="cifar100",
+                    training={"augmentation": recipe},
+                    interrupted_after=(1,) if seed == 0 else (),
+                    interrupted_in=(samples.ENVIRONMENT,) if seed == 0 else (),
+                )
+                if variant == "eanet":
+                    attention = record.settings["model"]["attention"] | {"memory_units": 16}
+                    model = record.settings["model"] | {"attention": attention}
+                    record = record.model_copy(update={"settings": record.settings | {"model": model}})
+                store.write(tmp_path, record)
+                ids.append(record.trial_id)
+    failed = samples.failure("vit", seed=9)
+    failed = failed.model_copy(update={"settings": failed.settings | {"grid": {"augmentation": "none"}}})
+    store.write(tmp_path, failed)
+    base = {"augmentation": "tutorial", "memory_units": 16}
+    suite = PlannedSuite(
+        question="What drifted?", background="The clip.", grid=grid, base=base, trial_ids=(*ids, failed.trial_id)
+    )
+    store.write_plan(tmp_path, RunPlan(profile="tutorial", command="now", suites={"drift": suite}), None)
+
+    page, _ = build(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    rows = Rows(text).rows
+    (head,) = (row for row in rows if row[1:3] == list(grid))
+    body = [row for row in rows if row[0] in ("EANet", "ViT") and len(row) == len(head)]
+    assert [row[:3] for row in body] == [
+        ["EANet", "corrected", "16"], ["EANet", "tutorial", "16"], ["ViT", "corrected", "–"], ["ViT", "tutorial", "–"]
+    ]  # fmt: skip
+    effect = head.index("against augmentation tutorial, memory_units 16 (points)")
+    assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3]p < 0.001", "–"] * 2
+    for words in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
+        assert words.replace("'", "&#39;") in text or words in text, words
+    assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())
+    table = pd.read_csv(tmp_path / "tables" / "drift.csv")
+    assert list(table.columns[-2:]) == list(grid)
+    assert table[table.status == "done"].augmentation.value_counts().to_dict() == {"corrected": 6, "tutorial": 6}
+    assert table[table.status == "failed"].augmentation.tolist() == ["none"]
+
+
+def test_a_suite_whose_trainings_all_failed_has_its_table_too(tmp_path):
+    store.write(tmp_path, samples.failure())
+    build(tmp_path)
+    assert pd.read_csv(tmp_path / "tables" / "accuracy.csv").status.tolist() == ["failed"]
+
+
+def test_a_grid_of_a_setting_that_the_table_has_already_adds_no_second_column(tmp_path):
+    record = samples.training()
+    store.write(tmp_path, record)
+    suite = PlannedSuite(question="How long?", grid=("epochs",), trial_ids=(record.trial_id,))
+    store.write_plan(tmp_path, RunPlan(profile="quick", command="now", suites={"length": suite}), None)
+    build(tmp_path)
+    assert list(pd.read_csv(tmp_path / "tables" / "length.csv").columns).count("epochs") == 1
