@@ -103,6 +103,7 @@ def start_context(backend: str, imported: str = TRIALS.imported) -> "ForkServerC
     if not sys.platform.startswith("linux") or _imported_for - {backend}:
         return multiprocessing.get_context("spawn")
     _imported_for.add(backend)
+    os.environ["EANET_ABLATION_RUN_PID"] = str(os.getpid())
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([imported])
     return context

@@ -10,7 +10,9 @@ import os
 import signal
 import threading
 
-_parent, _imported = os.getppid(), threading.Event()
+_parent = int(os.environ.pop("EANET_ABLATION_RUN_PID", os.getppid()))
+"""The run, as it says itself (`executors.start_context`): killed before this line, it would be no parent any more."""
+_imported = threading.Event()
 
 
 def _end_with_parent() -> None:
