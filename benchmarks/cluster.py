@@ -143,13 +143,12 @@ def _next(stream: Any, trial: Trial) -> Answer | Lost:
     return answer
 
 
-def _cancelled(streams: Iterable[Any]) -> Iterator[Any]:
+def _cancel(streams: Iterable[Any]) -> None:
     """Ends tasks, wherever they are."""
     import ray
 
     for stream in streams:
         ray.cancel(stream, force=True)
-        yield stream
 
 
 def _node_folder(name: str) -> Path:
@@ -206,7 +205,6 @@ class Cluster:
         self.folder_name = uuid.uuid4().hex[:12]
         self.images: dict[tuple[str, str | None], tuple[str, Any]] = {}
         self.versions = _versions(backend)
-        self.has_submitted = False
 
     def run(
         self,
@@ -242,21 +240,20 @@ class Cluster:
                         store.keep(folder, trial.trial_id, answer.checkpoint)
                         on_progress(trial, answer.progress)
                     elif isinstance(answer, Lost) and start < MOST_STARTS:
-                        begun.add(stream)
-                        # What has not begun may wait for a node that is no more, and is asked for anew.
-                        still = [other for other in running if other not in begun]
-                        waiting.extendleft(reversed([running.pop(other) for other in _cancelled(still)]))
-                        list(_cancelled([stream]))
                         del running[stream]
-                        waiting.appendleft((trial, start + 1))
                         begun.discard(stream)
+                        # What has not begun may wait for a node that is no more, and is asked for anew.
+                        not_begun = [other for other in running if other not in begun]
+                        _cancel([stream, *not_begun])
+                        waiting.extendleft(reversed([running.pop(other) for other in not_begun]))
+                        waiting.appendleft((trial, start + 1))
                         self._say_if_none_fits(trial)
                     else:
                         del running[stream]
                         begun.discard(stream)
                         yield trial, answer.outcome if isinstance(answer, Lost) else answer
         finally:
-            list(_cancelled(running))
+            _cancel(running)
 
     def _cpus(self, trial: Trial) -> int:
         return self.share.cpus if isinstance(trial, TrainTrial) else largest_node_cpus(self.share.gpus)
@@ -279,7 +276,6 @@ class Cluster:
         checkpoint = store.checkpoint(folder, trial.trial_id)
         kept = checkpoint.read_bytes() if checkpoint.exists() else None
         job = Job(trial, self.origin, cpus, timeout_seconds, kept, images_name, self.folder_name, self.versions)
-        self.has_submitted = True
         task = ray.remote(on_node).options(
             name=trial.label, num_cpus=cpus, num_gpus=self.share.gpus, max_retries=0, num_returns="streaming"
         )
@@ -321,9 +317,8 @@ class Cluster:
         """Removes what the run has put on the nodes."""
         import ray
 
-        tidying = [_on(node, _tidy).remote(self.folder_name) for node in _nodes()] if self.has_submitted else []
-        if tidying:
-            ray.wait(tidying, num_returns=len(tidying), timeout=TIDY_SECONDS)
+        tidying = [_on(node, _tidy).remote(self.folder_name) for node in _nodes()]
+        ray.wait(tidying, num_returns=len(tidying), timeout=TIDY_SECONDS)
 
 
 @contextmanager
