@@ -26,7 +26,8 @@ def namespace(*flags):
 def test_a_storm_of_kills_loses_nothing(tmp_path):
     """The parent, a worker and both; 200 of them are in docs/reliability.md."""
     first_record_seconds = kill_study.undisturbed(tmp_path / "whole", 20)
-    seen = kill_study.storm(tmp_path / "killed", 3, 20, 2 * first_record_seconds, random.Random(3))
+    wait_seconds = kill_study.WAIT_PER_FIRST_RECORD * first_record_seconds
+    seen = kill_study.storm(tmp_path / "killed", 3, 20, wait_seconds, random.Random(3))
     assert seen.losses == []
     assert seen.kills.total() == 3
     assert len(store.load(tmp_path / "killed").trainings) == 40
