@@ -48,8 +48,8 @@ def check_devices_here(devices: int) -> None:
 
 
 def check_devices_there(devices: int, trial_gpus: int | None) -> None:
-    if devices > 1 and trial_gpus and devices > trial_gpus:
-        raise InputError(f"--devices {devices} are more than --trial-gpus {trial_gpus}: give as many GPUs")
+    if devices > 1 and devices > (trial_gpus or 0):
+        raise InputError(f"--devices {devices} of a cluster need as many GPUs: give --trial-gpus {devices}")
 
 
 def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:

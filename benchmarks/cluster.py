@@ -73,7 +73,14 @@ class Lost:
     outcome: Failure
 
 
-Answer = Begun | Kept | Result | Failure
+@dataclass(frozen=True)
+class Unfit:
+    """The node has other versions: it came after the check, and would spoil one trial after the other."""
+
+    words: str
+
+
+Answer = Begun | Kept | Unfit | Result | Failure
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Job:
     trial: Trial
     origin: Origin
     threads: int
+    gpus: int
     timeout_seconds: float
     checkpoint: bytes | None
     images_name: str
@@ -98,12 +106,12 @@ def on_node(job: Job, images: datasets.Dataset | None, program: Program = TRIALS
     yield Begun(node)
     sys.modules["__main__"].__file__ = None  # Ray's own, which each worker would import
     trial = job.trial
-    if words := _difference(socket.gethostname(), _versions(trial.backend), job.versions):  # it came after the check
-        yield failure(trial, Trouble("failed", words), "")
+    if words := _difference(socket.gethostname(), _versions(trial.backend), job.versions):
+        yield Unfit(words)
         return
-    variables = worker_variables(trial.backend, job.threads) | {
-        name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ
-    }
+    # Ray names a task's GPUs, and hides none where it has not asked for any.
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if job.gpus else ""
+    variables = worker_variables(trial.backend, job.threads) | {"CUDA_VISIBLE_DEVICES": gpus}
     folder = _node_folder(job.folder_name)
     folder.mkdir(mode=0o700, exist_ok=True)
     put = None if images is None else _put(images, folder, job.images_name)
@@ -205,6 +213,7 @@ class Cluster:
         self.folder_name = uuid.uuid4().hex[:12]
         self.images: dict[tuple[str, str | None], tuple[str, Any]] = {}
         self.versions = _versions(backend)
+        self.most_cpus = 0
 
     def run(
         self,
@@ -217,7 +226,8 @@ class Cluster:
         """Runs the trials, as many at once as fit, and yields each with its outcome as it ends.
 
         A trial whose node dies is started again elsewhere, from its last checkpoint; one that fails is not, for its
-        worker, a process of its own on the node, tells the one from the other.
+        worker, a process of its own on the node, tells the one from the other. Raises `InputError` where a node has
+        come that has other versions.
         """
         import ray
 
@@ -239,6 +249,8 @@ class Cluster:
                     elif isinstance(answer, Kept):
                         store.keep(folder, trial.trial_id, answer.checkpoint)
                         on_progress(trial, answer.progress)
+                    elif isinstance(answer, Unfit):
+                        raise InputError(f"{answer.words}; finished trials are kept, and the same command goes on")
                     elif isinstance(answer, Lost) and start < MOST_STARTS:
                         del running[stream]
                         begun.discard(stream)
@@ -256,11 +268,15 @@ class Cluster:
             _cancel(running)
 
     def _cpus(self, trial: Trial) -> int:
-        return self.share.cpus if isinstance(trial, TrainTrial) else largest_node_cpus(self.share.gpus)
+        """Of a step time those of the largest node, or where no node is left, of the largest that there was."""
+        if isinstance(trial, TrainTrial):
+            return self.share.cpus
+        self.most_cpus = largest_node_cpus(self.share.gpus) or self.most_cpus
+        return self.most_cpus
 
     def _say_if_none_fits(self, trial: Trial) -> None:
         cpus = self._cpus(trial)
-        if not cpus or largest_node_cpus(self.share.gpus) < cpus:
+        if largest_node_cpus(self.share.gpus) < cpus:
             words = f"no node is left that has {self._asked(cpus)}: waiting for one; Ctrl-C keeps what is done"
             print(words, file=sys.stderr)
 
@@ -273,9 +289,17 @@ class Cluster:
 
         cpus = self._cpus(trial)
         images_name, images = self._images(trial) if isinstance(trial, TrainTrial) else ("", None)
-        checkpoint = store.checkpoint(folder, trial.trial_id)
-        kept = checkpoint.read_bytes() if checkpoint.exists() else None
-        job = Job(trial, self.origin, cpus, timeout_seconds, kept, images_name, self.folder_name, self.versions)
+        job = Job(
+            trial,
+            self.origin,
+            cpus,
+            self.share.gpus,
+            timeout_seconds,
+            store.kept(folder, trial.trial_id),
+            images_name,
+            self.folder_name,
+            self.versions,
+        )
         task = ray.remote(on_node).options(
             name=trial.label, num_cpus=cpus, num_gpus=self.share.gpus, max_retries=0, num_returns="streaming"
         )
@@ -295,21 +319,24 @@ class Cluster:
         """Raises `InputError` where some trial fits no node, or a node would not run it as this machine says."""
         import ray
 
-        most = largest_node_cpus(self.share.gpus)
+        most = self.most_cpus = largest_node_cpus(self.share.gpus)
         if self.share.gpus and not most:
             raise InputError(f"no node of the cluster has {self.share.gpus} GPUs: give fewer with --trial-gpus")
+        if not most:
+            raise InputError("no node of the cluster has CPUs: start one with ray start --address=HOST:PORT")
         needed = self.share.cpus if any(isinstance(trial, TrainTrial) for trial in trials) else 1
         if most < needed:
             raise InputError(
-                f"no node of the cluster has {self._asked(needed)}, the largest has {most}: "
-                f"give --trial-cpus {max(1, most)}"
+                f"no node of the cluster has {self._asked(needed)}, the largest has {most}: give --trial-cpus {most}"
             )
         asked = [(node["NodeManagerHostname"], _on(node, _versions).remote(self.backend)) for node in _nodes()]
         for name, versions in asked:
             try:
                 theirs = ray.get(versions, timeout=ANSWER_SECONDS)
             except ray.exceptions.RayError as error:
-                raise InputError(f"node {name} cannot run a task: {_first_line(error)}") from None
+                raise InputError(
+                    f"node {name} cannot run a task: {_first_line(error)}; install this project's dependencies there"
+                ) from None
             if words := _difference(name, theirs, self.versions):
                 raise InputError(words)
 
@@ -327,7 +354,7 @@ def connected(
 ) -> Iterator[Cluster]:
     """A cluster that the trials fit: that at `address`, else this machine's running one, else a new one of it alone.
 
-    Leaving ends all of its tasks. Raises `InputError` before any trial starts.
+    Leaving ends all of its tasks. Raises `InputError` before any trial starts, and where the cluster is lost.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
@@ -342,6 +369,9 @@ def connected(
             yield cluster
         finally:
             cluster.tidy()
+    except ray.exceptions.RayError as error:
+        words = f"the Ray cluster is lost: {_first_line(error)}; finished trials are kept, and the same command goes on"
+        raise InputError(words) from None
     finally:
         ray.shutdown()
 
@@ -408,4 +438,6 @@ def _on(node: dict[str, Any], function: Callable[..., Any]) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
+    if cause := getattr(error, "cause", None):  # of a task that raised, before which Ray puts where that was
+        error = cause
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:500]

@@ -7,9 +7,9 @@ import hashlib
 import io
 import os
 import pickle
+import struct
 import tarfile
 import warnings
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,8 +202,18 @@ def _latin1(text: str, encoding: str) -> bytes:
 class _ArraysOnly(pickle._Unpickler):
     """Admits NumPy arrays of uint8, bytes, str, int, list and dict, and calls nothing that a pickle names.
 
-    In Python, not in C: the C one sizes its memo by a number in the file, and nine bytes would take a gigabyte.
+    In Python, not in C: the C one sizes its memo by a number in the file, and nine bytes would take a gigabyte. So does
+    Python's with a bytearray, which is read here as bytes are.
     """
+
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
+
+    def load_bytearray8(self) -> None:
+        (length,) = struct.unpack("<Q", self.read(8))
+        self.append(self.read(length))
+
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray8}
 
     ADMITTED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy", "ndarray"): _PickledArray,
@@ -273,7 +283,7 @@ def _open_member(archive: Path, member: str) -> IO[bytes]:
         tar = tarfile.open(fileobj=_Bounded(archive), mode="r:")  # noqa: SIM115, the caller reads from the member
         info = tar.getmember(member)
         file = tar.extractfile(info) if info.isreg() and info.size <= LARGEST_FILE_BYTES else None
-    except (tarfile.TarError, OSError, EOFError, KeyError, zlib.error) as error:
+    except Exception as error:  # a damaged archive can raise anything
         raise DataError(f"{archive} holds no readable {member}: {' '.join(str(error).split())}") from None
     if file is None:
         raise DataError(f"{archive}: {member} is not a plain file of at most {LARGEST_FILE_BYTES:,} bytes")

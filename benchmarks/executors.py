@@ -240,9 +240,11 @@ def _answer(worker: Worker, timeout_seconds: float) -> Answer:
     What it prints meanwhile is kept short: an endless output would fill the disk.
     """
     end = time.monotonic() + timeout_seconds
-    while not worker.connection.poll(min(LOOK_SECONDS, max(0.0, end - time.monotonic()))):
+    while True:
         if worker.log.stat().st_size > LARGEST_LOG_BYTES:
             os.truncate(worker.log, 0)
+        if worker.connection.poll(min(LOOK_SECONDS, max(0.0, end - time.monotonic()))):
+            break
         if time.monotonic() >= end:
             raise TimeoutError
     try:
@@ -256,7 +258,7 @@ def _ending(code: int, out_of_memory: bool) -> Trouble:
     if code == -signal.SIGKILL and out_of_memory:
         return Trouble("oom", "the machine ran out of memory and the kernel ended its process")
     if code < 0:
-        name = signal.Signals(-code).name
+        name = {number.value: number.name for number in signal.Signals}.get(-code, f"signal {-code}")
         return Trouble(f"signal {-code}", f"its process was ended by {name} before it gave a record")
     return Trouble(f"exit {code}", f"its process exited with {code} before it gave a record")
 

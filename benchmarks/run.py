@@ -15,6 +15,7 @@ import typer
 from pydantic_core import PydanticSerializationError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import results
 from benchmarks import datasets, estimate
@@ -348,16 +349,23 @@ def _shown(path: Path) -> str:
 def _list(console: Console) -> None:
     table = Table("profile", "what it is", "dataset", "seeds", box=None, pad_edge=False)
     for name, profile in profiles().items():
-        table.add_row(name, profile.summary, profile.dataset, str(profile.seeds))
+        table.add_row(name, _plain(profile.summary), profile.dataset, str(profile.seeds))
     console.print(table)
     console.print()
     table = Table("suite", "question", "quick: trials", "time on 2 cores", box=None, pad_edge=False)
     plan = build_plan(list(suites()), "quick", lambda name: datasets.shape(name, None), Overrides())
     for name, suite in plan.suites.items():
         trials = plan.of(name)
-        table.add_row(name, suite.question, str(len(trials)), estimate.words(sum(map(estimate.seconds, trials))))
+        table.add_row(
+            name, _plain(suite.question), str(len(trials)), estimate.words(sum(map(estimate.seconds, trials)))
+        )
     console.print(table)
     console.print(f"\nsettings for --set KEY=VALUE: {', '.join(settings_allowed())}", highlight=False)
+
+
+def _plain(text: str) -> Text:
+    """A suite file's words, of which nothing is markup."""
+    return Text(printable(text))
 
 
 def _dry_run(console: Console, plan: Plan, folder: Path) -> None:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmarks import memory
-from benchmarks.environment import Origin
+from benchmarks.environment import Origin, pinned_threads
 from benchmarks.trials import DivergedError, PeakTrial, Progress, TrainTrial, Trial
 from results.records import Result
 
@@ -59,6 +59,8 @@ def settle(log: Path, variables: Mapping[str, str]) -> None:
         os.dup2(file.fileno(), 2)
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if torch := sys.modules.get("torch"):  # imported before the fork, with the threads of that time
+        torch.set_num_threads(pinned_threads())
     memory.offer_to_the_kernel()
 
 

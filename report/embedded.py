@@ -22,14 +22,15 @@ STEP_TIMES = ["trial_id", "suite", "scope", "variant", "phase", "patches", "batc
 STEP_TIMES += ["activation_bytes", "compile_seconds"]
 STEP_TIMES += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]
 PEAKS = ["trial_id", "suite", "process", "multiply_adds_per_second", "bytes_per_second"]
+WHERE = {"backend": lambda record: record.environment.backend, "precision": lambda record: record.environment.precision}
 FAILURES = ["trial_id", "suite", "variant", "status", "reason"]
 
 
 def embedded(run: Run) -> dict[str, Rows]:
     """A row a record: of a training its epochs and of a step time its samples are told by their number and median."""
     return {
-        "trainings": _rows(run.trainings, TRAININGS, {"epochs": _epochs}),
-        "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps, "step_seconds": _step_seconds}),
+        "trainings": _rows(run.trainings, TRAININGS, {"epochs": _epochs} | WHERE),
+        "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps, "step_seconds": _step_seconds} | WHERE),
         "peaks": _rows(run.peaks, PEAKS, {}),
         "failures": _rows(run.failures, FAILURES, {}),
     }

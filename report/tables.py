@@ -25,11 +25,11 @@ def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
     asked = frame[[suite in run.asked_by(outcomes[trial_id]) for trial_id in frame.trial_id]].assign(suite=suite)
     of_trial = {r.trial_id: training for training in (study.trainings if study else ()) for r in training.records}
     labels = [of_trial[i].label if i in of_trial else outcomes[i].variant for i in asked.trial_id]
-    asked = asked.assign(variant=labels)
+    asked = asked.assign(variant=labels).drop(columns=["backend", "precision"])  # which are told by grid or label
     for setting in study.plan.grid if study else ():
         if setting not in asked:
             asked[setting] = [_cell(of_trial.get(i), outcomes[i]).get(setting) for i in asked.trial_id]
-    return asked.drop(columns=["trial_id", "backend", "precision"])
+    return asked.drop(columns="trial_id")
 
 
 def _cell(training: Training | None, outcome: Record) -> dict[str, Any]:

@@ -202,6 +202,8 @@ def read_history_so_far(path: Path) -> tuple[tuple[Gate, ...], dict[str, str]]:
         lines = store.content(path).splitlines() if path.exists() else []
     except store.StoreError as error:
         return (), {path.name: f"{path.name} {error}"}
+    except OSError as error:
+        return (), {path.name: f"{path.name} cannot be read: {error.strerror}"}
     for number, line in enumerate(lines, start=1):
         where = f"{path.name}:{number}"
         try:

@@ -205,6 +205,15 @@ def keep(folder: Path, trial_id: str, content: bytes) -> None:
     replace(path, content)
 
 
+def kept(folder: Path, trial_id: str) -> bytes | None:
+    """A training's checkpoint; None where there is none, or something that is no plain file."""
+    try:
+        with open_plain(checkpoint(folder, trial_id)) as file:
+            return file.read()
+    except (FileNotFoundError, StoreError):
+        return None
+
+
 def checkpoints(folder: Path) -> set[str]:
     """Ids of the trainings that have finished an epoch and not given a result."""
     return {path.stem for path in checkpoint(folder, "").parent.glob("*.npz")}

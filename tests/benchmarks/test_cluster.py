@@ -19,9 +19,10 @@ ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster as RayNodes  # noqa: E402
 
 from benchmarks import datasets  # noqa: E402
-from benchmarks.cluster import Share, connected, largest_node_cpus  # noqa: E402
+from benchmarks.cluster import Cluster, Share, _first_line, connected, largest_node_cpus  # noqa: E402
 from benchmarks.environment import Origin, available_threads  # noqa: E402
 from benchmarks.plan import Overrides, build_plan  # noqa: E402
+from benchmarks.suite import InputError  # noqa: E402
 from benchmarks.trials import CoreStepTrial  # noqa: E402
 from results import store  # noqa: E402
 from results.records import StepTimeRecord, TrainRecord  # noqa: E402
@@ -275,6 +276,43 @@ def test_a_node_of_another_keras_is_one_line_that_names_it(nodes, tmp_path):
     finally:
         nodes.remove_node(node)
     assert re.search(r"node \S+ has keras 3\.12\.1, and this machine \d+\.\d+\.\d+: install the same on both", said)
+
+
+def test_a_node_of_another_keras_that_comes_later_stops_the_run_and_spoils_no_trial(nodes, tmp_path):
+    other = tmp_path / "other" / "keras-3.12.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 3.12.1\n")
+    trials, outcomes, node = trainings(10, epochs=1), [], None
+    try:
+        with connected(nodes.address, "tensorflow", Share(1, 0), ORIGIN, trials) as cluster:
+            node = nodes.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(other.parent)})
+            nodes.wait_for_nodes()
+            running = cluster.run(trials, tmp_path, lambda _: None, lambda *_: None, lambda _: 120.0)
+            words = r"has keras 3\.12\.1, .*; finished trials are kept, and the same command goes on"
+            with pytest.raises(InputError, match=words):
+                outcomes.extend(outcome for _, outcome in running)
+    finally:
+        nodes.remove_node(node)
+    assert all(isinstance(outcome, TrainRecord) for outcome in outcomes)
+
+
+def test_a_step_time_waits_for_as_large_a_node_as_there_was(monkeypatch):
+    """Where none is left it would otherwise ask for no CPU, which a head without any has."""
+    cluster = Cluster("tensorflow", Share(1, 0), ORIGIN)
+    (trial,) = step_times(1)
+    for there, asked in ((2, 2), (0, 2), (3, 3), (0, 3)):
+        monkeypatch.setattr("benchmarks.cluster.largest_node_cpus", lambda gpus, there=there: there)
+        assert cluster._cpus(trial) == asked
+
+
+def test_what_a_task_raised_is_told_by_its_cause(nodes):
+    def fails():
+        raise OSError("the node's disk is full")
+
+    with connected(nodes.address, "tensorflow", Share(1, 0), ORIGIN, step_times(1)):
+        with pytest.raises(ray.exceptions.RayTaskError) as raised:
+            ray.get(ray.remote(fails).remote())
+        assert _first_line(raised.value) == "the node's disk is full"
 
 
 def test_without_ray_the_option_says_how_to_install_it(tmp_path):

@@ -4,6 +4,8 @@ import io
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tarfile
 import zlib
 
@@ -129,6 +131,22 @@ def test_batches_that_are_none_are_refused(tmp_path, train, complaint):
         datasets.load("cifar100", str(tmp_path))
 
 
+def test_a_pickle_of_eleven_bytes_takes_no_more_memory_than_it_has(tmp_path):
+    """It says that a gigabyte of a bytearray follows, which Python's own reader fills with zeros before it looks."""
+    write_cifar100(tmp_path / "cifar-100-python")
+    (tmp_path / "cifar-100-python" / "train").write_bytes(b"\x80\x05\x96" + struct.pack("<Q", 2**30) + b".")
+    code = f"""
+import resource
+from benchmarks import datasets
+try:
+    datasets.load("cifar100", {str(tmp_path)!r})
+except datasets.DataError as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2**29
+
+
 @pytest.mark.parametrize("kept", [0, 1, 17, 1000, 30_000])
 def test_truncated_files_are_refused(tmp_path, kept):
     write_cifar100(tmp_path / "cifar-100-python")
@@ -178,6 +196,19 @@ def test_an_archive_is_never_unpacked_so_its_names_lead_nowhere(tmp_path):
     assert len(datasets.load("cifar100", str(inside)).train_labels) == 7
     assert [path.name for path in tmp_path.iterdir()] == ["inside"]
     assert [path.name for path in inside.iterdir()] == ["cifar-100-python.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"GNU.sparse.map": "a,b"}, {"GNU.sparse.size": "z"}],
+)
+def test_an_archive_whose_headers_are_no_numbers_is_one_line(tmp_path, headers):
+    with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("cifar-100-python/train")
+        info.pax_headers, info.size = headers, 5
+        tar.addfile(info, io.BytesIO(b"nonum"))
+    with pytest.raises(DataError, match=r"holds no readable cifar-100-python/train: "):
+        datasets.load("cifar100", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["cifar-100-python/train", "before/it"])

@@ -80,7 +80,7 @@ def test_too_few_devices_are_one_line_before_any_trial_starts(tmp_path):
         ),
         (
             ["--devices", "2", "--backend", "jax", "--executor", "ray", "--trial-gpus", "1"],
-            "--devices 2 are more than --trial-gpus 1: give as many GPUs",
+            "--devices 2 of a cluster need as many GPUs: give --trial-gpus 2",
         ),
     ],
 )

@@ -18,6 +18,7 @@ from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import _ending, run_local
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.trials import CoreStepTrial
+from benchmarks.worker import Trouble, settle
 from results.records import Failure, StepTimeRecord
 
 ORIGIN = Origin("test", None, None)
@@ -53,6 +54,37 @@ def test_what_workers_are_forked_from_has_one_thread_once_it_has_imported(backen
     variables = os.environ | worker_variables(backend, 2)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=variables)
     assert done.stdout == "1\n", done.stderr
+
+
+def tell_threads(origin, log, tasks, variables):
+    """A worker that says how many threads PyTorch computes with."""
+    settle(log, variables)
+    tasks.recv()
+    import torch
+
+    tasks.send(Trouble("failed", str(torch.get_num_threads())))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_pytorch_computes_with_the_threads_of_its_own_trial(tmp_path):
+    """It has been imported with those of another one, where a process of a cluster's node has had one before."""
+    code = """
+import sys
+from pathlib import Path
+from benchmarks.environment import worker_variables
+from benchmarks.executors import Program, Workers
+from benchmarks.worker import Task
+from tests.benchmarks.test_executors import ORIGIN, small_trials, tell_threads
+if __name__ == "__main__":
+    (trial,) = small_trials(1)
+    for threads in (1, 3, 2):
+        variables, program = worker_variables("torch", threads), Program(tell_threads, "benchmarks.warm")
+        with Workers("torch", variables, ORIGIN, Path(sys.argv[1]), program) as workers:
+            (outcome,) = workers.run(Task(trial, Path("none.npz")), 120.0)
+        print(outcome.reason)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["1", "3", "2"], done.stderr
 
 
 def test_a_killed_worker_costs_its_own_trial_alone():
@@ -142,6 +174,7 @@ def test_the_kernels_kill_for_memory_is_told_from_anybodys():
     assert _ending(-signal.SIGKILL, out_of_memory=False).status == "signal 9"
     assert _ending(-signal.SIGSEGV, out_of_memory=True).status == "signal 11"
     assert _ending(0, out_of_memory=False).status == "exit 0"
+    assert _ending(-signal.SIGRTMIN - 1, out_of_memory=False).reason.startswith("its process was ended by signal 3")
 
 
 def test_the_parent_uses_less_than_a_hundredth_of_a_core_while_it_waits():

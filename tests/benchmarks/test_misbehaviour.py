@@ -10,6 +10,7 @@ import pytest
 from benchmarks import executors, worker
 from benchmarks.environment import worker_variables
 from benchmarks.executors import Program, Workers
+from benchmarks.trials import Progress
 from benchmarks.worker import Task
 from results.records import Failure, StepTimeRecord
 from tests.benchmarks.test_executors import ORIGIN, small_trials
@@ -31,6 +32,9 @@ def misbehave(origin, log, tasks, variables):
         time.sleep(1000)
     while kind == "prints":
         os.write(1, b"x" * 65_535 + b"\n")
+    for _ in range(500 if kind == "prints-and-answers" else 0):
+        os.write(1, b"x" * 65_535 + b"\n")
+        tasks.send(Progress(1, 2, 0.5, 0.5))
     raise SystemExit(3)
 
 
@@ -39,7 +43,7 @@ def run(kind, folder, timeout_seconds=60.0):
     variables = worker_variables("tensorflow", 1)
     with Workers("tensorflow", variables, ORIGIN, folder, Program(misbehave, "benchmarks.warm")) as workers:
         task = Task(trial.model_copy(update={"variant": kind}), folder / "none.npz")
-        (outcome,) = workers.run(task, timeout_seconds)
+        *_, outcome = workers.run(task, timeout_seconds)
     assert multiprocessing.active_children() == []
     assert isinstance(outcome, Failure)
     return outcome
@@ -60,15 +64,16 @@ def test_the_reason_and_the_last_words_are_recorded(tmp_path, kind, status, reas
     assert LAST_WORDS in outcome.log_tail
 
 
-def test_endless_output_does_not_fill_the_disk(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("kind", "status"), [("prints", "timeout"), ("prints-and-answers", "exit 3")])
+def test_endless_output_does_not_fill_the_disk(tmp_path, monkeypatch, kind, status):
     monkeypatch.setattr(executors, "LARGEST_LOG_BYTES", 2**20)
     largest = []
     monkeypatch.setattr(
         os, "truncate", lambda path, size, cut=os.truncate: (largest.append(path.stat().st_size), cut(path, size))
     )
-    outcome = run("prints", tmp_path, 6.0)
-    assert outcome.status == "timeout"
-    assert len(outcome.log_tail) < 2**21
+    outcome = run(kind, tmp_path, 6.0)
+    assert outcome.status == status
+    assert len(outcome.log_tail) <= executors.LOG_TAIL
     assert len(largest) >= 3, "cut again and again"
 
 

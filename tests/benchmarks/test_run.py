@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import PydanticSerializationError
 
 from benchmarks.run import going_on, is_interruption, main
+from benchmarks.suite import suites
 from results import store
 
 ROOT = Path(__file__).parent.parent.parent
@@ -282,10 +283,21 @@ def test_help_has_examples_and_every_option(capsys, monkeypatch):
     assert main() == 0
     said = capsys.readouterr().out
     options = (
-        "all suite profile list dry-run dataset data-dir epochs seeds variant set backend precision timeout out fresh"
+        "all suite profile list dry-run dataset data-dir epochs seeds variant set backend precision devices executor "
+        "ray-address trial-cpus trial-gpus timeout out fresh"
     )
     assert all(f"--{option}" in said for option in options.split())
     assert "Examples:" in said
+
+
+def test_what_a_suite_asks_is_shown_as_it_is_written(capsys, monkeypatch):
+    known = suites()
+    odd = known["accuracy"].model_copy(update={"question": "does [/x] matter? \x1b]0;title"})
+    monkeypatch.setattr("benchmarks.plan.suites", lambda: known | {"accuracy": odd})
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--list"])
+    assert main() == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "does [/x] matter? \\x1b]0;title" in said
 
 
 def test_settings_have_a_folder_of_their_own(tmp_path, monkeypatch, capsys):

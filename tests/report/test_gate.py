@@ -70,6 +70,13 @@ def test_a_history_that_never_ends_is_one_line(tmp_path):
         build(tmp_path / "history.jsonl")
 
 
+def test_a_history_that_cannot_be_read_costs_only_itself(tmp_path):
+    (tmp_path / "history.jsonl").symlink_to("/proc/self/mem")  # whose first byte nobody may read
+    store.write(tmp_path, samples.training())
+    text = build_page(tmp_path)[0].read_text()
+    assert "history.jsonl cannot be read: Input/output error" in text
+
+
 def test_a_gate_alone_is_a_page(tmp_path):
     gates.write(tmp_path, samples.gate(0.2, base="<b>main"))
     page, findings = build_page(tmp_path)

@@ -114,3 +114,20 @@ def test_a_grid_of_a_setting_that_the_table_has_already_adds_no_second_column(tm
     store.write_plan(tmp_path, RunPlan(profile="quick", command="now", suites={"length": suite}), None)
     build(tmp_path)
     assert list(pd.read_csv(tmp_path / "tables" / "length.csv").columns).count("epochs") == 1
+
+
+def test_a_grid_of_precisions_has_its_column(tmp_path):
+    ids = []
+    for precision in ("float32", "mixed_bfloat16"):
+        record = samples.training(
+            where=samples.environment(precision=precision), trial_id=f"train-{precision}", suite="precision"
+        )
+        settings = record.settings | {"precision": precision, "grid": {"precision": precision}}
+        store.write(tmp_path, record.model_copy(update={"settings": settings}))
+        ids.append(record.trial_id)
+    suite = PlannedSuite(question="As accurate?", grid=("precision",), trial_ids=tuple(ids))
+    store.write_plan(tmp_path, RunPlan(profile="quick", command="now", suites={"precision": suite}), None)
+    build(tmp_path)
+    table = pd.read_csv(tmp_path / "tables" / "precision.csv")
+    assert sorted(table.precision) == ["float32", "mixed_bfloat16"]
+    assert list(table.columns)[-1] == "precision"

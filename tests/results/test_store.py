@@ -221,6 +221,14 @@ def test_what_is_no_plain_file_is_named_and_set_aside_and_not_waited_for(tmp_pat
     assert len(store.load(tmp_path).trainings) == 1
 
 
+def test_a_checkpoint_that_is_no_plain_file_is_none(tmp_path):
+    store.keep(tmp_path, "a-file", b"weights")
+    os.mkfifo(store.checkpoint(tmp_path, "a-pipe"))
+    store.checkpoint(tmp_path, "a-device").symlink_to("/dev/zero")
+    found = [store.kept(tmp_path, name) for name in ("a-file", "a-pipe", "a-device", "none")]
+    assert found == [b"weights", None, None, None]
+
+
 def test_a_broken_record_of_any_name_is_set_aside_beside_the_ones_before(tmp_path):
     for _ in range(2):
         (tmp_path / "records").mkdir(exist_ok=True)
