@@ -141,7 +141,7 @@ def hardware(environment: Environment) -> str:
     """The device that computed, and the backend."""
     device = environment.device
     if device == "cpu":
-        device = f"{environment.threads} threads of {environment.cpu}"
+        device = f"{words.threads(environment.threads)} of {environment.cpu}"
     return f"{device}, {environment.backend}"
 
 

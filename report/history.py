@@ -58,7 +58,7 @@ def trends(found: Sequence[Gate]) -> tuple[Trend, ...]:
     """Each case on each machine, gate by gate."""
     series: dict[tuple[str, str], list[tuple[Gate, float]]] = defaultdict(list)
     for gate in sorted(found, key=lambda gate: gate.started):
-        machine = f"{gate.machine.cpu}, {gate.machine.threads} threads"
+        machine = f"{gate.machine.cpu}, {words.threads(gate.machine.threads)}"
         for case in gate.verdict.cases:
             series[case.case, machine].append((gate, case.head_seconds))
     return tuple(_trend(number, *key, values) for number, (key, values) in enumerate(sorted(series.items())))

@@ -86,8 +86,8 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         datasets=sorted({record.dataset for record in run.trainings}),
         dates=sorted({environment.started[:10] for environment in environments} | {g.started[:10] for g in gated}),
         machines=sorted(
-            {f"{e.cpu}, {e.threads} threads, device {e.device}" for e in environments}
-            or {f"{g.machine.cpu}, {g.machine.threads} threads" for g in gated}
+            {f"{e.cpu}, {words.threads(e.threads)}, device {e.device}" for e in environments}
+            or {f"{g.machine.cpu}, {words.threads(g.machine.threads)}" for g in gated}
         ),
         commands=_commands(run, gated),
         provenance=_provenance(environments),

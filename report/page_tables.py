@@ -382,6 +382,6 @@ def _gate(gate: Gate) -> Table:
         f"{' with uncommitted changes' if gate.dirty else ''}: medians of fresh processes, by turns; p is one-sided, "
         "adjusted by Holm's method. A slowdown fails the gate where it is proven and at least "
         f'{gate.design.floor * 100:g} %; "could have seen" is the smallest one that this run would have found. '
-        f"On {gate.machine.cpu}, {gate.machine.threads} threads."
+        f"On {gate.machine.cpu}, {words.threads(gate.machine.threads)}."
     )
     return Table("gate-cases", "Step times of the base and of what is held against it", caption, columns, rows, "case")

@@ -135,6 +135,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:,.1f} M"
 
 
+def threads(number: int) -> str:
+    """1 thread, 2 threads."""
+    return f"{number} thread" if number == 1 else f"{number} threads"
+
+
 def mebibytes(size: float) -> str:
     """Bytes in MiB, to three significant figures."""
     return significant(size / 2**20)

@@ -139,7 +139,7 @@ def test_the_history_draws_each_case_and_machine_and_names_its_changes(tmp_path)
         gates.append(history, samples.gate(seed=day, started=started, cpu="Another CPU", step=0.03))
     page, trends = build(history)
     assert [(trend.case, trend.machine) for trend in trends] == [
-        (case, f"{cpu}, 1 threads")
+        (case, f"{cpu}, 1 thread")
         for case in ("core-train-eanet-n256", "core-train-vit-n256")
         for cpu in ("A CPU", "Another CPU")
     ]
