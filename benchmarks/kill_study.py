@@ -191,7 +191,7 @@ def study(
         if table(killed) != table(whole):
             seen.losses.append("the tables differ")
         done = len(store.load(killed).trainings)
-    by_target = ", ".join(f"{count} of the {target}" for target, count in seen.kills.items())
+    by_target = ", ".join(f"{target} {count}" for target, count in seen.kills.items())
     print(
         f"{seen.kills.total()} kills ({by_target}), {seen.kills_after_trainings} of them after trainings had ended; "
         f"{done} of {2 * seeds} trials recorded, each once; the longest that a process outlived its parent: "
