@@ -334,9 +334,9 @@ class Cluster:
             try:
                 theirs = ray.get(versions, timeout=ANSWER_SECONDS)
             except ray.exceptions.RayError as error:
-                raise InputError(
-                    f"node {name} cannot run a task: {_first_line(error)}; install this project's dependencies there"
-                ) from None
+                raised = isinstance(error, ray.exceptions.RayTaskError)
+                remedy = "; install this project's dependencies there" if raised else ""
+                raise InputError(f"node {name} cannot run a task: {_first_line(error)}{remedy}") from None
             if words := _difference(name, theirs, self.versions):
                 raise InputError(words)
 

@@ -4,8 +4,8 @@ A run of many short trainings is killed with SIGKILL at random moments, by turns
 continued each time. After each kill every record has to be readable and every earlier one unchanged, and five seconds
 later nothing of the run may be left. At the end its table has to equal an undisturbed run's, but for times and memory.
 A moment is drawn from one and a half times the time that the machine takes to a first record, so that about half of
-the kills meet a run that starts and half one that trains: about four trainings end between two. 200 kills take an hour
-on 2 CPU cores. Prints what it saw; exit status 1 where something was lost.
+the kills meet a run that starts and half one that trains. 200 kills take an hour on 2 CPU cores. Prints what it saw;
+exit status 1 where something was lost.
 """
 
 import csv

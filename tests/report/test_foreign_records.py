@@ -6,13 +6,13 @@ import sys
 
 import pandas as pd
 import pytest
-from tests.report.page_reader import change_of, page_of
 
 from report.__main__ import main
 from report.page import build
 from results import gates, store
 from results.records import PlannedSuite, RunPlan
 from tests import samples
+from tests.report.page_reader import change_of, page_of
 
 
 def test_nothing_in_a_record_becomes_markup(tmp_path):

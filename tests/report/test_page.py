@@ -4,7 +4,6 @@ import re
 
 import matplotlib as mpl
 import pytest
-from tests.report.page_reader import change_of, page_of
 
 from report import page_study
 from report.page import build
@@ -12,6 +11,7 @@ from results import store
 from results.published import SOURCE
 from results.records import PlannedSuite, RunPlan
 from tests import samples
+from tests.report.page_reader import change_of, page_of
 
 
 def test_the_page_is_well_formed_and_every_link_leads_somewhere(folder):
