@@ -235,7 +235,7 @@ def test_the_data_inside_are_the_records(visit, address, full_run):
         columns = inside[name]["columns"]
         shared = [place for place, field_ in enumerate(columns) if field_ in type(records[0]).model_fields]
         assert len(shared) >= 5
-        derived = {"epochs", "steps", "step_seconds"}
+        derived = {"epochs", "steps", "step_seconds", "backend", "precision"}
         assert {columns[place] for place in range(len(columns)) if place not in shared} <= derived
         for row, record in zip(inside[name]["rows"], records, strict=True):
             for place in shared:
@@ -244,6 +244,7 @@ def test_the_data_inside_are_the_records(visit, address, full_run):
     row = dict(zip(inside["step_times"]["columns"], inside["step_times"]["rows"][0], strict=True))
     samples_seconds = run.step_times[0].samples_seconds
     assert (row["steps"], row["step_seconds"]) == (3, sorted(samples_seconds)[1])
+    assert (row["backend"], row["precision"]) == ("tensorflow", "float32")
     open_all(page)
     assert page.locator("#records-trainings tbody tr").count() == len(run.trainings)
 
