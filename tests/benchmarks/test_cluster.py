@@ -265,12 +265,17 @@ def test_something_else_at_the_address_is_one_line(tmp_path, listener):
     assert f"no Ray cluster answers at {listener}" in refused(tmp_path, "--ray-address", listener)
 
 
-def test_a_node_of_another_keras_is_one_line_that_names_it(nodes, tmp_path):
+def add_node_of_another_keras(nodes, tmp_path):
     other = tmp_path / "other" / "keras-3.12.1.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 3.12.1\n")
     node = nodes.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(other.parent)})
     nodes.wait_for_nodes()
+    return node
+
+
+def test_a_node_of_another_keras_is_one_line_that_names_it(nodes, tmp_path):
+    node = add_node_of_another_keras(nodes, tmp_path)
     try:
         said = refused(tmp_path, "--ray-address", nodes.address)
     finally:
@@ -279,20 +284,16 @@ def test_a_node_of_another_keras_is_one_line_that_names_it(nodes, tmp_path):
 
 
 def test_a_node_of_another_keras_that_comes_later_stops_the_run_and_spoils_no_trial(nodes, tmp_path):
-    other = tmp_path / "other" / "keras-3.12.1.dist-info"
-    other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 3.12.1\n")
-    trials, outcomes, node = trainings(10, epochs=1), [], None
-    try:
-        with connected(nodes.address, "tensorflow", Share(1, 0), ORIGIN, trials) as cluster:
-            node = nodes.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(other.parent)})
-            nodes.wait_for_nodes()
-            running = cluster.run(trials, tmp_path, lambda _: None, lambda *_: None, lambda _: 120.0)
-            words = r"has keras 3\.12\.1, .*; finished trials are kept, and the same command goes on"
+    trials, outcomes = trainings(10, epochs=1), []
+    with connected(nodes.address, "tensorflow", Share(1, 0), ORIGIN, trials) as cluster:
+        node = add_node_of_another_keras(nodes, tmp_path)
+        running = cluster.run(trials, tmp_path, lambda _: None, lambda *_: None, lambda _: 120.0)
+        words = r"has keras 3\.12\.1, .*; finished trials are kept, and the same command goes on"
+        try:
             with pytest.raises(InputError, match=words):
                 outcomes.extend(outcome for _, outcome in running)
-    finally:
-        nodes.remove_node(node)
+        finally:
+            nodes.remove_node(node)
     assert all(isinstance(outcome, TrainRecord) for outcome in outcomes)
 
 
