@@ -1,8 +1,10 @@
 """Where a trial runs: the variables a worker starts under, the resolved jit setting, and what goes into its record."""
 
+import functools
 import os
 import platform
 import subprocess
+import uuid
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -111,7 +113,14 @@ def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environm
         threads=pinned_threads(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         node=origin.node,
+        process=_process(os.getpid()),
     )
+
+
+@functools.cache
+def _process(pid: int) -> str:
+    """Names this process among all that ever measured: a fork has another `pid`, and so another name."""
+    return uuid.uuid4().hex[:12]
 
 
 def _device_names(backend: str) -> list[str]:

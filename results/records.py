@@ -24,7 +24,11 @@ class Frozen(BaseModel):
 
 
 class Environment(Frozen):
-    """Where a trial ran: enough to tell whether two step times may be compared. `node` names a cluster's."""
+    """Where a trial ran: enough to tell whether two step times may be compared. `node` names a cluster's.
+
+    `process` names the process that ran it, the unit of repetition of times and memory: trainings that share their
+    compiled step share it too. Records from before version 3 do not name it.
+    """
 
     commit: str | None
     dirty: bool | None
@@ -40,6 +44,7 @@ class Environment(Frozen):
     threads: Positive
     memory_bytes: Positive
     node: Annotated[str | None, Field(exclude_if=lambda node: node is None)] = None
+    process: Annotated[Name | None, Field(exclude_if=lambda process: process is None)] = None
 
 
 class Epoch(Frozen):
@@ -58,10 +63,11 @@ class Epoch(Frozen):
 class Record(Frozen):
     """What every outcome of a trial carries. `settings` is the whole trial as it was planned.
 
-    Version 1 had no checksum in its file, version 2 has (`results.store`); else the two are the same.
+    Version 1 had no checksum in its file, version 2 has (`results.store`). Version 3 names the process, and the memory
+    of its trainings is that of their step (`TrainRecord`).
     """
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[1, 2, 3] = 3
     checksum: Annotated[str | None, Field(exclude=True, repr=False)] = None
     trial_id: Name
     suite: SuiteName
@@ -79,10 +85,11 @@ class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
 
     `multiply_adds` is the closed form of one image, forward. `train_step_seconds` is the median over the epochs of an
-    epoch's mean step, with input and metrics and without the first step after a start, which compiles. Where the
-    training was interrupted and went on from its checkpoint, `interrupted_after` names the epochs after which, and
-    `interrupted_in` where; `environment` is that of the last process, and so are the peaks of memory, which are those
-    of `StepTimeRecord`.
+    epoch's mean step, with input and metrics and without a step that compiles; None where there was no other. The
+    losses hold the label smoothing of the training. Where the training was interrupted and went on from its checkpoint,
+    `interrupted_after` names the epochs after which, and `interrupted_in` where; `environment` is that of the last
+    process, and so are the peaks of memory, which are those of `StepTimeRecord`: those of the process's first epoch of
+    steps, without the images. Before version 3 they held the images and what their normalisation took.
     """
 
     kind: Literal["train"] = "train"
@@ -102,11 +109,19 @@ class TrainRecord(Record):
     test_loss: Loss
     test_top1: Share
     test_top5: Share
-    train_step_seconds: Seconds
+    train_step_seconds: Seconds | None
     baseline_memory_bytes: Bytes
     peak_memory_bytes: Bytes
     device_peak_memory_bytes: Bytes | None
     environment: Environment
+
+    @property
+    def step_memory_bytes(self) -> int | None:
+        """Peak memory of the training step: the allocator's own where it tells, else the resident size over the
+        baseline. None in records from before version 3, which held the images too."""
+        if self.schema_version < 3:
+            return None
+        return self.device_peak_memory_bytes or self.peak_memory_bytes
 
     @model_validator(mode="after")
     def _interruptions_have_a_place(self) -> "TrainRecord":

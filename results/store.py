@@ -122,7 +122,7 @@ def read(path: Path) -> Result | Failure:
     """One record. Raises `pydantic.ValidationError`, `OSError`, or `StoreError` where its checksum is not of it."""
     text = content(path)
     record = RECORD.validate_json(text)
-    if record.schema_version > 1 and record.checksum != _checksum(text):
+    if (record.schema_version > 1 or record.checksum is not None) and record.checksum != _checksum(text):
         raise StoreError("its checksum is of another content: the file was damaged or changed")
     return record.model_copy(update={"checksum": None})
 
@@ -255,7 +255,7 @@ def _shown(path: Path) -> str:
 
 
 def _write_record(path: Path, record: Record) -> None:
-    content = record.model_copy(update={"schema_version": 2}).model_dump_json(indent=1)
+    content = record.model_copy(update={"schema_version": max(2, record.schema_version)}).model_dump_json(indent=1)
     replace(path, f'{{\n "checksum": "{_checksum(content.encode())}",{content[1:]}\n'.encode())
 
 

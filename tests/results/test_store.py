@@ -62,7 +62,7 @@ def test_a_broken_record_is_named_and_costs_no_other(tmp_path, content, complain
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema_version": 3}, {"test_top1": 1.5}, {"test_loss": float("nan")}, {"epochs": []}, {"surprise": 1}],
+    [{"schema_version": 4}, {"test_top1": 1.5}, {"test_loss": float("nan")}, {"epochs": []}, {"surprise": 1}],
     ids=str,
 )
 def test_records_are_validated(change):
