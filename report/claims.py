@@ -157,5 +157,5 @@ def _about_growth(curves: tuple[Curve, ...]) -> Claim:
         for verdict in growth.verdicts(curves)
         if (verdict.curve.variant, verdict.curve.phase) == ("eanet", "train")
     )
-    nothing = Measured("", "not measured in this run: no step times", "", "not shown")
+    nothing = Measured("", "not measured in this run: no step times", "", "not tested")
     return Claim("EANet, cost", "linear in the number of patches", NOT_RUN, NOT_RUN, measured or (nothing,))

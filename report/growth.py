@@ -1,4 +1,4 @@
-"""Step times -> how time and memory grow with the number of patches, and from which size on external attention pays."""
+"""Step times -> how time and memory grow with the number of patches, and above which size external attention pays."""
 
 import math
 from collections import defaultdict
@@ -11,9 +11,11 @@ from report import conditions, words
 from report.accuracy import PUBLISHED
 from report.answer import Answer
 from report.conditions import Conditions, alike, proper
+from results import growth as growths
 from results import stats
+from results.growth import Claim, Growth, Law
 from results.records import Environment, StepTimeRecord
-from results.stats import Growth, Interval, Law
+from results.stats import Interval
 
 SCOPES = {"core": "The attention alone", "model": "The whole model"}
 PHASES = {"train": "one training step", "infer": "one inference"}
@@ -57,7 +59,7 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Curve:
-    """Step time and memory against patches for one scope, phase and variant, with the laws fitted to them.
+    """Step time and memory against patches for one scope, phase and variant, with the models fitted to them.
 
     `growth` and `memory` are None where there are too few sizes, `multiply_adds` (exact, of one image) too.
     """
@@ -90,7 +92,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Crossover:
-    """From how many patches on the step of `ours` is shorter than that of `base`; see `stats.crossover`."""
+    """Above how many patches the step of `ours` is faster than that of `base`; see `results.growth.crossover`."""
 
     ours: Curve
     base: Curve
@@ -117,7 +119,7 @@ NOT_CONDITIONS = {"suite", "variant", "kind", "process", "patches", "image_size"
 
 
 def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
-    """Step times by size, with their laws. Only like is averaged with like."""
+    """Step times by size, with the models fitted to them. Only like is averaged with like."""
     groups: dict[tuple[str, str, str, str, Conditions], dict[int, list[StepTimeRecord]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -144,7 +146,7 @@ def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
                 shared,
                 next(iter(sizes.values()))[0].environment,
                 points,
-                stats.fit_growth({point.patches: point.seconds_by_process for point in points}),
+                growths.fit_growth({point.patches: point.seconds_by_process for point in points}),
                 _memory_growth(points),
                 _multiply_adds(points),
             )
@@ -181,13 +183,13 @@ def _point(label: str, records: list[StepTimeRecord]) -> StepTime:
 def _memory_growth(points: tuple[StepTime, ...]) -> Growth | None:
     if any(min(point.bytes_by_process) <= 0 for point in points):
         return None
-    return stats.fit_growth({point.patches: point.bytes_by_process for point in points})
+    return growths.fit_growth({point.patches: point.bytes_by_process for point in points})
 
 
 def _multiply_adds(points: tuple[StepTime, ...]) -> Law | None:
     """Their exact law, or None with too few sizes and for records that follow none."""
     try:
-        return stats.exact_growth({point.patches: point.multiply_adds for point in points})
+        return growths.exact_growth({point.patches: point.multiply_adds for point in points})
     except ValueError:
         return None
 
@@ -202,7 +204,7 @@ def crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
             ours_seconds, base_seconds = (
                 {point.patches: point.seconds_by_process for point in curve.points} for curve in (ours, base)
             )
-            patches = stats.crossover(ours_seconds, base_seconds)
+            patches = growths.crossover(ours_seconds, base_seconds)
             if patches is not None:
                 shared = ours_seconds.keys() & base_seconds.keys()
                 smallest, largest = min(shared), max(shared)
@@ -232,7 +234,7 @@ def answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Ite
         if not told:
             continue
         laws = [
-            f"{proper(curve)}'s is {curve.growth.law.name} (exponent {words.plain(curve.growth.exponent)})"
+            f"{proper(curve)}'s is {_classified(curve.growth)} (log-log slope {words.plain(curve.growth.exponent)})"
             for curve in told
             if curve.growth and _claimable(curve.growth)
         ]
@@ -257,58 +259,63 @@ def _claimable(growth: Growth | None) -> bool:
 
 
 def _unclaimed(curve: Curve) -> str:
-    """Why nothing is claimed of a curve's growth."""
+    """Why a curve's growth was not tested."""
     sizes, n = len(curve.points), curve.processes
-    if sizes < stats.FEWEST_SIZES:
+    if sizes < growths.FEWEST_SIZES:
         measured = f"{sizes} {'size was' if sizes == 1 else 'sizes were'} measured"
-        return f"no law of growth is claimed, for {measured} and a fit needs {stats.FEWEST_SIZES}"
+        return f"its growth was not tested, for {measured} and a fit needs {growths.FEWEST_SIZES}"
     if n < stats.FEWEST_PROCESSES:
-        return (
-            f"no law of growth is claimed, for n = {n} and an interval needs {stats.FEWEST_PROCESSES} processes a size"
-        )
-    return "no law of growth is claimed, for some process told no peak"
+        return f"its growth was not tested, for n = {n} and an interval needs {stats.FEWEST_PROCESSES} processes a size"
+    return "its growth was not tested, for some process told no peak"
 
 
-def _measured(curve: Curve, growth: Growth | None) -> str:
-    """The law's name, and its exponent and quadratic share: a slope alone understates a mixed law."""
+def _measured(curve: Curve, growth: Growth | None, what: str, claim: Claim) -> str:
+    """The model's name, the log-log slope and the quadratic part: a slope alone understates a mixed law."""
     if growth is None or not _claimable(growth):
         return _unclaimed(curve)
     largest = curve.sizes[-1]
+    rival = "" if growth.n_log_n_excluded >= growths.EXCLUDED[claim] else "; N log N is not excluded"
     return (
-        f"is {growth.law.name} in the number of patches N (exponent {words.plain(growth.exponent)} from N = "
-        f"{stats.upper_half(curve.sizes)[0]:,} to {largest:,}, "
-        f"cN² share at {largest:,} {words.share(growth.quadratic_share)})"
+        f"{_classified(growth)} in the number of patches N (log-log slope {words.plain(growth.exponent)} from N = "
+        f"{growths.upper_half(curve.sizes)[0]:,} to {largest:,}; {words.share(growth.quadratic_share)} of the fitted "
+        f"{what} at {largest:,} is quadratic{rival})"
     )
 
 
+def _classified(growth: Growth) -> str:
+    return f"classified as {growth.law.name}"
+
+
 def _remembered(curve: Curve) -> str:
-    """The law of a curve's memory, and what it comes to at the largest size."""
+    """The model of a curve's memory, and what it comes to at the largest size."""
     last = curve.points[-1]
     assert curve.memory is not None
     assert last.memory_bytes is not None
     peak = words.mebibytes(last.memory_bytes.estimate)
-    exponent = words.plain(curve.memory.exponent)
-    return f"{curve.memory.law.name} (exponent {exponent}; {peak} MiB at N = {last.patches:,}, batch {last.batch})"
+    slope = words.plain(curve.memory.exponent)
+    at = f"{peak} MiB at N = {last.patches:,}, batch {last.batch}"
+    return f"{_classified(curve.memory)} (log-log slope {slope}; {at})"
 
 
 def _payoff(crossover: Crossover) -> str:
-    """From where on the step of external attention is the shorter one, and by how much at the largest size."""
+    """Where the step of external attention is the faster one, and by how much at the largest size."""
     ours, base, patches = proper(crossover.ours), proper(crossover.base), crossover.patches
     crossing = words.crossing(patches, crossover.smallest, crossover.largest)
     if math.isinf(patches.estimate):
-        return f"{ours}'s is not the shorter one at N = {crossover.largest:,}; the crossing lies {crossing}"
-    since = f"from {crossing} patches on"
-    if patches.estimate == 0 and not patches.high:
-        since = f"at every measured size, from {crossover.smallest:,} patches on"
+        return f"{ours}'s is not the faster one at N = {crossover.largest:,}; the crossing lies {crossing}"
+    since = f"above {crossing} patches"
+    if patches.estimate == 0:
+        since = f"at every measured size, from {crossover.smallest:,} patches"
+        since += f" (the crossing lies {crossing})" if patches.high else ""
     return (
-        f"{ours}'s is the shorter one {since}; at N = {crossover.largest:,} {base}'s takes "
+        f"{ours}'s is faster {since}; at N = {crossover.largest:,} {base}'s takes "
         f"{words.times(crossover.ratio)} times as long"
     )
 
 
-GROWS = {"linear": "no faster than linearly in N", "quadratic": "as N²"}
-CLAIMED = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
-CLAIMED_MEMORY = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
+GROWS: dict[Claim, str] = {"linear": "no faster than linearly in N", "quadratic": "as N²"}
+CLAIMED: dict[str, Claim] = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
+CLAIMED_MEMORY: dict[str, Claim] = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
 """Kind of attention -> how its cost is said to grow; O(N) is a bound from above.
 
 Sources: the tutorial for O(d S N) against O(d N^2); Dao et al. 2022, arXiv:2205.14135, for a fused kernel's memory.
@@ -316,28 +323,22 @@ Sources: the tutorial for O(d S N) against O(d N^2); Dao et al. 2022, arXiv:2205
 
 
 def verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
-    """Every claim about growth, held against the fits."""
+    """Every claim about growth, compared with the fits."""
     for what, claimed in (("time", CLAIMED), ("peak memory", CLAIMED_MEMORY)):
         for curve in curves:
             if _kind(curve) not in claimed:
                 continue
             growth = curve.growth if what == "time" else curve.memory
-            law = claimed[_kind(curve)]
+            claim = claimed[_kind(curve)]
             n = f", n = {curve.processes}" if _claimable(growth) else ""
             remark = "" if what == "time" or _fused(curve) else "; no fused kernel ran: this backend has none here"
             yield Verdict(
                 curve,
                 what,
-                f"{SCOPES[curve.scope]}, {PHASES[curve.phase]}: the {what} of {proper(curve)} grows {GROWS[law]}",
-                _growth_verdict(growth, law),
-                _measured(curve, growth) + n + remark,
+                f"{SCOPES[curve.scope]}, {PHASES[curve.phase]}: the {what} of {proper(curve)} grows {GROWS[claim]}",
+                growths.verdict(growth, claim),
+                _measured(curve, growth, what, claim) + n + remark,
             )
-
-
-def _growth_verdict(growth: Growth | None, law: str) -> str:
-    if growth is None or not _claimable(growth):
-        return "not shown"
-    return "holds" if growth.law.name == law else "does not hold"
 
 
 def _fused(curve: Curve) -> bool:

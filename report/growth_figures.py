@@ -24,7 +24,7 @@ TITLES = {
 
 
 def growth(findings: Findings) -> Figure | None:
-    """Step time against patches: points with bands, the fitted law, multiply-adds as a thin line, the crossover."""
+    """Step time against patches: points with bands, the fitted model, multiply-adds as a thin line, the crossover."""
 
     def paint(ax: Axes, curve: Curve, color: str, marker: str) -> None:
         _points(ax, curve.sizes, [point.step_seconds for point in curve.points], 1e3, color, marker, proper(curve))
@@ -81,7 +81,7 @@ def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
     if not 0 < patches.estimate < np.inf:
         return
     ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
-    said = f"{proper(crossover.ours)} is the shorter\nfrom N = {patches.estimate:,.0f} on"
+    said = f"{proper(crossover.ours)} is faster\nabove N = {patches.estimate:,.0f}"
     corner = (patches.estimate, 0.0)
     places: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     ax.annotate(said, corner, (3, 3), **places, va="bottom", fontsize=8)
@@ -91,7 +91,7 @@ def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
 
 
 def memory(findings: Findings) -> Figure | None:
-    """Peak memory against patches: points with bands, the fitted law, and the closed form as a thin line."""
+    """Peak memory against patches: points with bands, the fitted model, and the closed form as a thin line."""
 
     def paint(ax: Axes, curve: Curve, color: str, marker: str) -> None:
         peaks = [(point.patches, point.memory_bytes) for point in curve.points if point.memory_bytes]
@@ -125,7 +125,7 @@ def _panels(
     paint_curve: Callable[[Axes, Curve, str, str], None],
     finish: Callable[[Axes, tuple[str, str]], None],
 ) -> Figure | None:
-    """A figure on log axes with a panel for each scope and phase, below one another, laws written at the right."""
+    """A figure on log axes with a panel for each scope and phase, below one another, models written at the right."""
     if not curves:
         return None
     labels = labels_of(curves)
@@ -153,13 +153,13 @@ def _points(
     """The measured values with their intervals as a band."""
     ax.plot(sizes, [v.estimate * scale for v in values], color=color, marker=marker, linestyle="none", label=label)
     known = [(n, v.low * scale, v.high * scale) for n, v in zip(sizes, values, strict=True) if v.low and v.high]
-    if known:
+    if any(low < high for _, low, high in known):
         known_sizes, lows, highs = zip(*known, strict=True)
         ax.fill_between(known_sizes, lows, highs, color=color, alpha=0.15, linewidth=0)
 
 
 def _line(ax: Axes, curve: Curve, value: Callable[[float], float], law: str, color: str) -> None:
-    """The fitted law as a line, with its formula at the right end."""
+    """The fitted model as a line, with its formula at the right end."""
     dense = np.geomspace(curve.sizes[0], curve.sizes[-1], 60)
     ax.plot(dense, [value(size) for size in dense], color=color, linewidth=1.2)
     ax.annotate(

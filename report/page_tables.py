@@ -13,7 +13,7 @@ from report.growth import Crossover, Curve, StepTime, Verdict
 from report.roofline import Place
 from report.table import NOTHING, Cell, Column, Table, interval, number
 from results.gates import Gate
-from results.stats import Growth
+from results.growth import Growth
 
 MEBIBYTE = 2.0**-20
 MILLISECOND = 1e3
@@ -166,9 +166,11 @@ def _step_ratio(study: Study, training: Training) -> Cell:
     return interval(ratios[0], words.two_places) if ratios else Cell(NOTHING)
 
 
-VERDICTS = """What is said to grow how, and what was measured. The law is the best by AICc of a, a + bN and a + bN +
-cN², and is called quadratic where cN² also makes up at least a quarter of the value at the largest N. Below three
-processes a size nothing is claimed."""
+VERDICTS = """What is said to grow how, and what was measured. The quadratic part of the fitted value at the largest N
+decides, by its 95 % interval. Linear growth, a bound from above, is supported below a quarter and contradicted from
+there on; quadratic growth the other way round. An interval that includes a quarter is inconclusive, and so is what may
+be N log N instead. Fewer than six sizes or three processes a size test nothing. The name is that of the best model by
+AICc of a, a + bN, a + bN log N and a + bN + cN²; the last two bend by at least a quarter at the largest N."""
 
 
 def _verdicts(verdicts: Iterable[Verdict]) -> Table:
@@ -181,9 +183,9 @@ def _crossovers(crossovers: Iterable[Crossover]) -> Table:
     columns = (
         Column("scope", "scope"),
         Column("phase", "phase"),
-        Column("shorter", "shorter"),
+        Column("shorter", "faster"),
         Column("than", "than"),
-        Column("from", "from", "patches", True),
+        Column("from", "above", "patches", True),
         Column("ratio", "ratio at the largest N", "", True),
         Column("largest", "largest N", "patches", True),
     )
@@ -197,9 +199,10 @@ def _crossovers(crossovers: Iterable[Crossover]) -> Table:
         for c in crossovers
     )
     caption = (
-        "From how many patches on the first variant's step is the shorter one, interpolated between measured sizes."
+        "Above how many patches the first variant's step is the faster one, interpolated between measured sizes. The "
+        "interval ends where that of the ratio includes 1."
     )
-    return Table("crossovers", "From which size on external attention is faster", caption, columns, rows, "shorter")
+    return Table("crossovers", "Above which size external attention is faster", caption, columns, rows, "shorter")
 
 
 def _crossing(crossover: Crossover) -> Cell:
@@ -214,10 +217,12 @@ def _within(patches: float | None) -> float | None:
     return patches if patches and math.isfinite(patches) else None
 
 
-TIME_LAWS = """Step time: the laws fitted to the sizes' medians over their processes, with coefficients of at least 0
-and relative residuals. The exponent is the log-log slope as measured: a constant, and a machine that works better on
-larger arrays, put it below the law's. Intervals are by resampling processes."""
-MEMORY_LAWS = "Peak memory: the same laws."
+TIME_LAWS = """Step time: models fitted to every process, as the points are their geometric means, except processes that
+something made far slower than the fastest of their size. Coefficients are at least 0, residuals relative. The log-log
+slope is as measured: a constant, and a machine that works better on larger arrays, put it below the model's. Its
+interval is Student's t with the spread pooled over all sizes; that of the quadratic part is by profile likelihood and
+counts how far the sizes lie off from the model. What has no interval varies by less than its last digit."""
+MEMORY_LAWS = "Peak memory: the same models."
 Units = tuple[tuple[float, str], ...]
 
 
@@ -229,17 +234,20 @@ def _memory_growths(curves: Iterable[Curve]) -> list[tuple[Curve, Growth]]:
     return [(curve, curve.memory) for curve in curves if curve.memory]
 
 
+WEIGHED = ("linear", "N log N", "quadratic", "power")
+
+
 def _laws(key: str, label: str, caption: str, growths: list[tuple[Curve, Growth]], units: Units) -> Table:
     columns = (
         Column("scope", "scope"),
         Column("phase", "phase"),
         Column("variant", "variant"),
         Column("batch", "batch", "images", True),
-        Column("law", "law"),
-        Column("exponent", "exponent, upper half", "", True),
-        Column("share", "cN² share at the largest N", "%", True),
+        Column("law", "fitted model"),
+        Column("exponent", "log-log slope, upper half", "", True),
+        Column("share", "quadratic part at the largest N", "%", True),
         Column("power", "k of a + bN^k", "", True),
-        Column("weights", "weights: linear, quadratic, power"),
+        Column("weights", "weights: linear, N log N, quadratic, power"),
     )
     rows = tuple(
         (
@@ -249,7 +257,7 @@ def _laws(key: str, label: str, caption: str, growths: list[tuple[Curve, Growth]
             interval(growth.exponent, words.two_places),
             interval(growth.quadratic_share, words.whole, 100),
             number(growth.named("power").terms[1][1], words.two_places),
-            Cell(", ".join(words.two_places(growth.named(n).weight) for n in ("linear", "quadratic", "power"))),
+            Cell(", ".join(words.two_places(growth.named(n).weight) for n in WEIGHED)),
         )
         for curve, growth in growths
     )
@@ -273,10 +281,10 @@ def _slopes(curves: Iterable[Curve]) -> Table:
         law = words.law(curve.multiply_adds, words.COUNTS)
         rows.append(_texts(curve.scope, curve.phase, proper(curve), law, slopes))
     caption = (
-        "Multiply-adds of one image, forward, as a law that holds exactly at every size; and the log-log slope of the "
+        "Multiply-adds of one image, forward, by a formula that is exact at every size; and the log-log slope of the "
         "step time between neighbouring sizes, about an octave apart."
     )
-    return Table("slopes", "Exponents from size to size", caption, columns, tuple(rows), "variant")
+    return Table("slopes", "Log-log slopes from size to size", caption, columns, tuple(rows), "variant")
 
 
 CASES = """Geometric mean over the processes of each one's median step, with a 95 % interval (Student's t) from three

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from results.stats import Interval, Law
+from results.growth import Law
+from results.stats import Interval
 
 NAMES = {
     "eanet": "EANet",
@@ -32,10 +33,10 @@ def number_of(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def _with_interval(value: Interval, form: Callable[[float], str], unit: str = "") -> str:
-    """An estimate, and behind its unit its interval where there is one."""
+def with_interval(value: Interval, form: Callable[[float], str], unit: str = "") -> str:
+    """An estimate, and behind its unit its interval where there is one that its form does not make a single number."""
     text = form(value.estimate) + unit
-    if value.low is None or value.high is None:
+    if value.low is None or value.high is None or form(value.low) == form(value.high) == form(value.estimate):
         return text
     return f"{text} [{form(value.low)}, {form(value.high)}]"
 
@@ -62,27 +63,27 @@ def signed_three_places(value: float) -> str:
 
 def times(value: Interval) -> str:
     """A large ratio as "36.7 [33.9, 39.6]"."""
-    return _with_interval(value, one_place)
+    return with_interval(value, one_place)
 
 
 def plain(value: Interval) -> str:
     """A ratio or an exponent as "0.93 [0.84, 1.02]"."""
-    return _with_interval(value, two_places)
+    return with_interval(value, two_places)
 
 
 def percent(share: Interval) -> str:
     """A share as "97.9 % [97.2, 98.6]". An interval of a mean may pass 100: it is that of Student's t."""
-    return _with_interval(share, lambda number: f"{number * 100:.1f}", " %")
+    return with_interval(share, lambda number: f"{number * 100:.1f}", " %")
 
 
 def points(difference: Interval) -> str:
     """A difference of shares as "+0.4 points [-0.3, +1.1]"."""
-    return _with_interval(difference, lambda number: f"{number * 100:+.1f}", " points")
+    return with_interval(difference, lambda number: f"{number * 100:+.1f}", " points")
 
 
 def difference(value: Interval) -> str:
     """A difference of losses as "+0.012 [-0.030, +0.054]"."""
-    return _with_interval(value, signed_three_places)
+    return with_interval(value, signed_three_places)
 
 
 def p_value(value: float) -> str:
@@ -122,7 +123,7 @@ def sortable(value: str) -> tuple[bool, float, str]:
 
 def milliseconds(seconds: Interval) -> str:
     """Step times in milliseconds to three significant figures."""
-    return _with_interval(seconds, lambda number: significant(number * 1e3))
+    return with_interval(seconds, lambda number: significant(number * 1e3))
 
 
 def significant(value: float) -> str:
@@ -147,7 +148,7 @@ def mebibytes(size: float) -> str:
 
 def share(value: Interval) -> str:
     """A share of a whole, which no interval of can pass: "97 % [95, 98]"."""
-    return _with_interval(value, lambda number: f"{number * 100:.0f}", " %")
+    return with_interval(value, lambda number: f"{number * 100:.0f}", " %")
 
 
 def crossing(patches: Interval, smallest: int, largest: int) -> str:
@@ -158,7 +159,7 @@ def crossing(patches: Interval, smallest: int, largest: int) -> str:
             return f"below {smallest:,}"
         return f"above {largest:,}" if math.isinf(number) else f"{number:,.0f}"
 
-    return _with_interval(patches, form)
+    return with_interval(patches, form)
 
 
 SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
@@ -170,6 +171,8 @@ def law(value: Law, units: tuple[tuple[float, str], ...]) -> str:
     """A law with each coefficient in the unit that suits it: "2.1 ms + 16.8 µs·N + 108 ns·N²"."""
     least = units[-1][0] * 1e-3
     terms = [_term(coefficient, exponent, units) for coefficient, exponent in value.terms if coefficient > least]
+    if value.name == "N log N":
+        terms = [term.replace("·N", "·N·ln N") for term in terms]
     return " + ".join(terms) or "0"
 
 

@@ -1,32 +1,14 @@
 """Statistics on hand-computed numbers, against SciPy, and by the coverage that they promise."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from results import growth_study
-from results.stats import (
-    MATERIAL_SHARE,
-    Interval,
-    Law,
-    crossover,
-    exact_growth,
-    fit_growth,
-    fit_laws,
-    holm,
-    log_log_slope,
-    mean_interval,
-    name_growth,
-    paired_difference,
-    paired_p_value,
-    ratio_interval,
-    upper_half,
-)
+from results.stats import Interval, holm, mean_interval, paired_difference, paired_p_value, ratio_interval
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -135,121 +117,3 @@ def test_holm_keeps_the_chance_of_any_false_claim_among_many():
     claimed = np.mean([min(holm(suite)) <= 0.05 for suite in p_values])
     assert 0.035 < claimed < 0.065
     assert np.mean(p_values.min(axis=1) <= 0.05) > 0.2
-
-
-SIZES = [64, 121, 225, 400, 729, 1296, 2304, 4096]
-COEFFICIENT = st.floats(1e-3, 1)
-
-
-def processes(law, count=3, noise=0.0, seed=0):
-    """Seconds of each size's processes under a law of N."""
-    generator = np.random.default_rng(seed)
-    return {n: list(law(n) * np.exp(generator.normal(0, noise, count))) for n in SIZES}
-
-
-@settings(max_examples=25, deadline=None)
-@given(constant=COEFFICIENT, linear=COEFFICIENT, quadratic=COEFFICIENT, unit=st.sampled_from([1.0, 1e3, 1e9]))
-def test_growth_finds_the_law_it_was_given_in_any_unit(constant, linear, quadratic, unit):
-    law = np.array([constant * 1e-3, linear * 1e-5, quadratic * 1e-8])
-    growth = fit_growth(processes(lambda n: unit * law @ [1, n, n**2], count=1))
-    fitted = growth.named("quadratic")
-    assert [coefficient for coefficient, _ in fitted.terms] == pytest.approx(list(law * unit), rel=1e-3)
-    assert fitted.at(900) == pytest.approx(law @ [1, 900, 900**2] * unit, rel=1e-6)
-    assert growth.quadratic_share.estimate == pytest.approx(fitted.share(2, 4096), rel=1e-3)
-    assert (growth.law.name == "quadratic") == (growth.quadratic_share.estimate >= MATERIAL_SHARE)
-
-
-def test_a_linear_law_with_a_large_intercept_is_linear():
-    growth = fit_growth(processes(lambda n: 0.020 + 1e-5 * n, noise=0.01))
-    assert growth.law.name == "linear"
-    assert growth.law.at(0) == pytest.approx(0.020, rel=0.02)
-    assert growth.exponent.estimate < 0.8, "the slope as measured has the intercept in it"
-    assert growth.quadratic_share.low == 0
-
-
-def test_a_power_law_has_its_exponent():
-    growth = fit_growth(processes(lambda n: 3e-6 * n**1.7))
-    (_, (coefficient, exponent)) = growth.named("power").terms
-    assert (coefficient, exponent) == pytest.approx((3e-6, 1.7), rel=1e-2)
-    assert growth.exponent.estimate == pytest.approx(1.7)
-    assert [step.exponent.estimate for step in growth.local_exponents] == pytest.approx([1.7] * 7)
-    assert [(step.smaller, step.larger) for step in growth.local_exponents] == list(pairwise(SIZES))
-    assert max(growth.laws, key=lambda law: law.weight).name == "power"
-    assert sum(law.weight for law in growth.laws) == pytest.approx(1)
-
-
-def test_exponent_is_the_log_log_slope_over_the_upper_half_of_the_medians():
-    values = processes(lambda n: 3e-6 * n**1.7, noise=0.05, seed=3)
-    upper = SIZES[4:]
-    expected = scipy_stats.linregress(np.log(upper), np.log([np.median(values[n]) for n in upper])).slope
-    assert fit_growth(values).exponent.estimate == pytest.approx(expected)
-
-
-def test_exponents_interval_covers_what_it_says():
-    """Of 500 studies of four sizes, three processes and 5 % noise, how many intervals hold the true exponent."""
-    held = 0
-    for seed in range(500):
-        values = processes(lambda n: 1e-5 * n, noise=0.05, seed=seed)
-        interval = log_log_slope({n: values[n] for n in upper_half(SIZES)}, seed)
-        assert interval.n == 3
-        held += interval.low <= 1 <= interval.high
-    assert held >= 0.88 * 500, "it says 95 %, and with three processes a bootstrap falls a little short"
-
-
-def test_a_slow_process_does_not_bend_the_law():
-    values = processes(lambda n: 0.001 + 1e-5 * n, noise=0.01)
-    values[4096][0] *= 5
-    values[729][2] *= 3
-    growth = fit_growth(values)
-    assert growth.law.name == "linear"
-    assert growth.law.terms[1][0] == pytest.approx(1e-5, rel=0.05)
-
-
-def test_laws_are_named_right_in_99_of_100_synthetic_curves():
-    """The study of docs/measurements.md, on a fifth as many curves."""
-    found = growth_study.confusion(250, seed=1)
-    right = found["linear", "linear"] + found["quadratic", "quadratic"] + found["128 N + N^2", "quadratic"]
-    assert right >= 0.98 * 150
-    assert sum(found.values()) == 250
-
-
-def test_a_change_of_the_unit_changes_no_name():
-    for curve in growth_study.curves(40, seed=2):
-        names = {
-            name_growth(fit_laws({n: [s * unit for s in curve.seconds[n]] for n in SIZES}), 4096).name
-            for unit in (1, 1e3, 1e9)
-        }
-        assert len(names) == 1
-
-
-def test_too_few_sizes_give_no_fit_and_too_few_processes_no_interval():
-    assert fit_growth({n: [float(n)] * 3 for n in SIZES[:5]}) is None
-    growth = fit_growth(processes(lambda n: 1e-5 * n, count=2))
-    assert (growth.exponent.low, growth.quadratic_share.low, growth.exponent.n) == (None, None, 2)
-
-
-def test_crossover_by_hand():
-    """One law crosses the other at N = 250, between two sizes."""
-    ours, base = processes(lambda n: 250.0), processes(lambda n: float(n))
-    crossing = crossover(ours, base)
-    assert crossing.estimate == pytest.approx(250)
-    assert (crossing.low, crossing.high, crossing.n) == (pytest.approx(250), pytest.approx(250), 3)
-    assert crossover(base, ours).estimate == math.inf, "behind at the largest size"
-    assert crossover(processes(lambda n: 1.0), base).estimate == 0, "ahead at every size"
-    assert crossover({64: [1.0]}, base) is None
-
-
-def test_crossovers_interval_may_end_outside_the_sizes():
-    ours, base = processes(lambda n: 70.0, noise=0.1), processes(lambda n: float(n), noise=0.1, seed=1)
-    crossing = crossover(ours, base)
-    assert crossing.low == 0
-    assert 64 < crossing.high < 121
-
-
-def test_exact_growth_is_exact_and_refuses_what_is_not():
-    assert exact_growth({n: 65_536 * n + 512 * n**2 for n in SIZES}) == Law(
-        "quadratic", ((0, 0), (65_536, 1), (512, 2)), 1
-    )
-    assert exact_growth({n: 640 + 40_960 * n for n in SIZES}).terms == ((640, 0), (40_960, 1), (0, 2))
-    with pytest.raises(ValueError, match="no polynomial"):
-        exact_growth({n: n**3 for n in SIZES})

@@ -1,0 +1,362 @@
+"""How values grow with the number of patches N: fitted models, their intervals, verdicts. Pure functions, no I/O.
+
+A point is the geometric mean of its processes, and models are fitted to the logarithms of the same processes, all but
+those that were plainly disturbed: where none was, the curve runs through the points as least squares have it.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from results.stats import CONFIDENCE, FEWEST_PROCESSES, Interval
+
+Values = Mapping[int, Sequence[float]]
+"""Number of patches -> the values of its processes."""
+Claim = Literal["linear", "quadratic"]
+Verdict = Literal["supported", "contradicted", "inconclusive", "not tested"]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A fitted model: a sum of powers of N with coefficients of at least 0; `terms` are pairs (coefficient, exponent).
+
+    The N of "N log N" is multiplied by N's natural logarithm. `weight` is the law's Akaike weight among the models that
+    were fitted to the same values, by AICc, from 0 to 1.
+    """
+
+    name: str
+    terms: tuple[tuple[float, float], ...]
+    weight: float
+
+    def at(self, patches: float) -> float:
+        """The law's value at `patches`."""
+        factor = math.log(patches) if self.name == "N log N" else 1.0
+        return sum(coefficient * patches**power * (factor if power else 1) for coefficient, power in self.terms)
+
+    def bend(self, smallest: float, largest: float) -> float:
+        """The part of the value at the largest size that no line gives: cN^2, or bN log N less bN log(smallest)."""
+        power, factor = (1, math.log(largest / smallest)) if self.name == "N log N" else (2, 1.0)
+        return sum(c * largest**k * factor for c, k in self.terms if k == power) / self.at(largest)
+
+
+@dataclass(frozen=True)
+class LocalExponent:
+    """Log-log slope between two neighbouring sizes, `smaller` and `larger`: about an octave apart."""
+
+    smaller: int
+    larger: int
+    exponent: Interval
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How values grow with the number of patches N.
+
+    `laws` are the fitted models, and `law` is the one that the growth is classified as. `exponent` is the log-log slope
+    over the upper half of the sizes, as measured, constant included. `quadratic_share` is the part of the fitted value
+    at the largest size that is quadratic, with an interval from three processes a size on. `n_log_n_excluded` is the
+    confidence with which growth as N log N is excluded, 0 to 1.
+    """
+
+    laws: tuple[Law, ...]
+    law: Law
+    exponent: Interval
+    quadratic_share: Interval
+    n_log_n_excluded: float
+    local_exponents: tuple[LocalExponent, ...]
+
+    def named(self, name: str) -> Law:
+        """The law of this name."""
+        return next(law for law in self.laws if law.name == name)
+
+
+FEWEST_SIZES = 6
+MATERIAL_SHARE = 0.25
+"""Least part of the value at the largest size by which a growth bends: below it, it is linear for the tutorial's claim
+and for a classification."""
+EXCLUDED: dict[Claim, float] = {"linear": CONFIDENCE, "quadratic": 0.99}
+"""Claim -> the confidence with which N log N has to be excluded: more for "quadratic", as a quadratic fitted to N log N
+has a part of about `MATERIAL_SHARE` itself."""
+
+
+def fit_growth(values: Values) -> Growth | None:
+    """Models, slopes and the quadratic part of the values of each size's processes; None below `FEWEST_SIZES` sizes."""
+    if len(values) < FEWEST_SIZES:
+        return None
+    sizes = sorted(values)
+    laws, quadratic_share, n_log_n_excluded = _fit_laws(values)
+    straight = {"constant", "linear"}
+    bent = {law.name for law in laws if law.bend(sizes[0], sizes[-1]) >= MATERIAL_SHARE} - {"power"}
+    return Growth(
+        laws,
+        max((law for law in laws if law.name in straight | bent), key=lambda law: law.weight),
+        log_log_slope(values, upper_half(sizes)),
+        quadratic_share,
+        n_log_n_excluded,
+        tuple(LocalExponent(*pair, log_log_slope(values, pair)) for pair in pairwise(sizes)),
+    )
+
+
+def verdict(growth: Growth | None, claim: Claim) -> Verdict:
+    """What the values say of a claimed growth; "linear" is a bound from above, which a constant meets.
+
+    The interval of the quadratic part decides: linear needs it below `MATERIAL_SHARE`, quadratic from there on.
+    N log N is neither: it contradicts a claim by its quadratic part alone, and nothing is supported that it may be
+    instead, nor against the classification.
+    """
+    if growth is None or growth.quadratic_share.low is None or growth.quadratic_share.high is None:
+        return "not tested"
+    linear, quadratic = growth.quadratic_share.high < MATERIAL_SHARE, growth.quadratic_share.low >= MATERIAL_SHARE
+    met, missed = (linear, quadratic) if claim == "linear" else (quadratic, linear)
+    classified = growth.law.name == claim or (claim, growth.law.name) == ("linear", "constant")
+    if met and classified and growth.n_log_n_excluded >= EXCLUDED[claim]:
+        return "supported"
+    return "contradicted" if missed else "inconclusive"
+
+
+def upper_half(sizes: Sequence[int]) -> list[int]:
+    """The sizes from their median on, in order."""
+    return [size for size in sorted(sizes) if size >= np.median(sizes)]
+
+
+def log_log_slope(values: Values, sizes: Sequence[int]) -> Interval:
+    """Least-squares slope of the logarithms of the chosen sizes' geometric means on those of the sizes.
+
+    Its interval is Student's t with the processes' standard deviation pooled within all sizes.
+    """
+    x = np.log(sizes) - np.mean(np.log(sizes))
+    slope, n = float(_log_means(values, sizes) @ x / (x @ x)), min(len(values[size]) for size in sizes)
+    if n < FEWEST_PROCESSES:
+        return Interval(slope, None, None, n)
+    error = math.sqrt(sum(part**2 / len(values[size]) for part, size in zip(x / (x @ x), sizes, strict=True)))
+    half = _pooled_half(list(values.values())) * error
+    return Interval(slope, slope - half, slope + half, n)
+
+
+def crossover(ours: Values, base: Values) -> Interval | None:
+    """The number of patches above which `ours` is less than `base`, or None where they share fewer than two sizes.
+
+    Between measured sizes it is interpolated on log axes. 0 stands for "at every size", infinity for "not at the
+    largest". Its interval ends where those of the log ratios do, with the standard deviation pooled within all sizes.
+    """
+    shared = sorted(ours.keys() & base.keys())
+    if len(shared) < 2:
+        return None
+    groups = [side[size] for side in (ours, base) for size in shared]
+    advantages, n = _log_means(base, shared) - _log_means(ours, shared), min(map(len, groups))
+    estimate = _crossing(np.log(shared), advantages)
+    if n < FEWEST_PROCESSES:
+        return Interval(estimate, None, None, n)
+    halves = _pooled_half(groups) * np.sqrt([1 / len(ours[size]) + 1 / len(base[size]) for size in shared])
+    low, high = (_crossing(np.log(shared), advantages + half) for half in (halves, -halves))
+    return Interval(estimate, low, high, n)
+
+
+def exact_growth(values: Mapping[int, int]) -> Law:
+    """The polynomial of degree 2 at most that whole numbers follow exactly, from three sizes on.
+
+    Raises `ValueError` where they follow none or are fewer than three.
+    """
+    if len(values) < 3:
+        raise ValueError("a polynomial of degree 2 needs three values")
+    (x0, y0), (x1, y1), (x2, y2), *rest = ((Fraction(x), Fraction(y)) for x, y in sorted(values.items()))
+    first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
+    quadratic = (second - first) / (x2 - x0)
+    linear = first - quadratic * (x0 + x1)
+    constant = y0 - linear * x0 - quadratic * x0**2
+    if any(constant + linear * x + quadratic * x**2 != y for x, y in rest):
+        raise ValueError("the values follow no polynomial of degree 2 exactly")
+    name = "quadratic" if quadratic else "linear" if linear else "constant"
+    return Law(name, tuple((float(c), float(e)) for e, c in enumerate((constant, linear, quadratic))), 1.0)
+
+
+Family = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Parameters, one a row -> the two terms of each model at every value, along the last axis."""
+SHARES = np.concatenate([-np.geomspace(4, 0.02, 30), np.linspace(0, 0.98, 99), 1 - np.geomspace(0.01, 1e-4, 10), [1.0]])
+"""Quadratic parts that are tried. Of a growth that is slower than linear a negative one is the likeliest: the part's
+interval, which is of at least 0, then ends the nearer to 0."""
+POWERS = np.linspace(0.05, 4, 80)
+SMALLEST_SPREAD = 1e-3
+"""Values that follow a law closer than this are taken to follow it this closely: no clock tells more."""
+MANY_GAPS, SMALLEST_LIMIT = 8, math.log(1.5)
+"""How much slower than the fastest of its size a process may be, as a logarithm: this many times the usual gap between
+a size's fastest two, which is five standard deviations or so of three processes; and at least so much."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The likeliest model that was tried: its parameter, what its two terms give at the largest size, the logarithm of
+    its likelihood but for a constant, and each value's residual."""
+
+    parameter: float
+    tops: tuple[float, float]
+    likelihood: float
+    residuals: np.ndarray
+
+
+def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
+    """The models "constant" a, "linear" a + bN, "N log N" a + bN log N, "quadratic" a + bN + cN^2 and "power" a + bN^k,
+    each with its weight; the quadratic part of the quadratic one; and with which confidence N log N is excluded.
+
+    AICc: Hurvich and Tsai 1989, Biometrika 76:297; weights: Burnham and Anderson 2002, section 2.9.
+    """
+    patches, ys = _undisturbed(values)
+    smallest, largest = int(patches[0]), int(patches[-1])
+    log, x, one = math.log(largest), patches / largest, np.ones(len(ys))
+    x_log_x, with_square = x * np.log(patches) / log, _with_square(x)
+    constant, linear, n_log_n = (_fixed(one, end, ys) for end in (one, x, x_log_x))
+    curved, power = _best(with_square, SHARES, ys), _best(lambda k: (one + 0 * k, x**k), POWERS, ys)
+    square = curved if curved.parameter > 0 else linear
+    share, (level, line) = square.parameter, square.tops
+    models = {
+        "constant": (constant, 2, {0.0: sum(constant.tops)}),
+        "linear": (linear, 3, {0.0: linear.tops[0], 1.0: linear.tops[1]}),
+        "N log N": (n_log_n, 3, {0.0: n_log_n.tops[0], 1.0: n_log_n.tops[1] / log}),
+        "quadratic": (square, 4, {0.0: (1 - share) * level, 1.0: (1 - share) * line, 2.0: share * (level + line)}),
+        "power": (power, 4, {0.0: power.tops[0], power.parameter: power.tops[1]}),
+    }
+    criteria = {name: _aicc(fit.likelihood, parameters, len(ys)) for name, (fit, parameters, _) in models.items()}
+    evidence = {name: math.exp((min(criteria.values()) - criterion) / 2) for name, criterion in criteria.items()}
+    laws = {
+        name: Law(
+            name,
+            tuple((top / largest**exponent, exponent) for exponent, top in tops.items()),
+            evidence[name] / sum(evidence.values()),
+        )
+        for name, (_, _, tops) in models.items()
+    }
+    if laws["N log N"].bend(smallest, largest) < MATERIAL_SHARE:  # then the likeliest of those that bend so much
+        least = min(MATERIAL_SHARE * log / math.log(largest / smallest), 1.0)
+        n_log_n = _fixed((1 - least) * one + least * x_log_x, (1 - least) * one + least * x_log_x, ys)
+    excluded = _excluded(curved, np.array([n_log_n.likelihood]), patches)
+    n, (low, high) = min(map(len, values.values())), _likely(with_square, curved, patches, ys)
+    known = n >= FEWEST_PROCESSES
+    return tuple(laws.values()), Interval(share, low if known else None, high if known else None, n), float(excluded[0])
+
+
+def _undisturbed(values: Values) -> tuple[np.ndarray, np.ndarray]:
+    """Size and value of each process, except those that something else made far slower than the fastest of their size.
+
+    Nothing makes one as much faster, so that of two slow ones and a fast one it is the fast one that tells.
+    """
+    logs = [np.sort(np.log(values[size])) for size in sorted(values)]
+    gaps = [group[1] - group[0] for group in logs if len(group) > 1]
+    limit = max(MANY_GAPS * float(np.median(gaps)), SMALLEST_LIMIT) if gaps else math.inf
+    kept = [group[group <= group[0] + limit] for group in logs]
+    return np.repeat(sorted(values), [len(group) for group in kept]), np.exp(np.concatenate(kept))
+
+
+def _with_square(x: np.ndarray) -> Family:
+    """A constant and a line, each with so much N^2 in it that this makes up a share at the largest size."""
+    return lambda shares: ((1 - shares) + shares * x**2, (1 - shares) * x + shares * x**2)
+
+
+def _excluded(best: _Fit, likelihoods: np.ndarray, patches: np.ndarray) -> np.ndarray:
+    """The confidence with which models of such likelihoods are excluded (Bates and Watts 1988, 6.1: Student's t in a
+    linear model, here of three coefficients).
+
+    Where the best lacks fit (F test; Draper and Smith 1998, 2.1) the degrees of freedom fall to those of the sizes:
+    processes that agree with one another and not with the model are no more evidence than one of them.
+    """
+    _, places, counts = np.unique(patches, return_inverse=True, return_counts=True)
+    values, sizes, freedom = len(patches), len(counts), float(len(patches) - 3)
+    together, all_squares = np.sum(np.bincount(places, best.residuals) ** 2 / counts), np.sum(best.residuals**2)
+    if values > sizes:
+        pure = (all_squares - together) / (values - sizes)
+        if together / (sizes - 3) > stats.f.ppf(CONFIDENCE, sizes - 3, values - sizes) * pure:
+            freedom = float((sizes - 3) * all_squares / together)
+    t_squared = freedom * np.expm1(np.clip(2 * (best.likelihood - likelihoods) / values, 0, 99))
+    return 1 - 2 * stats.t.sf(np.sqrt(t_squared), freedom)
+
+
+def _likely(terms: Family, best: _Fit, patches: np.ndarray, ys: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest share from 0 that is not excluded, interpolated between those that are tried."""
+    shares = np.sort([*SHARES, best.parameter])
+    inside = CONFIDENCE - _excluded(best, _fit(*terms(shares[:, None]), ys)[0], patches)
+    first, last = np.flatnonzero(inside >= 0)[[0, -1]]
+    low = shares[0] if first == 0 else np.interp(0, inside[[first - 1, first]], shares[[first - 1, first]])
+    high = shares[-1] if inside[-1] >= 0 else np.interp(0, inside[[last + 1, last]], shares[[last + 1, last]])
+    return max(float(low), 0.0), max(float(high), 0.0)
+
+
+def _fixed(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> _Fit:
+    """The fit of two terms that depend on no parameter."""
+    return _best(lambda none: (first + none, second + none), np.zeros(1), ys)
+
+
+def _best(terms: Family, grid: np.ndarray, ys: np.ndarray) -> _Fit:
+    """The fit with the likeliest parameter: of the grid, and then of ever finer ones around it."""
+    for _ in range(5 if len(grid) > 1 else 1):
+        likelihoods, coefficients, residuals = _fit(*terms(grid[:, None]), ys)
+        best = int(np.argmax(likelihoods))
+        tops = float(coefficients[best, 0]), float(coefficients[best, 1])
+        found = _Fit(float(grid[best]), tops, float(likelihoods[best]), residuals[best])
+        grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 21)
+    return found
+
+
+def _fit(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By row: the logarithm of the largest likelihood but for a constant, the coefficients >= 0 of the two terms that
+    have it, and the residuals.
+
+    Residuals are normal and of logarithms: a step at N = 4,096 takes a thousand times one at N = 64 and would else be
+    all that counts.
+    """
+    scale = float(np.median(ys))
+    fitted, residuals = np.broadcast_to(ys / scale, first.shape), np.zeros(first.shape)
+    before = np.full(len(first), np.inf)
+    for _ in range(40):
+        coefficients = _two_coefficients(first / fitted, second / fitted, 1 + residuals)
+        fitted = coefficients[:, :1] * first + coefficients[:, 1:] * second
+        residuals = np.log(ys / scale / fitted)
+        spread = np.maximum(np.sqrt(np.mean(residuals**2, axis=1)), SMALLEST_SPREAD)
+        if np.all(np.abs(spread - before) < 1e-4 * spread):
+            break
+        before = spread
+    likelihoods = -np.sum(residuals**2, axis=1) / (2 * spread**2) - len(ys) * np.log(spread)
+    return likelihoods, coefficients * scale, residuals
+
+
+def _two_coefficients(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The coefficients >= 0 of two terms with the smallest squares, by row."""
+    pairs = ((first, first), (first, second), (second, second), (first, targets), (second, targets))
+    aa, ab, bb, a, b = (np.sum(one * other, axis=1) for one, other in pairs)
+    determinant = aa * bb - ab**2
+    apart = determinant > 1e-9 * aa * bb  # and not twice the same term
+    both = np.stack([a * bb - b * ab, b * aa - a * ab], axis=1) / np.where(apart, determinant, 1.0)[:, None]
+    one_alone = np.where(a**2 / aa >= b**2 / bb, [a / aa, 0 * b], [0 * a, b / bb]).T
+    return np.where((apart & np.all(both >= 0, axis=1))[:, None], both, one_alone)
+
+
+def _aicc(likelihood: float, parameters: int, n: int) -> float:
+    """Akaike's criterion, corrected for few values; `parameters` counts the spread too."""
+    return 2 * parameters - 2 * likelihood + 2 * parameters * (parameters + 1) / (n - parameters - 1)
+
+
+def _log_means(values: Values, sizes: Sequence[int]) -> np.ndarray:
+    """Logarithms of the sizes' geometric means."""
+    return np.array([np.mean(np.log(values[size])) for size in sizes])
+
+
+def _pooled_half(groups: Sequence[Sequence[float]]) -> float:
+    """Half the interval of one value's logarithm: Student's t with the standard deviation pooled within the groups."""
+    residuals = np.concatenate([np.log(group) - np.mean(np.log(group)) for group in groups])
+    freedom = len(residuals) - len(groups)
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(np.sum(residuals**2) / freedom))
+
+
+def _crossing(log_sizes: np.ndarray, advantages: np.ndarray) -> float:
+    """Where the advantage, a log ratio, has turned positive for good: 0 if it always is, infinity if it is not last."""
+    behind = np.flatnonzero(advantages <= 0)
+    if not len(behind):
+        return 0.0
+    last = int(behind[-1])
+    if last == len(advantages) - 1:
+        return math.inf
+    return float(np.exp(np.interp(0, advantages[last : last + 2], log_sizes[last : last + 2])))
