@@ -39,6 +39,7 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
     """
     return {
         "KERAS_BACKEND": backend,
+        "KERAS_NNX_ENABLED": "false",  # which a keras.json could set
         "TF_CPU_ALLOCATOR_USE_BFC": "1",
         "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(psutil.virtual_memory().total // 2**20),
         "OMP_NUM_THREADS": str(threads),

@@ -13,12 +13,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import estimate, memory
 from benchmarks.environment import Origin, available_threads, worker_variables
+from benchmarks.isolation import isolate
 from benchmarks.trials import Progress, TrainTrial, Trial
 from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
@@ -35,6 +37,8 @@ LOOK_SECONDS = 1.0
 LARGEST_LOG_BYTES = 64 * 2**20
 SHORT_SECONDS = 120
 """Up to which estimate a training may share its process: a longer one gains nothing by it."""
+MOST_KEPT = 6
+"""Idle workers, of about 0.6 GB each: as many as the largest suite of `quick` has compiled steps."""
 
 
 class Execute(Protocol):
@@ -69,7 +73,7 @@ def run_local(
     """
     variables = worker_variables(backend, available_threads())
     with (
-        tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs,
+        tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs,
         Workers(backend, variables, origin, Path(logs)) as workers,
     ):
         for trial in trials:
@@ -103,7 +107,7 @@ def start_context(backend: str, imported: str = TRIALS.imported) -> "ForkServerC
     if not sys.platform.startswith("linux") or _imported_for - {backend}:
         return multiprocessing.get_context("spawn")
     _imported_for.add(backend)
-    os.environ["EANET_ABLATION_RUN_PID"] = str(os.getpid())
+    os.environ |= {"EANET_ABLATION_RUN_PID": str(os.getpid()), "EANET_ABLATION_TEMPORARY": get_temp_dir()}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([imported])
     return context
@@ -138,7 +142,7 @@ class Workers:
         logs: Path,
         program: Program = TRIALS,
     ) -> None:
-        os.environ.update(variables)  # for the process that workers are forked from, and those that are spawned
+        isolate(variables)  # for the process that workers are forked from, and those that are spawned
         self.context, self.target = start_context(backend, program.imported), program.target
         self.variables, self.origin, self.logs = variables, origin, logs
         self.kept: dict[str, Worker] = {}
@@ -178,7 +182,8 @@ class Workers:
             worker.process.join(END_SECONDS)
             outcome = _ending(worker.process.exitcode or 0, memory.kernel_kills() > kills)
         finally:
-            if step and patience_seconds and isinstance(outcome, TrainRecord) and outcome.environment.device == "cpu":
+            trained = patience_seconds and isinstance(outcome, TrainRecord) and outcome.environment.device == "cpu"
+            if step and trained and len(self.kept) < MOST_KEPT:  # the first ones stay: seed by seed, all come again
                 self.kept[step] = worker
             else:
                 worker.end(patience_seconds)

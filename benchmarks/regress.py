@@ -28,6 +28,7 @@ from rich.table import Table
 import results
 from benchmarks import estimate
 from benchmarks.environment import cpu_model, git, worker_variables
+from benchmarks.isolation import isolated
 from benchmarks.suite import InputError, one_of
 from results import gates
 from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
@@ -224,13 +225,13 @@ def _remove_orphans() -> None:
 
 def probe(tree: Path, name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """What one fresh process answers about the cases of a tree. Raises `InputError` where it cannot be measured."""
-    variables = os.environ | worker_variables(BACKEND, THREADS) | {"PYTHONPATH": str(tree)}
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+    variables = isolated(os.environ) | worker_variables(BACKEND, THREADS) | {"PYTHONPATH": str(tree)}
+    with tempfile.TemporaryDirectory() as keras_home, tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:
             done = subprocess.run(
                 [sys.executable, "-P", str(PROBE), *arguments],
                 cwd=tree,
-                env=variables,
+                env=variables | {"KERAS_HOME": keras_home},  # BASE may be of before `configure_keras`
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import memory, stopwatch
 from benchmarks.environment import Origin, jit_setting, observe
+from benchmarks.isolation import configure_keras
 from benchmarks.trials import CoreStepTrial, ModelStepTrial
 from models import cost
 from models.attention import build_attention
@@ -40,7 +41,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     keras.utils.set_random_seed(trial.process)
-    keras.config.set_dtype_policy(trial.precision)
+    configure_keras(trial.precision)
     held = held_parts(trial)
     memory.require(held, trial.batch, trial.phase, trial.precision)
     watch = memory.watch()
@@ -80,6 +81,7 @@ def held_parts(trial: CoreStepTrial | ModelStepTrial) -> list[cost.PartCost]:
 
 def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:
     """Builds what the trial times, on Keras's backend."""
+    configure_keras(trial.precision)
     return _core(trial) if isinstance(trial, CoreStepTrial) else _model(trial)
 
 

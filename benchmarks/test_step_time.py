@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from benchmarks.environment import available_threads, worker_variables
+from benchmarks.isolation import isolate
 
-os.environ.update(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))
+isolate(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))
 
 from benchmarks.cases import cases
 from benchmarks.stopwatch import WARMUP_STEPS, synchroniser

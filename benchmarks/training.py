@@ -18,6 +18,7 @@ from benchmarks import checkpoints, datasets, devices, memory
 from benchmarks.batches import batch_order, prefetched
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
+from benchmarks.isolation import configure_keras
 from benchmarks.stopwatch import synchroniser
 from benchmarks.trials import DivergedError, Progress, TrainConfig, TrainTrial
 from models import cost
@@ -156,7 +157,7 @@ class Prepared:
 def prepare(step: str, images: Path | None) -> Prepared:
     """Prepares the trainings of equal `TrainTrial.step`; the first of them will compile it."""
     trial = TrainTrial.model_validate_json(step)
-    keras.config.set_dtype_policy(trial.precision)
+    configure_keras(trial.precision)
     if trial.devices > 1:
         devices.split_batches(trial.devices)
     watch = memory.watch()
