@@ -24,12 +24,14 @@ from benchmarks.isolation import isolate
 from benchmarks.trials import Progress, TrainTrial, Trial
 from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
+from results.places import without_places
 from results.records import Failure, Result, TrainRecord
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 
+ROOT = Path(__file__).parent.parent
 LOG_TAIL_LINES, LOG_TAIL = 20, 10_000
 END_SECONDS = 10
 """How long a worker that has no more to do may take to end."""
@@ -279,12 +281,14 @@ def _read(log: Path) -> str:
 
 def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:
     """The record of a trial that gave no result, with the last lines of what it printed."""
+    known = {str(ROOT): ".", str(Path.home()): "~", getattr(trial, "data_dir", None) or str(ROOT): "DIR"}
+    tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
     return Failure(
         trial_id=trial.trial_id,
         suite=trial.suite,
         variant=trial.variant,
-        settings=trial.model_dump(mode="json"),
+        settings=trial.recorded,
         status=trouble.status,
-        reason=trouble.reason,
-        log_tail="" if trouble.status == "skipped" else "\n".join(log.splitlines()[-LOG_TAIL_LINES:])[-LOG_TAIL:],
+        reason=without_places(trouble.reason, known),
+        log_tail="" if trouble.status == "skipped" else without_places(tail, known)[-LOG_TAIL:],
     )

@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import random
-import shlex
 import shutil
 import signal
 import subprocess
@@ -30,7 +29,7 @@ from benchmarks import estimate
 from benchmarks.environment import cpu_model, git, worker_variables
 from benchmarks.isolation import isolated
 from benchmarks.suite import InputError, one_of
-from results import gates
+from results import gates, places
 from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
 from results.printable import printable
 
@@ -119,7 +118,7 @@ def command(
         base_commit=commit,
         head_commit=head.commit,
         dirty=bool(head.status),
-        command=shlex.join(["python", "-m", "benchmarks.regress", *sys.argv[1:]]),
+        command=places.command("benchmarks.regress", sys.argv[1:], ROOT),
         started=started,
         machine=machine(),
         design=design,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,12 +35,14 @@ from benchmarks.suite import InputError, one_of, profiles, suites
 from benchmarks.trials import Backend, Precision, Trial
 from models import cost
 from models.config import PRESETS
-from results import store
+from results import places, store
 from results.printable import printable
 from results.records import Failure, RunPlan
 
 RUNS = Path(results.__file__).parent / "runs"
 ROOT = Path(__file__).parent.parent
+MEASURES = ("models", "benchmarks")
+"""What of the repository can change a result."""
 REPORT_SHARE = 0.05
 TRIAL_CPUS = 2
 
@@ -130,7 +132,7 @@ def command(
         epochs=epochs,
         seeds=seeds,
         variants=tuple(variant),
-        settings=dict(map(_pair, set_)),
+        settings=_settings(set_),
         backend=backend,
         precision=precision,
         devices=devices,
@@ -159,6 +161,15 @@ def command(
     with connected(ray_address, overrides.backend, share, origin, plan.trials) as cluster:
         status = _run(console, plan, folder, origin, cluster.run, hashes, timeout, _report_later)
     raise typer.Exit(status)
+
+
+def _settings(given: Iterable[str]) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for name, value in map(_pair, given):
+        if name in settings:
+            raise InputError(f"{name} is given twice with --set: as {settings[name]} and as {value}")
+        settings[name] = value
+    return settings
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -211,10 +222,33 @@ def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None
 def _origin() -> Origin:
     status = git(ROOT, "status", "--porcelain")
     return Origin(
-        command=shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]),
+        command=places.command("benchmarks.run", sys.argv[1:], ROOT),
         commit=git(ROOT, "rev-parse", "HEAD"),
         dirty=None if status is None else bool(status),
     )
+
+
+def _by_other_code(run: store.Run, plan: Plan, origin: Origin) -> str:
+    """Names the finished trials of the plan that other code than this has measured; "" where there are none."""
+    planned = {trial.trial_id for trial in plan.trials}
+    measured = Counter(
+        (record.environment.commit, record.environment.dirty) for record in run.results if record.trial_id in planned
+    )
+    others = {code: count for code, count in measured.items() if code[1] or _differs(code[0])}
+    if not others:
+        return ""
+    named = ", ".join(f"{count} by {_code(*code)}" for code, count in others.items())
+    here = _code(origin.commit, origin.dirty)
+    return f"done already by other code: {named}, where this is {here}; --fresh runs them again"
+
+
+def _differs(commit: str | None) -> bool:
+    """Whether what measures is other now than in the commit, or nobody knows."""
+    return commit is None or git(ROOT, "diff", "--quiet", commit, "--", *MEASURES) is None
+
+
+def _code(commit: str | None, dirty: bool | None) -> str:
+    return (f"commit {commit[:7]}" if commit else "an unknown commit") + (" with uncommitted changes" if dirty else "")
 
 
 def _asked(plan: Plan, command: str) -> RunPlan:
@@ -246,6 +280,8 @@ def _run(
         there = len(plan.distinct) - len(remaining)
         begun = len(store.checkpoints(folder) & {trial.trial_id for trial in remaining})
         total = estimate.words(sum(map(estimate.seconds, remaining)))
+        if said := _by_other_code(before, plan, origin):
+            console.print(said, style="yellow", soft_wrap=True, markup=False, highlight=False)
         console.print(
             f"{len(remaining)} {'trial' if len(remaining) == 1 else 'trials'} to run, about {total} on 2 CPU cores"
             + (f"; {there} are done already" if there else "")
@@ -382,11 +418,20 @@ def _dry_run(console: Console, plan: Plan, folder: Path) -> None:
     )
 
 
+def _require_once(arguments: Sequence[str]) -> None:
+    """Of an option that is given twice, typer takes the last: an error instead, but for those that make a list."""
+    counted = Counter(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    for option, count in counted.items():
+        if count > 1 and option not in ("--set", "--suite", "--variant"):
+            raise InputError(f"{option} is given {count} times: give it once")
+
+
 def main() -> int:
     """The command; returns its exit status. Every error that a user can mend is one line on stderr and status 2."""
     try:
         if any(not argument.isprintable() for argument in sys.argv[1:]):
             raise InputError("an argument holds characters that cannot be printed")
+        _require_once(sys.argv[1:])
         return app(standalone_mode=False) or 0
     except (InputError, datasets.DataError, store.StoreError) as error:
         message = str(error)

@@ -11,11 +11,13 @@ import pytest
 from benchmarks.environment import available_threads, worker_variables
 from benchmarks.isolation import isolate
 
-isolate(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))
-
 from benchmarks.cases import cases
 from benchmarks.stopwatch import WARMUP_STEPS, synchroniser
 from benchmarks.trials import StepTimeTrial
+
+isolate(
+    worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads())
+)  # before Keras is imported
 
 ROUNDS = 10
 CASES = cases()

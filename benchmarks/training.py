@@ -254,7 +254,7 @@ def train(
         trial_id=trial.trial_id,
         suite=trial.suite,
         variant=trial.variant,
-        settings=trial.model_dump(mode="json"),
+        settings=trial.recorded,
         seed=trial.seed,
         dataset=trial.dataset,
         dataset_sha256=data.sha256,
