@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.cases import cases
 from benchmarks.environment import available_threads, worker_variables
 from benchmarks.isolation import isolate
-
-from benchmarks.cases import cases
 from benchmarks.stopwatch import WARMUP_STEPS, synchroniser
 from benchmarks.trials import StepTimeTrial
 
