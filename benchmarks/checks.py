@@ -16,7 +16,8 @@ from benchmarks.trials import TrainTrial
 
 def check_backend(backend: str) -> None:
     if importlib.util.find_spec(MODULES[backend]) is None:
-        raise InputError(f"the backend {backend} is not installed: pip install -e '.[{backend}]'")
+        extra = "." if backend == "tensorflow" else f"'.[{backend}]'"
+        raise InputError(f"the backend {backend} is not installed: pip install -e {extra}")
 
 
 def _trained_on(plan: Plan) -> set[str]:

@@ -234,12 +234,12 @@ def _by_other_code(run: store.Run, plan: Plan, origin: Origin) -> str:
     measured = Counter(
         (record.environment.commit, record.environment.dirty) for record in run.results if record.trial_id in planned
     )
-    others = {code: count for code, count in measured.items() if code[1] or _differs(code[0])}
+    here = (origin.commit, origin.dirty)
+    others = {code: count for code, count in measured.items() if code[1] or (code != here and _differs(code[0]))}
     if not others:
         return ""
     named = ", ".join(f"{count} by {_code(*code)}" for code, count in others.items())
-    here = _code(origin.commit, origin.dirty)
-    return f"done already by other code: {named}, where this is {here}; --fresh runs them again"
+    return f"done already by other code: {named}, where this is {_code(*here)}; --fresh runs them again"
 
 
 def _differs(commit: str | None) -> bool:

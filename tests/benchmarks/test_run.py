@@ -20,9 +20,13 @@ import pytest
 from pydantic import BaseModel, Field
 from pydantic_core import PydanticSerializationError
 
-from benchmarks.run import going_on, is_interruption, main
+from benchmarks import datasets
+from benchmarks.environment import Origin
+from benchmarks.plan import Overrides, build_plan
+from benchmarks.run import _by_other_code, going_on, is_interruption, main
 from benchmarks.suite import suites
 from results import store
+from tests import samples
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--set", "blocks=1", "--set", "embedding_dim=8", "--set", "mlp_dim=8", "--set", "patch_size=4"]
@@ -41,6 +45,7 @@ def finished(tmp_path_factory):
     return folder, run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
 
 
+@pytest.mark.installed
 def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
     folder, done = finished
     assert done.returncode == 0, done.stderr
@@ -96,6 +101,66 @@ def test_running_again_runs_only_what_is_missing(finished):
     assert "3 are done already" in again.stdout
     after = {path.name: path.stat().st_mtime_ns for path in (folder / "records").iterdir()}
     assert {name for name in before if before[name] != after[name]} == {victim.name}
+
+
+def test_what_other_code_has_measured_is_named_before_it_is_used_again(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    (path, *_) = (folder / "records").glob("train-vit-digits-seed0*")
+    record = store.read(path)
+    path.unlink()
+    elsewhere = record.environment.model_copy(update={"commit": "0123456789" * 4, "dirty": False})
+    store.write(folder, record.model_copy(update={"environment": elsewhere}))
+    again = run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
+    told, planned, *_ = again.stdout.splitlines()
+    assert "done already by other code: " in told
+    assert "1 by commit 0123456" in told
+    assert told.endswith("; --fresh runs them again")
+    assert planned.startswith("0 trials to run")
+
+
+def test_other_code_is_code_that_measures_otherwise(tmp_path, monkeypatch):
+    """In a real repository: a commit of its documentation changes no number, one of a layer may."""
+
+    def git(*arguments):
+        who = ["-c", "user.name=A", "-c", "user.email=a@b"]
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def commit(name, text):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        git("add", "-A")
+        git("commit", "-qm", name)
+        return git("rev-parse", "HEAD")
+
+    git("init", "-q")
+    first = commit("models/layer.py", "wrong")
+    monkeypatch.setattr("benchmarks.run.ROOT", tmp_path)
+    plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1))
+
+    def said(here, dirty=False, **of_record):
+        record = samples.training(
+            trial_id=plan.trials[0].trial_id, where=samples.environment(**{"commit": first, "dirty": False} | of_record)
+        )
+        run = store.Run(tmp_path, None, (record,), (), (), {})
+        return _by_other_code(run, plan, Origin("", here, dirty))
+
+    assert said(first) == ""
+    documented = commit("docs/words.md", "more")
+    assert said(documented) == ""
+    (tmp_path / "models" / "layer.py").write_text("right")
+    assert f"where this is commit {documented[:7]} with uncommitted changes" in said(documented, dirty=True)
+    mended = commit("models/layer.py", "right")
+    assert said(mended) == (
+        f"done already by other code: 1 by commit {first[:7]}, where this is commit {mended[:7]}; "
+        "--fresh runs them again"
+    )
+    assert "1 by commit " in said(mended, commit=mended, dirty=True), "what was not committed is not known"
+    assert "1 by an unknown commit" in said(mended, commit=None, dirty=None)
+    assert said(None, None, commit=None, dirty=None) == "", "without git nothing tells"
 
 
 def test_fresh_starts_over_in_a_new_folder_and_deletes_nothing(finished):
@@ -209,6 +274,9 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         ("--suite scaling --data-dir /tmp", "--data-dir changes nothing: none of the chosen suites trains"),
         ("--suite scaling --seeds 3", "seeds changes nothing: none of the chosen suites trains"),
         ("--all --epochs 3 --set epochs=4", "epochs are given twice"),
+        ("--all --set blocks=1 --set blocks=2", "blocks is given twice with --set: as 1 and as 2"),
+        ("--all --set blocks=1 --set heads=2 --set blocks=1", "blocks is given twice with --set"),
+        ("--all --epochs 3 --epochs=4", "--epochs is given 2 times: give it once"),
         (f"--all --epochs 1{'0' * 30}", "should be less than or equal to 1000000"),
         ("--all --set validation_split=0.0001", "validation_split = '0.0001': should be greater than or equal to 0.01"),
         ("--all --epochs none", "--epochs"),
@@ -278,6 +346,23 @@ def test_names_with_control_characters_are_spelt_out(tmp_path, monkeypatch, caps
     assert capsys.readouterr().err == "error: an argument holds characters that cannot be printed\n"
 
 
+@pytest.mark.installed
+@pytest.mark.parametrize("module", ["benchmarks.run", "benchmarks.regress"])
+def test_on_windows_it_says_where_it_runs(module):
+    """Without Windows: the interpreter takes itself for one there, and lacks a module of POSIX."""
+    code = f"""
+import runpy, sys
+sys.platform, sys.modules["resource"] = "win32", None
+sys.argv = ["command", "--help"]
+runpy.run_module("{module}", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: this measures on Linux, macOS or WSL, and not on Windows itself; python -m report works anywhere\n"
+    )
+
+
 def test_help_has_examples_and_every_option(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--help"])
     assert main() == 0
@@ -343,6 +428,9 @@ def test_results_on_other_images_do_not_pass_for_these(tmp_path):
     arguments += ["--out", tmp_path / "run", "--data-dir"]
     first = run(*arguments, tmp_path / "a")
     assert first.returncode == 0, first.stderr
+    for path in ("plan.json", "report.html", *(f"records/{p.name}" for p in (tmp_path / "run" / "records").iterdir())):
+        assert str(tmp_path) not in (tmp_path / "run" / path).read_text(), "no path of the machine"
+    assert "--out DIR --data-dir DIR" in (tmp_path / "run" / "plan.json").read_text()
     # The same shapes, other pixels: only the hash can tell.
     for path in (tmp_path / "a" / "train" / "cat").iterdir():
         path.write_bytes((tmp_path / "a" / "train" / "dog" / path.name).read_bytes())
@@ -351,6 +439,7 @@ def test_results_on_other_images_do_not_pass_for_these(tmp_path):
     assert "has results on other images of folder (SHA-256" in second.stderr
 
 
+@pytest.mark.installed
 def test_a_download_that_fails_is_one_line_and_writes_nothing(tmp_path):
     """The real download, with no way out: a proxy that is not there."""
     nowhere = {

@@ -33,6 +33,22 @@ def test_tables_have_the_columns_of_the_contract(folder):
     assert scaling.loc[0, "step_seconds"] == pytest.approx(64e-5)
 
 
+def test_tables_that_the_records_no_longer_give_are_removed_and_nothing_else(folder):
+    build(folder)
+    tables = folder / "tables"
+    ours = {path.name for path in tables.iterdir()}
+    recipes = (tables / "recipes.csv").read_text()
+    (tables / "old.csv").write_text(recipes.replace("recipes,", "old,"))
+    users = {"recipes (copy).csv": recipes, "notes.csv": "suite,note\nnotes,mine\n", "empty.csv": "", "readme.txt": "a"}
+    for name, text in users.items():
+        (tables / name).write_text(text)
+    for path in [*(folder / "records").glob("core-*"), *(folder / "records").glob("model-*")]:
+        path.unlink()
+    build(folder)
+    assert {path.name for path in tables.iterdir()} == ours - {"scaling.csv"} | users.keys()
+    assert {name: (tables / name).read_text() for name in users} == users
+
+
 class Rows(HTMLParser):
     """The rows of every table of a page: the texts of their cells."""
 
