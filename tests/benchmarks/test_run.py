@@ -123,11 +123,8 @@ def test_other_code_is_code_that_measures_otherwise(tmp_path, monkeypatch):
     """In a real repository: a commit of its documentation changes no number, one of a layer may."""
 
     def git(*arguments):
-        who = ["-c", "user.name=A", "-c", "user.email=a@b"]
-        done = subprocess.run(
-            ["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def commit(name, text):
         (tmp_path / name).parent.mkdir(exist_ok=True)

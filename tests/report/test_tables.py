@@ -37,15 +37,20 @@ def test_tables_that_the_records_no_longer_give_are_removed_and_nothing_else(fol
     build(folder)
     tables = folder / "tables"
     ours = {path.name for path in tables.iterdir()}
-    recipes = (tables / "recipes.csv").read_text()
-    (tables / "old.csv").write_text(recipes.replace("recipes,", "old,"))
-    users = {"recipes (copy).csv": recipes, "notes.csv": "suite,note\nnotes,mine\n", "empty.csv": "", "readme.txt": "a"}
+    accuracy = (tables / "accuracy.csv").read_text()
+    (tables / "old.csv").write_text(accuracy.replace("accuracy,", "old,"))
+    users = {
+        "accuracy (copy).csv": accuracy,
+        "notes.csv": "suite,note\nnotes,mine\n",
+        "empty.csv": "",
+        "readme.txt": "a",
+    }
     for name, text in users.items():
         (tables / name).write_text(text)
-    for path in [*(folder / "records").glob("core-*"), *(folder / "records").glob("model-*")]:
+    for path in (folder / "records").glob("core-*"):
         path.unlink()
     build(folder)
-    assert {path.name for path in tables.iterdir()} == ours - {"scaling.csv"} | users.keys()
+    assert {path.name for path in tables.iterdir()} == (ours - {"scaling.csv"}) | users.keys()
     assert {name: (tables / name).read_text() for name in users} == users
 
 
