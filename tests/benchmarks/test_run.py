@@ -138,10 +138,9 @@ def test_other_code_is_code_that_measures_otherwise(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.run.ROOT", tmp_path)
     plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1))
 
-    def said(here, dirty=False, **of_record):
-        record = samples.training(
-            trial_id=plan.trials[0].trial_id, where=samples.environment(**{"commit": first, "dirty": False} | of_record)
-        )
+    def said(here, dirty=False, measured_at=first, measured_dirty=False):
+        where = samples.environment(commit=measured_at, dirty=measured_dirty)
+        record = samples.training(trial_id=plan.trials[0].trial_id, where=where)
         run = store.Run(tmp_path, None, (record,), (), (), {})
         return _by_other_code(run, plan, Origin("", here, dirty))
 
@@ -155,9 +154,11 @@ def test_other_code_is_code_that_measures_otherwise(tmp_path, monkeypatch):
         f"done already by other code: 1 by commit {first[:7]}, where this is commit {mended[:7]}; "
         "--fresh runs them again"
     )
-    assert "1 by commit " in said(mended, commit=mended, dirty=True), "what was not committed is not known"
-    assert "1 by an unknown commit" in said(mended, commit=None, dirty=None)
-    assert said(None, None, commit=None, dirty=None) == "", "without git nothing tells"
+    assert "1 by commit " in said(mended, measured_at=mended, measured_dirty=True), (
+        "what was not committed is not known"
+    )
+    assert "1 by an unknown commit" in said(mended, measured_at=None)
+    assert said(None, measured_at=None, measured_dirty=None, dirty=None) == "", "without git nothing tells"
 
 
 def test_fresh_starts_over_in_a_new_folder_and_deletes_nothing(finished):

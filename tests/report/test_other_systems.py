@@ -1,4 +1,4 @@
-"""The page is built wherever Python is: also where nothing of POSIX is there, and where a terminal has few characters."""
+"""The page is built wherever Python is: also without POSIX, and where a terminal has few characters."""
 
 import os
 import subprocess
