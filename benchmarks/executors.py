@@ -281,7 +281,9 @@ def _read(log: Path) -> str:
 
 def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:
     """The record of a trial that gave no result, with the last lines of what it printed."""
-    known = {str(ROOT): ".", str(Path.home()): "~", getattr(trial, "data_dir", None) or str(ROOT): "DIR"}
+    known = {str(ROOT): ".", str(Path.home()): "~"}
+    if isinstance(trial, TrainTrial) and trial.data_dir:
+        known[trial.data_dir] = "DIR"
     tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
     return Failure(
         trial_id=trial.trial_id,
