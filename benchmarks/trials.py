@@ -78,7 +78,7 @@ class TrainTrial(_Trial):
     protocol: Literal[3] = 3
     seed: Annotated[int, Field(ge=0)]
     dataset: str
-    data_dir: str | None
+    data_dir: str | None = None
     devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
     grid: dict[str, Any] = Field(default_factory=dict)
     model: ModelConfig
