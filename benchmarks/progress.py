@@ -26,7 +26,9 @@ def outcome_words(outcome: Result | Failure) -> str:
         words = "skipped" if outcome.status == "skipped" else f"FAILED ({outcome.status})"
         return f"{words}: {printable(outcome.reason)}"
     if isinstance(outcome, TrainRecord):
-        return f"top-1 {outcome.test_top1:.1%}, {outcome.train_step_seconds * 1e3:.3g} ms a step"
+        seconds = outcome.train_step_seconds
+        step = "no step measured" if seconds is None else f"{seconds * 1e3:.3g} ms a step"
+        return f"top-1 {outcome.test_top1:.1%}, {step}"
     if isinstance(outcome, PeakRecord):
         billions = (outcome.multiply_adds_per_second / 1e9, outcome.bytes_per_second / 1e9)
         return "at most {:.3g} billion multiply-adds and {:.3g} GB a second".format(*billions)

@@ -103,7 +103,7 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
         yield Measured(
             ", ".join([*(f"{name} {values[name]}" for name in published.RECIPE if name in values), *others]),
             f"{words.percent(interval)}, n = {interval.n}",
-            hardware(training.records[0].environment),
+            " and ".join(dict.fromkeys(map(hardware, training.machines))),
             _verdict(claim.claimed, interval, others),
             len(others),
         )

@@ -16,8 +16,7 @@ class Rows(TypedDict):
 
 
 TRAININGS = ["trial_id", "suite", "variant", "dataset", "seed", "train_images", "patches", "parameters"]
-TRAININGS += ["multiply_adds", "test_top1", "test_top5", "test_loss", "train_step_seconds"]
-TRAININGS += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]
+TRAININGS += ["multiply_adds", "test_top1", "test_top5", "test_loss", "step_seconds", "step_memory_bytes"]
 STEP_TIMES = ["trial_id", "suite", "scope", "variant", "phase", "patches", "batch", "process", "multiply_adds"]
 STEP_TIMES += ["activation_bytes", "compile_seconds"]
 STEP_TIMES += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
     filters: dict[str, Callable[..., Any]] = {
         "percent": words.percent,
         "sentences": accuracy_answers.sentences,
-        "cost_sentences": accuracy_answers.cost_sentences,
+        "cost_sentences": partial(accuracy_answers.cost_sentences, timed_elsewhere=bool(findings.curves)),
         **gate.FILTERS,
     }
     environments, gated = run.environments, [findings.gate] if findings.gate else []
@@ -81,7 +82,6 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         trends=trends,
         embedded=embedded(run),
         captions=CAPTIONS,
-        costs=pareto.COSTS,
         source=published.SOURCE,
         datasets=sorted({record.dataset for record in run.trainings}),
         dates=sorted({environment.started[:10] for environment in environments} | {g.started[:10] for g in gated}),
@@ -105,13 +105,13 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
 CAPTIONS = {
     "values": "Measured on the test images once, after the last epoch.",
     "differences": (
-        "Each row is a difference from the base, paired by seed. Filled ones are claimed after Holm's adjustment for "
-        "all differences of the suite, hollow ones are not; the interval is that of the one comparison alone."
+        "Each row is a difference from the base, paired by seed. Filled ones are significant after Holm's adjustment, "
+        "hollow ones are not; the interval is that of the one comparison alone."
     ),
     "learning": (
         "By epoch; thin lines are single seeds, and the thin grey one, where there is one, is the log that the "
         "tutorial prints. Training accuracy is taken while the weights change and with augmentation and dropout on, "
-        "so it may lie below validation."
+        "so it may lie below validation. Losses hold the label smoothing of the training."
     ),
     **{
         cost: f"Against {name}, a mean with its 95 % interval from three seeds on."

@@ -80,6 +80,12 @@ class Record(Frozen):
         found = self.settings.get("grid")
         return found if isinstance(found, dict) else {}
 
+    def count(self, part: str, name: str) -> int | None:
+        """A whole number above 0 in a part of the settings; None where there is none, for they may hold anything."""
+        of_part = self.settings.get(part)
+        found = of_part.get(name) if isinstance(of_part, dict) else None
+        return found if type(found) is int and found > 0 else None
+
 
 class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
@@ -114,6 +120,15 @@ class TrainRecord(Record):
     peak_memory_bytes: Bytes
     device_peak_memory_bytes: Bytes | None
     environment: Environment
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Training step, `train_step_seconds`; None in records from before version 3 that hold a compilation: in an
+        epoch of one step it was part of the first epoch's."""
+        batch = self.count("training", "batch_size")
+        one_step = batch is not None and self.train_images <= batch
+        compiled = self.schema_version < 3 and one_step and len(self.epochs) < 3
+        return None if compiled else self.train_step_seconds
 
     @property
     def step_memory_bytes(self) -> int | None:
