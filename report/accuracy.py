@@ -403,11 +403,12 @@ def _holm(p_values: Mapping[K, float]) -> dict[K, float]:
 
 
 def have_cost(trainings: Sequence[Training], figure: str) -> bool:
-    """Whether what the trainings cost can be compared: a step that each of them measured, on one machine."""
+    """Whether what the trainings cost can be compared: a step needs enough processes each, and one machine for all."""
     if figure != "step_seconds":
         return True
     machines = conditions.machines(machine for training in trainings for machine in training.machines)
-    return len(machines) == 1 and all(training.seconds_by_process for training in trainings)
+    enough = all(len(training.seconds_by_process) >= stats.FEWEST_PROCESSES for training in trainings)
+    return len(machines) == 1 and enough
 
 
 def full_name(training: Training) -> str:
