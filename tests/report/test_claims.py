@@ -157,6 +157,15 @@ def test_a_machine_is_named_by_what_computed():
     assert hardware(samples.environment()) == "2 threads of A CPU, tensorflow"
 
 
+def test_seeds_of_two_machines_are_one_measurement_of_a_claim():
+    here, there = trained([0.427, 0.430, 0.433])[:2], trained([0.427, 0.430, 0.433])[2:]
+    there = [r.model_copy(update={"environment": samples.environment(cpu="Another CPU")}) for r in there]
+    (measured,) = claims_of(here, there)["EANet, top-1"].measured
+    assert measured.verdict == "holds"
+    assert measured.value.endswith("n = 3")
+    assert measured.hardware == "2 threads of A CPU, tensorflow and 2 threads of Another CPU, tensorflow"
+
+
 def test_the_published_log_ends_as_the_page_says():
     log = keras3_log()
     assert [epoch.epoch for epoch in log] == list(range(1, 51))
