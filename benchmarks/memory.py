@@ -55,20 +55,24 @@ def exhaustion(error: Exception) -> str | None:
 
 
 @dataclass(frozen=True)
+class Peaks:
+    """Peaks of memory of this process, in bytes: its resident size over what it was, and what the backend's own
+    allocator has handed out at once, where that tells."""
+
+    resident_bytes: int
+    device_bytes: int | None
+
+
+@dataclass(frozen=True)
 class Watch:
-    """Peaks of memory of this process."""
+    """Watches this process's memory from `baseline_bytes` of resident size on."""
 
     baseline_bytes: int
 
-    @property
-    def resident_bytes(self) -> int:
-        """Largest resident size since `watch`, over the baseline (outside Linux since the start of the process)."""
-        return max(0, _peak_resident_bytes() - self.baseline_bytes)
-
-    @property
-    def device_bytes(self) -> int | None:
-        """Most that the backend's own allocator has handed out at once since it started, where it tells."""
-        return _device_peak_bytes()
+    def peaks(self) -> Peaks:
+        """The largest resident size since `watch`, over the baseline (outside Linux since the start of the process),
+        and the allocator's peak since then (on TensorFlow; elsewhere since it started)."""
+        return Peaks(max(0, _peak_resident_bytes() - self.baseline_bytes), _device_peak_bytes())
 
 
 def watch() -> Watch:
@@ -78,6 +82,11 @@ def watch() -> Watch:
     synchroniser()(keras.ops.zeros(1) + 1.0)
     with contextlib.suppress(OSError):  # forgets the peak so far, which in a new interpreter is that of its imports
         Path("/proc/self/clear_refs").write_text("5")
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with contextlib.suppress(ValueError):  # an allocator that does not count
+            tf.config.experimental.reset_memory_stats(_tensorflow_device())
     return Watch(_peak_resident_bytes())
 
 
@@ -105,11 +114,16 @@ def _device_peak_bytes() -> int | None:
         return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     import tensorflow as tf
 
-    device = "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
     try:
-        return tf.config.experimental.get_memory_info(device)["peak"]
+        return tf.config.experimental.get_memory_info(_tensorflow_device())["peak"]
     except ValueError:  # an allocator that does not count
         return None
+
+
+def _tensorflow_device() -> str:
+    import tensorflow as tf
+
+    return "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
 
 
 def free_bytes() -> int | None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,13 +29,14 @@ from benchmarks.checks import (
 )
 from benchmarks.environment import Origin, git
 from benchmarks.executors import Execute, run_local
+from benchmarks.further import further_trials
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
 from benchmarks.trials import Backend, Precision, Trial
 from models import cost
 from models.config import PRESETS
-from results import store
+from results import repetition, store
 from results.printable import printable
 from results.records import Failure, RunPlan
 
@@ -259,6 +260,7 @@ def _run(
         try:
             if remaining:
                 failed = _run_trials(console, remaining, folder, execute, timeout, between)
+            failed += _run_further(console, plan, folder, execute, timeout)
             return _report(folder) or (1 if failed else 0)
         except (KeyboardInterrupt, PydanticSerializationError) as error:
             if not is_interruption(error):
@@ -295,7 +297,7 @@ def going_on(arguments: list[str], folder: str) -> str:
 
 def _run_trials(
     console: Console,
-    remaining: list[Trial],
+    remaining: Sequence[Trial],
     folder: Path,
     execute: Execute,
     timeout: float | None,
@@ -325,6 +327,31 @@ def _run_trials(
     finally:
         shown.close()
     return failed
+
+
+def _run_further(console: Console, plan: Plan, folder: Path, execute: Execute, timeout: float | None) -> int:
+    """Measures cases of step time whose interval is not narrow yet in further processes, round by round. Returns how
+    many failed."""
+    failed, tried = 0, set[str]()
+    while True:
+        run = store.load(folder)
+        assert run.plan is not None
+        more = {name: further_trials(plan.of(name), run.step_times) for name in plan.suites}
+        trials = [trial for of_suite in more.values() for trial in of_suite if trial.trial_id not in tried]
+        if not trials:
+            return failed
+        tried |= {trial.trial_id for trial in trials}
+        asked = {
+            name: suite.model_copy(update={"trial_ids": tuple(trial.trial_id for trial in more[name])})
+            for name, suite in run.plan.suites.items()
+            if name in more
+        }
+        store.write_plan(folder, run.plan.model_copy(update={"suites": asked}), run.plan)
+        console.print(
+            f"{len(trials)} step times vary by more than {repetition.NARROW:.0%}: each in one process more",
+            highlight=False,
+        )
+        failed += _run_trials(console, trials, folder, execute, timeout, lambda _: None)
 
 
 def _report(folder: Path, *options: str) -> int:
