@@ -32,9 +32,10 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
         there = _there(case, MOST_TIMES_PLANNED * processes, done)
         spent += max(0, len(there) - processes)
         if FEWEST_PROCESSES <= processes <= len(there) < MOST_TIMES_PLANNED * processes:
-            step = repetition.step_seconds(there)
-            if repetition.is_noisy(step):
-                asked.append(((step.high or math.inf) / step.estimate, _process(case, len(there))))
+            steps = [repetition.step_seconds(records) for records in _by_machine(there)]
+            if all(map(repetition.is_noisy, steps)):
+                width = min((step.high or math.inf) / step.estimate for step in steps)
+                asked.append((width, _process(case, len(there))))
     asked.sort(key=lambda pair: -pair[0])
     return [trial for _, trial in asked][: max(0, int(MOST_OF_ALL * sum(cases.values())) - spent)]
 
@@ -52,3 +53,12 @@ def _there(case: StepTimeTrial, most: int, done: Mapping[str, StepTimeRecord]) -
             break
         found.append(record)
     return found
+
+
+def _by_machine(records: Iterable[StepTimeRecord]) -> list[list[StepTimeRecord]]:
+    """The records of each machine of a cluster: only those of one are averaged."""
+    found: dict[tuple[str, str, int], list[StepTimeRecord]] = {}
+    for record in records:
+        where = record.environment
+        found.setdefault((where.device, where.cpu, where.threads), []).append(record)
+    return list(found.values())

@@ -305,9 +305,7 @@ def _cases(points: Iterable[StepTime]) -> Table:
             *_texts(point.scope, point.phase, proper(point)),
             number(point.patches, words.count),
             number(point.batch, words.count),
-            replace(
-                interval(point.step_seconds, words.significant, MILLISECOND), note="noisy" if point.noisy else ""
-            ),
+            replace(interval(point.step_seconds, words.significant, MILLISECOND), note="noisy" if point.noisy else ""),
             replace(
                 number(point.step_seconds.n, words.count),
                 note=f"{point.disturbed} more disturbed" if point.disturbed else "",

@@ -88,3 +88,16 @@ def test_a_case_without_an_interval_by_plan_or_with_a_failed_process_is_left_as_
     trials = planned()
     records = [r for r in measured(trials, {64: WILDER}) if not r.trial_id.startswith("core-train-eanet-n64-process1")]
     assert not any(t.variant == "eanet" and t.phase == "train" for t in further_trials(trials, records))
+
+
+def test_a_case_is_narrow_where_it_is_on_one_machine_of_a_cluster():
+    """Two machines of which one takes twice as long: what is averaged is each on its own."""
+    trials = planned()
+    slower = [
+        record(trial.model_copy(update={"process": 3 + trial.process}), 2 * CALM[trial.process]).model_copy(
+            update={"environment": samples.ENVIRONMENT.model_copy(update={"cpu": "another"})}
+        )
+        for trial in trials
+        if isinstance(trial, StepTimeTrial)
+    ]
+    assert further_trials(trials, [*measured(trials, {}), *slower]) == []
