@@ -35,9 +35,9 @@ def of_linux(root: Path, host: str) -> str:
         field, _, value = (part.strip() for part in line.partition(":"))
         if value not in fields[field]:
             fields[field].append(value)
-    vendors = "" if fields["CPU implementer"] else next(iter(fields["model name"]), "")
+    vendor = "" if fields["CPU implementer"] else next(iter(fields["model name"]), "")
     identifiers = [f"{name.split()[-1]} {'/'.join(fields[name])}" for name in IDENTIFIERS if fields[name]]
-    return composed(vendors or _product(root), identifiers, len(fields["processor"]), host)
+    return composed(vendor or _product(root), identifiers, len(fields["processor"]), host)
 
 
 def composed(name: str, identifiers: Sequence[str], cpus: int, host: str) -> str:
