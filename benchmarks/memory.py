@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import cgroups
 from benchmarks.environment import on_accelerator
 from benchmarks.stopwatch import synchroniser
 from models import cost
@@ -132,7 +133,7 @@ def free_bytes() -> int | None:
 
     backend = keras.backend.backend()
     if not on_accelerator():
-        return int(min(psutil.virtual_memory().available, _container_free_bytes()))
+        return int(min(psutil.virtual_memory().available, cgroups.free_memory_bytes()))
     if backend == "jax":
         import jax
 
@@ -143,15 +144,6 @@ def free_bytes() -> int | None:
 
         return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
     return None
-
-
-def _container_free_bytes() -> float:
-    """What a Linux container's limit leaves (cgroup version 2), or infinity without one."""
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    try:
-        return int(limit.read_text()) - int(used.read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return float("inf")
 
 
 def fuses_attention(precision: str) -> bool:

@@ -26,8 +26,9 @@ from benchmarks.checks import (
     check_devices,
     check_devices_here,
     check_devices_there,
+    check_threads,
 )
-from benchmarks.environment import Origin, git
+from benchmarks.environment import GitError, Origin, git
 from benchmarks.executors import Execute, run_local
 from benchmarks.further import further_trials
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
@@ -89,6 +90,14 @@ def command(
     devices: Annotated[
         int, typer.Option(help="Devices that a training's batches are split over (jax).", min=1, max=1024)
     ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads that a trial computes with on this machine; else OMP_NUM_THREADS, or all that it may use.",
+            min=1,
+            max=1024,
+        ),
+    ] = None,
     executor: Annotated[
         Literal["local", "ray"], typer.Option(help="This machine, one trial at a time, or a Ray cluster.")
     ] = "local",
@@ -138,7 +147,7 @@ def command(
     )
     names = suites_with(overrides.variants) if all_suites else suite
     plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
-    folder = _folder(out, profile, overrides, fresh)
+    folder = _folder(out, profile, overrides, threads, fresh)
     check_data_dir(plan, overrides)
     check_devices(plan, overrides)
     if dry_run:
@@ -147,11 +156,12 @@ def command(
     on_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
     for option in (option for option, value in on_cluster.items() if value is not None and executor == "local"):
         raise InputError(f"{option} changes nothing without --executor ray")
+    check_threads(threads, executor)
     check_backend(overrides.backend)
     hashes, origin = check_data(plan, overrides), _origin()
     if executor == "local":
         check_devices_here(overrides.devices)
-        execute: Execute = functools.partial(run_local, overrides.backend, origin)
+        execute: Execute = functools.partial(run_local, overrides.backend, origin, threads=threads)
         raise typer.Exit(_run(console, plan, folder, origin, execute, hashes, timeout, _report_quietly))
     check_devices_there(overrides.devices, trial_gpus)
     from benchmarks.cluster import Share, connected
@@ -169,15 +179,16 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _folder(out: Path | None, profile: str, overrides: Overrides, fresh: bool) -> Path:
+def _folder(out: Path | None, profile: str, overrides: Overrides, threads: int | None, fresh: bool) -> Path:
     """The run's folder: one for each set of settings, the newest of its kind, or with `fresh` the next new one.
 
     A setting that is given is in the name even with the profile's own value: it holds for suites that vary it, too.
     """
     usual = {"dataset": profiles()[profile].dataset, "backend": "tensorflow", "precision": "float32", "devices": 1}
     asked = {name: getattr(overrides, name) for name in usual if getattr(overrides, name) not in (None, usual[name])}
-    epochs = {} if overrides.epochs is None else {"epochs": overrides.epochs}
-    changes = dict(sorted((asked | epochs | dict(overrides.settings)).items()))
+    given = {"epochs": overrides.epochs, "threads": threads}
+    asked |= {name: value for name, value in given.items() if value is not None}
+    changes = dict(sorted((asked | dict(overrides.settings)).items()))
     name = "-".join([profile, *(f"{key}={value}" for key, value in changes.items())])
     base = RUNS / re.sub(r"[^\w=.+-]", "_", name) if out is None else out.expanduser().resolve()
     if not base.name or out == Path():
@@ -210,12 +221,12 @@ def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None
 
 
 def _origin() -> Origin:
-    status = git(ROOT, "status", "--porcelain")
-    return Origin(
-        command=shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]),
-        commit=git(ROOT, "rev-parse", "HEAD"),
-        dirty=None if status is None else bool(status),
-    )
+    command = shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]])
+    try:
+        return Origin(command, commit=git(ROOT, "rev-parse", "HEAD"), dirty=bool(git(ROOT, "status", "--porcelain")))
+    except GitError as error:
+        print(f"warning: the records will not name the commit: {printable(str(error))}", file=sys.stderr)
+        return Origin(command, commit=None, dirty=None)
 
 
 def _asked(plan: Plan, command: str) -> RunPlan:
