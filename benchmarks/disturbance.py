@@ -35,8 +35,7 @@ def now() -> Moment:
         for name, seconds in times._asdict().items()
         if name not in IDLE
     )
-    own = psutil.Process().cpu_times()
-    return Moment(len(allowed), time.perf_counter(), busy, own.user + own.system)
+    return Moment(len(allowed), time.perf_counter(), busy, time.process_time())
 
 
 def taken_cpu_share(start: Moment, end: Moment, threads: int) -> float:
