@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from benchmarks import datasets
-from benchmarks.environment import MODULES
+from benchmarks.environment import MODULES, available_threads
 from benchmarks.plan import Overrides, Plan
 from benchmarks.suite import InputError
 from benchmarks.trials import TrainTrial
@@ -17,6 +17,14 @@ from benchmarks.trials import TrainTrial
 def check_backend(backend: str) -> None:
     if importlib.util.find_spec(MODULES[backend]) is None:
         raise InputError(f"the backend {backend} is not installed: pip install -e '.[{backend}]'")
+
+
+def check_threads(threads: int | None, executor: str) -> None:
+    """More threads than there are processors take turns: what is timed then is the taking of turns."""
+    if threads is not None and executor == "ray":
+        raise InputError("--threads is for this machine: give --trial-cpus with --executor ray")
+    if threads is not None and threads > (most := available_threads()):
+        raise InputError(f"--threads {threads}: a process may use {most} on this machine")
 
 
 def _trained_on(plan: Plan) -> set[str]:

@@ -13,7 +13,7 @@ from report.findings import Findings, find
 from report.history import Trend
 from report.incomplete import incomplete
 from report.render import render
-from results import gates, published, store
+from results import gates, published, repetition, store
 from results.gates import Gate, GateError
 from results.records import Environment
 from results.store import Run, StoreError
@@ -69,6 +69,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         "cost_sentences": partial(accuracy_answers.cost_sentences, timed_elsewhere=bool(findings.curves)),
         **gate.FILTERS,
     }
+    points = [point for curve in findings.curves for point in curve.points]
     environments, gated = run.environments, [findings.gate] if findings.gate else []
     return render(
         "page.html.j2",
@@ -93,6 +94,9 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         provenance=_provenance(environments),
         incomplete=incomplete(run),
         memory_caption=_memory_caption(findings),
+        noisy=sum(point.noisy for point in points),
+        points=len(points),
+        narrow=repetition.NARROW,
         missing={trial for trials in run.missing.values() for trial in trials},
         waiting=_waiting(run),
         interrupted=[record for record in run.trainings if record.interrupted_after],

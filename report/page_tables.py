@@ -334,7 +334,9 @@ def _slopes(curves: Iterable[Curve]) -> Table:
 
 CASES = """Geometric mean over the processes of each one's median step, with a 95 % interval (Student's t) from three
 processes on. Resident memory is the peak of the process over its size before the step was built; the allocator's is
-the most that the backend handed out at once, where it tells; activations are the closed form."""
+the most that the backend handed out at once, where it tells; activations are the closed form. A step is noisy whose
+interval reaches further than 10 % from it. Disturbed processes, from whose processors other programs took more than
+15 % or whose own steps spread far more than their peers', are in the records and not in the mean."""
 
 
 def _cases(points: Iterable[StepTime]) -> Table:
@@ -356,8 +358,11 @@ def _cases(points: Iterable[StepTime]) -> Table:
             *_texts(point.scope, point.phase, proper(point)),
             number(point.patches, words.count),
             number(point.batch, words.count),
-            interval(point.step_seconds, words.significant, MILLISECOND),
-            number(point.step_seconds.n, words.count),
+            replace(interval(point.step_seconds, words.significant, MILLISECOND), note="noisy" if point.noisy else ""),
+            replace(
+                number(point.step_seconds.n, words.count),
+                note=f"{point.disturbed} more disturbed" if point.disturbed else "",
+            ),
             number(point.multiply_adds, words.count),
             interval(point.resident_bytes, words.significant, MEBIBYTE),
             interval(point.allocated_bytes, words.significant, MEBIBYTE),

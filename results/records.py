@@ -1,5 +1,6 @@
 """What was measured: one frozen, validated record per trial. Units are in the names; nothing here imports Keras."""
 
+import statistics
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -136,7 +137,7 @@ class TrainRecord(Record):
         baseline. None in records from before version 3, which held the images too."""
         if self.schema_version < 3:
             return None
-        return self.device_peak_memory_bytes or self.peak_memory_bytes
+        return self.device_peak_memory_bytes or self.peak_memory_bytes or None
 
     @model_validator(mode="after")
     def _interruptions_have_a_place(self) -> "TrainRecord":
@@ -155,6 +156,8 @@ class StepTimeRecord(Record):
     `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
     libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
     allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
+    `taken_cpu_share` is how much of the processors that it needs others took while its steps were timed, None on an
+    accelerator and in records from before it was measured.
     """
 
     kind: Literal["steptime"] = "steptime"
@@ -169,10 +172,16 @@ class StepTimeRecord(Record):
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    taken_cpu_share: Annotated[Share | None, Field(exclude_if=lambda share: share is None)] = None
     baseline_memory_bytes: Bytes
     peak_memory_bytes: Bytes
     device_peak_memory_bytes: Bytes | None
     environment: Environment
+
+    @property
+    def step_seconds(self) -> float:
+        """Median of its steps."""
+        return statistics.median(self.samples_seconds)
 
 
 class PeakRecord(Record):

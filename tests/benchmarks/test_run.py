@@ -74,6 +74,21 @@ def test_records_carry_the_command_and_the_commit(finished):
         assert environment.versions.keys() == {"keras", environment.backend, "numpy"}
 
 
+def test_a_run_has_the_threads_that_it_was_given_and_says_in_gits_words_why_it_names_no_commit(tmp_path):
+    """GIT_TEST_ASSUME_DIFFERENT_OWNER is git's own: to it, this repository is then somebody else's."""
+    only = ["--suite", "accuracy", "--variant", "eanet", "--seeds", 1, "--epochs", 1, *SMALL]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    variables |= {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    done = run(*only, "--threads", 1, "--out", tmp_path / "run", env=variables)
+    assert done.returncode == 0, done.stderr
+    (warning,) = done.stderr.splitlines()
+    assert warning.startswith("warning: the records will not name the commit: fatal: ")
+    assert "dubious ownership" in warning or not (ROOT / ".git").exists()
+    (record,) = store.load(tmp_path / "run").trainings
+    assert (record.environment.commit, record.environment.dirty) == (None, None)
+    assert record.environment.threads == 1
+
+
 def test_the_memory_of_a_training_is_that_of_its_own_process(finished):
     for record in store.load(finished[0]).trainings:
         assert record.baseline_memory_bytes > 100 * 2**20
@@ -211,6 +226,9 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         ("--all --epochs 3 --set epochs=4", "epochs are given twice"),
         (f"--all --epochs 1{'0' * 30}", "should be less than or equal to 1000000"),
         ("--all --set validation_split=0.0001", "validation_split = '0.0001': should be greater than or equal to 0.01"),
+        ("--all --threads 1024", "--threads 1024: a process may use "),
+        ("--all --threads 0", "--threads"),
+        ("--all --threads 1 --executor ray", "--threads is for this machine: give --trial-cpus with --executor ray"),
         ("--all --epochs none", "--epochs"),
         ("--all --epochs 0", "epochs = 0: should be greater than or equal to 1"),
         ("--all --seeds 0", "--seeds"),
