@@ -137,10 +137,10 @@ class Comparison:
     """One training against another under otherwise the same conditions, paired by seed.
 
     `difference` is ours - base in the study's metric. `p_value` is that of Student's paired test, adjusted by Holm's
-    method for its family, which `of_pair` tells; None below `FEWEST_SEEDS` and where both sides are at chance.
-    `step_ratio` is ours / base, over the processes of either side; None where they are not of one machine or were not
-    measured. `step_p_value` is that of Welch's test, adjusted for all such ratios of the run; None below
-    `stats.FEWEST_PROCESSES` on a side.
+    method for the `family` comparisons of its family, which `of_pair` tells (`studies`); None below `FEWEST_SEEDS` and
+    where both sides are at chance. `step_ratio` is ours / base, over the processes of either side; None where they are
+    not of one machine or were not measured. `step_p_value` is that of Welch's test, adjusted for all such ratios of the
+    run; None below `stats.FEWEST_PROCESSES` on a side.
     """
 
     ours: Training
@@ -151,6 +151,7 @@ class Comparison:
     step_ratio: Interval | None
     step_p_value: float | None
     of_pair: bool = False
+    family: int = 1
 
     @property
     def state(self) -> State:
@@ -379,6 +380,7 @@ def _adjusted(studies: list[Study]) -> tuple[Study, ...]:
                 p_value=p_values.get(c.hypothesis),
                 step_p_value=steps.get(c.hypothesis[1]),
                 of_pair=c.hypothesis in pairs,
+                family=len(pairs if c.hypothesis in pairs else ablations),
             )
             for c in comparisons
         )

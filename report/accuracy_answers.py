@@ -1,7 +1,7 @@
 """Studies -> sentences: which differences in accuracy are significant, which are not, and what the models cost."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from report import conditions, words
@@ -39,9 +39,7 @@ def which_parts(studies: Sequence[Study]) -> Answer:
     distinct = {c.hypothesis: (study, c) for study in studies for c in study.compared if not c.of_pair}
     tested = [(study, c) for study, c in distinct.values() if c.p_value is not None]
     found = [(study, c) for study, c in tested if c.is_significant]
-    lengths = sorted({side.epochs for _, c in distinct.values() for side in (c.ours, c.base)})
-    after = " to ".join(dict.fromkeys(f"{length}" for length in (lengths[:1] + lengths[-1:])))
-    of = f"{len(found)} of {len(tested)} differences in {len(studies)} suites, after {after} epochs, "
+    of = f"{len(found)} of {len(tested)} differences in {len(studies)} suites, after {_lengths(distinct.values())}, "
     of += "is significant" if len(found) == 1 else "are significant"
     of += f" (paired t-test, p <= {LARGEST_P} after Holm's adjustment for all {len(tested)})"
     largest = sorted(found, key=lambda pair: -abs(pair[1].difference.estimate))[:MOST_NAMED]
@@ -56,6 +54,13 @@ def which_parts(studies: Sequence[Study]) -> Answer:
     counts = {state: sum(c.state == state for _, c in distinct.values()) for state, _ in said}
     others = "".join(f"; {counts[state]} {told}" for state, told in said if counts[state])
     return Answer("Which parts matter", f"{of}{which}{others}.", "ablations")
+
+
+def _lengths(compared: Iterable[tuple[Study, Comparison]]) -> str:
+    """How long the compared trainings took: "12 epochs", "12 to 20 epochs"."""
+    lengths = {side.epochs for _, c in compared for side in (c.ours, c.base)}
+    shortest, longest = min(lengths, default=0), max(lengths, default=0)
+    return f"{shortest} to {longest} epochs" if shortest < longest else words.number_of(longest, "epoch", "epochs")
 
 
 def against(comparison: Comparison) -> str:
@@ -139,8 +144,9 @@ def _in_short(study: Study, group: _Group) -> str:
 
 def _told(study: Study, group: _Group, most: int) -> str:
     told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("significant")]
+    families = sorted({comparison.family for comparison, _ in group.of("alone")})
     said: tuple[tuple[State, str], ...] = (
-        ("alone", f"significant only before correction for {study.family} comparisons:"),
+        ("alone", f"significant only before correction for {' or '.join(map(str, families))} comparisons:"),
         ("none", "not significant:"),
         ("chance", "both at chance, no better than guessing:"),
         ("few", "too few seeds for a test:"),

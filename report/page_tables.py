@@ -149,10 +149,12 @@ def _trained_on(study: Study) -> str:
 def _tested(study: Study) -> str:
     """How the differences were tested, and for how many comparisons their p are adjusted."""
     how = f"Differences in {study.metric.name} are paired by seed, with Student's p"
-    if study.family < 2:
-        return f"{how}."
-    of = "comparisons of the run's ablations" if study.is_ablation else "comparisons of the two published attentions"
-    return f"{how}, adjusted by Holm's method for the {study.family} {of}."
+    if study.family > 1:
+        of = "the run's ablations" if study.is_ablation else "the two published attentions"
+        how += f", adjusted by Holm's method for the {study.family} comparisons of {of}"
+    if study.is_ablation and any(comparison.of_pair for comparison in study.compared):
+        how += "; what a suite of the two published attentions alone compares too is adjusted there"
+    return f"{how}."
 
 
 def _measured_in(processes: set[int], with_memory: bool) -> str:

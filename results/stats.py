@@ -47,8 +47,8 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, resol
 
 
 def _spread(values: Sequence[float], resolution: float) -> float:
-    """Standard deviation, at least that of rounding to multiples of the resolution."""
-    return max(float(np.std(values, ddof=1)), resolution / math.sqrt(12))
+    """Standard deviation, exactly 0 for equal values, and at least that of rounding to multiples of the resolution."""
+    return max(float(np.std(values, ddof=1)) if np.ptp(values) else 0.0, resolution / math.sqrt(12))
 
 
 def accuracy_interval(values: Sequence[float], images: int) -> Interval:

@@ -460,6 +460,13 @@ def test_the_comparison_of_the_published_attentions_is_a_family_of_its_own():
     assert (again.p_value, again.is_significant) == (alone.p_value, True)
     told = str(accuracy_answers.which_parts([ablation]))
     assert "0 of 2 differences" in told
+    caption = page_tables.tables(find(planned(accuracy=(pair, {}), recipes=([*pair, *others], GRID))))[
+        "table-recipes"
+    ].caption
+    assert (
+        "comparisons of the run's ablations; what a suite of the two published attentions alone compares too is"
+        in caption
+    )
     caption = page_tables.tables(find(planned(recipes=(others, GRID))))["table-recipes"].caption
     assert "adjusted by Holm's method for the 2 comparisons of the run's ablations." in caption
 

@@ -20,6 +20,7 @@ from results.stats import (
     exact_growth,
     fit_growth,
     fit_laws,
+    geometric_mean_interval,
     holm,
     log_log_slope,
     mean_interval,
@@ -56,6 +57,14 @@ def test_a_ratio_of_independent_times_has_welchs_interval():
     assert found.n == 3
     assert ratio_interval([2.0, 2.2], theirs).low is None, "two processes tell no interval"
     assert ratio_interval([3.0] * 3, [2.0] * 3).low == pytest.approx(1.5), "equal ones have no spread"
+
+
+@pytest.mark.parametrize("value", [0.1, 0.00064, 41 / 999, 1e9 / 7])
+def test_equal_values_have_an_interval_of_no_width(value):
+    """However their sum is rounded: what is deterministic is printed without an interval."""
+    for n in range(3, 30):
+        found = geometric_mean_interval([value] * n)
+        assert found.low == found.high
 
 
 def test_one_value_has_no_interval_and_none_is_an_error():
