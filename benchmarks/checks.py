@@ -64,12 +64,7 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
     """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
     hashes = {}
     for name in _trained_on(plan):
-        if name == "digits":
-            shares = {trial.training.train_share for trial in plan.trials if isinstance(trial, TrainTrial)}
-            if shares != {1.0} or overrides.devices > 1:
-                _check_split(plan, datasets.load(name, None))
-            continue
-        if overrides.data_dir is None and overrides.dataset != name:
+        if name != "digits" and overrides.data_dir is None and overrides.dataset != name:
             raise InputError(
                 f"{name} is not part of this project: give its folder with --data-dir DIR, "
                 f"or download it with --dataset {name}"
@@ -81,13 +76,13 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
 
 
 def _check_split(plan: Plan, data: datasets.Dataset) -> None:
-    """Raises `DataError` where a training would have no images, or none to validate with, or a batch that its devices
-    cannot share."""
+    """Raises `DataError` where a training would have no images of some class, or none to validate with, or a batch that
+    its devices cannot share."""
     for trial in plan.trials:
         if isinstance(trial, TrainTrial):
-            split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-            images = len(datasets.chosen_images(trial.seed, trial.training.train_share, split))
-            batch = trial.training.batch_size
+            settings = trial.training
+            chosen, _ = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
+            images, batch = len(chosen), settings.batch_size
             for size in (min(batch, images), images % batch):
                 if size % trial.devices:
                     raise datasets.DataError(

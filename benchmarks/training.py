@@ -196,8 +196,7 @@ def prepare(step: str, images_at: Path | None) -> Prepared:
     if trial.devices > 1:
         devices.split_batches(trial.devices)
     data = read(trial.dataset, trial.data_dir, images_at)
-    split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-    chosen = datasets.chosen_images(trial.seed, trial.training.train_share, split)
+    chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
     watch = memory.watch()
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
@@ -242,10 +241,10 @@ def train(
     memory.require(held, trial.training.batch_size // shared_by, "train", trial.precision)
     data = read(trial.dataset, trial.data_dir, images_at)
     one_hot = np.eye(data.shape.classes, dtype="float32")
-    split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-    chosen = datasets.chosen_images(trial.seed, trial.training.train_share, split)
-    images, validation_images = data.train_images[chosen], data.train_images[split:]
-    labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[split:]]
+    settings = trial.training
+    chosen, validation = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
+    images, validation_images = data.train_images[chosen], data.train_images[validation]
+    labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[validation]]
     prepared = prepare(trial.step, images_at)  # after all that is not the model's memory
     begin(prepared, trial)
     model = prepared.model
@@ -294,6 +293,7 @@ def train(
         seed=trial.seed,
         dataset=trial.dataset,
         dataset_sha256=data.sha256,
+        dataset_content_sha256=data.content_sha256,
         batch_order_sha256=_order_sha256(trial, len(images)),
         train_images=len(images),
         validation_images=len(validation_images),
@@ -322,7 +322,7 @@ def compile_model(model: keras.Model, training: TrainConfig, steps_per_epoch: in
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),
-            keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
+            keras.metrics.TopKCategoricalAccuracy(min(5, model.output_shape[-1]), name="top5"),
         ],
         jit_compile=jit_setting(),
     )

@@ -97,12 +97,16 @@ class TrainRecord(Record):
     `interrupted_after` names the epochs after which, and `interrupted_in` where; `environment` is that of the last
     process, and so are the peaks of memory, which are those of `StepTimeRecord`: those of the process's first epoch of
     steps, without the images. Before version 3 they held the images and what their normalisation took.
+
+    `dataset_sha256` is of the images in their order, which decides which of them validate; `dataset_content_sha256` is
+    of the same in whatever order, and None in records from before it was told.
     """
 
     kind: Literal["train"] = "train"
     seed: Count
     dataset: Name
     dataset_sha256: str
+    dataset_content_sha256: str | None = None
     batch_order_sha256: str
     train_images: Positive
     validation_images: Positive

@@ -16,10 +16,11 @@ from benchmarks.batches import batch_order
 from benchmarks.environment import Origin, worker_variables
 from benchmarks.executors import Workers
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import DivergedError, fit_in_order, learning_rate, random_states, reseed, train
+from benchmarks.training import DivergedError, compile_model, fit_in_order, learning_rate, random_states, reseed, train
 from benchmarks.worker import Task
 from models import cost
 from models.build import build_model
+from tests.benchmarks.test_datasets import write_cifar10
 
 ORIGIN = Origin("python -m benchmarks.run --all", "abc", False)
 SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4", "memory_units": "3", "key_dim": "3"}
@@ -51,6 +52,7 @@ def test_a_record_says_what_was_trained_on_what(records):
     record, progress = records["vit", 1]
     assert (record.train_images, record.validation_images, record.test_images) == (1150, 287, 360)
     assert record.dataset_sha256 == datasets.load("digits", None).sha256
+    assert record.dataset_content_sha256 == datasets.load("digits", None).content_sha256
     assert (record.variant, record.seed, record.dataset) == ("vit", 1, "digits")
     trial = trials()[3]
     assert record.settings == trial.model_dump(mode="json")
@@ -117,6 +119,24 @@ def test_a_part_without_images_is_an_error(images, share):
         datasets.DataError, match=f"validation_split {share} of {images} images leaves a part with none"
     ):
         datasets.training_images(images, share)
+
+
+def test_classes_that_would_not_be_trained_on_are_an_error(tmp_path):
+    """Wherever a training reads its images: a worker's machine may have other files."""
+    write_cifar10(tmp_path, [label for label in range(10) for _ in range(5)])
+    trial = trials()[0].model_copy(update={"dataset": "cifar10", "data_dir": str(tmp_path)})
+    with pytest.raises(datasets.DataError, match="training lacks 2 of 10 classes: 8, 9; validation lacks 8 of 10"):
+        train(trial, ORIGIN, tmp_path / "checkpoint", lambda _: None)
+
+
+@pytest.mark.parametrize(("classes", "k"), [(3, 3), (5, 5), (7, 5)])
+def test_top_5_of_fewer_classes_is_of_all_of_them(classes, k):
+    """PyTorch finds no five largest of three."""
+    trial = trials()[0]
+    model = build_model(trial.model.model_copy(update={"classes": classes}), trial.training.augmentation)
+    compile_model(model, trial.training, 11)
+    _, top5 = model.get_compile_config()["metrics"]
+    assert (top5["config"]["name"], top5["config"]["k"]) == ("top5", k)
 
 
 def test_the_order_is_another_each_epoch_and_holds_every_image_once():

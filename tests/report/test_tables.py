@@ -105,6 +105,14 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     assert table[table.status == "failed"].augmentation.tolist() == ["none"]
 
 
+@pytest.mark.parametrize(("classes", "shown"), [(5, False), (7, True)])
+def test_a_top_5_that_is_100_percent_of_any_model_is_not_shown(tmp_path, classes, shown):
+    for seed in range(3):
+        store.write(tmp_path, samples.training(seed=seed, model={"classes": classes}))
+    (head,) = (row for row in Rows(build(tmp_path)[0].read_text(encoding="utf-8")).rows if "top-1 (%)" in row)
+    assert ("top-5 (%)" in head) == shown
+
+
 def test_a_suite_whose_trainings_all_failed_has_its_table_too(tmp_path):
     store.write(tmp_path, samples.failure())
     build(tmp_path)
