@@ -30,14 +30,13 @@ from benchmarks.checks import (
 )
 from benchmarks.environment import GitError, Origin, git
 from benchmarks.executors import Execute, run_local
-from benchmarks.further import further_trials
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
 from benchmarks.trials import Backend, Precision, Trial
 from models import cost
 from models.config import PRESETS
-from results import repetition, store
+from results import store
 from results.printable import printable
 from results.records import Failure, RunPlan
 
@@ -343,6 +342,9 @@ def _run_trials(
 def _run_further(console: Console, plan: Plan, folder: Path, execute: Execute, timeout: float | None) -> int:
     """Measures cases of step time whose interval is not narrow yet in further processes, round by round. Returns how
     many failed."""
+    from benchmarks.further import further_trials  # which needs SciPy, and --help does not
+    from results import repetition
+
     failed, tried = 0, set[str]()
     while True:
         run = store.load(folder)
