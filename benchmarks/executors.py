@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import estimate, memory
-from benchmarks.environment import Origin, available_threads, worker_variables
+from benchmarks.environment import Origin, default_threads, worker_variables
 from benchmarks.isolation import isolate
 from benchmarks.trials import Progress, TrainTrial, Trial
 from benchmarks.worker import Answer, Task, Trouble, work
@@ -64,6 +64,7 @@ def run_local(
     on_start: Callable[[Trial], None],
     on_progress: Callable[[Trial, Progress], None],
     timeout_seconds: Callable[[Trial], float],
+    threads: int | None = None,
 ) -> Iterator[tuple[Trial, Result | Failure]]:
     """Runs the trials in order and yields each with its outcome. An interruption ends the workers.
 
@@ -73,7 +74,7 @@ def run_local(
     On Linux a worker is forked from a process that has imported the libraries and computed nothing, and so has one
     thread (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
     """
-    variables = worker_variables(backend, available_threads())
+    variables = worker_variables(backend, threads or default_threads())
     with (
         tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs,
         Workers(backend, variables, origin, Path(logs)) as workers,

@@ -26,8 +26,9 @@ from benchmarks.checks import (
     check_devices,
     check_devices_here,
     check_devices_there,
+    check_threads,
 )
-from benchmarks.environment import Origin, git
+from benchmarks.environment import GitError, Origin, git
 from benchmarks.executors import Execute, run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
@@ -90,6 +91,14 @@ def command(
     devices: Annotated[
         int, typer.Option(help="Devices that a training's batches are split over (jax).", min=1, max=1024)
     ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads that a trial computes with on this machine; else OMP_NUM_THREADS, or all that it may use.",
+            min=1,
+            max=1024,
+        ),
+    ] = None,
     executor: Annotated[
         Literal["local", "ray"], typer.Option(help="This machine, one trial at a time, or a Ray cluster.")
     ] = "local",
@@ -139,7 +148,7 @@ def command(
     )
     names = suites_with(overrides.variants) if all_suites else suite
     plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
-    folder = _folder(out, profile, overrides, fresh)
+    folder = _folder(out, profile, overrides, threads, fresh)
     check_data_dir(plan, overrides)
     check_devices(plan, overrides)
     if dry_run:
@@ -148,11 +157,12 @@ def command(
     on_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
     for option in (option for option, value in on_cluster.items() if value is not None and executor == "local"):
         raise InputError(f"{option} changes nothing without --executor ray")
+    check_threads(threads, executor)
     check_backend(overrides.backend)
     hashes, origin = check_data(plan, overrides), _origin()
     if executor == "local":
         check_devices_here(overrides.devices)
-        execute: Execute = functools.partial(run_local, overrides.backend, origin)
+        execute: Execute = functools.partial(run_local, overrides.backend, origin, threads=threads)
         raise typer.Exit(_run(console, plan, folder, origin, execute, hashes, timeout, _report_quietly))
     check_devices_there(overrides.devices, trial_gpus)
     from benchmarks.cluster import Share, connected
@@ -179,15 +189,16 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _folder(out: Path | None, profile: str, overrides: Overrides, fresh: bool) -> Path:
+def _folder(out: Path | None, profile: str, overrides: Overrides, threads: int | None, fresh: bool) -> Path:
     """The run's folder: one for each set of settings, the newest of its kind, or with `fresh` the next new one.
 
     A setting that is given is in the name even with the profile's own value: it holds for suites that vary it, too.
     """
     usual = {"dataset": profiles()[profile].dataset, "backend": "tensorflow", "precision": "float32", "devices": 1}
     asked = {name: getattr(overrides, name) for name in usual if getattr(overrides, name) not in (None, usual[name])}
-    epochs = {} if overrides.epochs is None else {"epochs": overrides.epochs}
-    changes = dict(sorted((asked | epochs | dict(overrides.settings)).items()))
+    given = {"epochs": overrides.epochs, "threads": threads}
+    asked |= {name: value for name, value in given.items() if value is not None}
+    changes = dict(sorted((asked | dict(overrides.settings)).items()))
     name = "-".join([profile, *(f"{key}={value}" for key, value in changes.items())])
     base = RUNS / re.sub(r"[^\w=.+-]", "_", name) if out is None else out.expanduser().resolve()
     if not base.name or out == Path():
@@ -220,12 +231,12 @@ def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None
 
 
 def _origin() -> Origin:
-    status = git(ROOT, "status", "--porcelain")
-    return Origin(
-        command=places.command("benchmarks.run", sys.argv[1:], ROOT),
-        commit=git(ROOT, "rev-parse", "HEAD"),
-        dirty=None if status is None else bool(status),
-    )
+    command = places.command("benchmarks.run", sys.argv[1:], ROOT)
+    try:
+        return Origin(command, commit=git(ROOT, "rev-parse", "HEAD"), dirty=bool(git(ROOT, "status", "--porcelain")))
+    except GitError as error:
+        print(f"warning: the records will not name the commit: {printable(str(error))}", file=sys.stderr)
+        return Origin(command, commit=None, dirty=None)
 
 
 def _by_other_code(run: store.Run, plan: Plan, origin: Origin) -> str:
@@ -244,7 +255,10 @@ def _by_other_code(run: store.Run, plan: Plan, origin: Origin) -> str:
 
 def _differs(commit: str | None) -> bool:
     """Whether what measures is other now than in the commit, or nobody knows."""
-    return commit is None or git(ROOT, "diff", "--quiet", commit, "--", *MEASURES) is None
+    try:
+        return commit is None or bool(git(ROOT, "diff", "--name-only", commit, "--", *MEASURES))
+    except GitError:
+        return True
 
 
 def _code(commit: str | None, dirty: bool | None) -> str:
@@ -295,6 +309,7 @@ def _run(
         try:
             if remaining:
                 failed = _run_trials(console, remaining, folder, execute, timeout, between)
+            failed += _run_further(console, plan, folder, execute, timeout)
             return _report(folder) or (1 if failed else 0)
         except (KeyboardInterrupt, PydanticSerializationError) as error:
             if not is_interruption(error):
@@ -331,7 +346,7 @@ def going_on(arguments: list[str], folder: str) -> str:
 
 def _run_trials(
     console: Console,
-    remaining: list[Trial],
+    remaining: Sequence[Trial],
     folder: Path,
     execute: Execute,
     timeout: float | None,
@@ -361,6 +376,34 @@ def _run_trials(
     finally:
         shown.close()
     return failed
+
+
+def _run_further(console: Console, plan: Plan, folder: Path, execute: Execute, timeout: float | None) -> int:
+    """Measures cases of step time whose interval is not narrow yet in further processes, round by round. Returns how
+    many failed."""
+    from benchmarks.further import further_trials  # which needs SciPy, and --help does not
+    from results import repetition
+
+    failed, tried = 0, set[str]()
+    while True:
+        run = store.load(folder)
+        assert run.plan is not None
+        more = {name: further_trials(plan.of(name), run.step_times) for name in plan.suites}
+        trials = [trial for of_suite in more.values() for trial in of_suite if trial.trial_id not in tried]
+        if not trials:
+            return failed
+        tried |= {trial.trial_id for trial in trials}
+        asked = {
+            name: suite.model_copy(update={"trial_ids": tuple(trial.trial_id for trial in more[name])})
+            for name, suite in run.plan.suites.items()
+            if name in more
+        }
+        store.write_plan(folder, run.plan.model_copy(update={"suites": asked}), run.plan)
+        console.print(
+            f"{len(trials)} step times vary by more than {repetition.NARROW:.0%}: each in one process more",
+            highlight=False,
+        )
+        failed += _run_trials(console, trials, folder, execute, timeout, lambda _: None)
 
 
 def _report(folder: Path, *options: str) -> int:

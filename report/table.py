@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from report import words
 from results.stats import Interval
 
 NOTHING = "–"
@@ -60,11 +61,9 @@ def number(value: float | None, form: Callable[[float], str], scale: float = 1) 
 
 
 def interval(value: Interval | None, form: Callable[[float], str], scale: float = 1) -> Cell:
-    """An estimate and, where there is one, its interval: "97.9 [97.2, 98.6]"."""
+    """An estimate and, where there is one with a width, its interval: "97.9 [97.2, 98.6]"."""
     if value is None:
         return Cell(NOTHING)
-    estimate = value.estimate * scale
-    if value.low is None or value.high is None:
-        return Cell(form(estimate), estimate)
-    low, high = value.low * scale, value.high * scale
-    return Cell(f"{form(estimate)} [{form(low)}, {form(high)}]", estimate, low, high)
+    low, high = (None if end is None else end * scale for end in (value.low, value.high))
+    scaled = Interval(value.estimate * scale, low, high, value.n)
+    return Cell(words.with_interval(scaled, form), scaled.estimate, low, high)

@@ -19,7 +19,7 @@ SCALING_COLUMNS += ["step_seconds_high", "macs", "peak_memory_bytes", "status"]
 
 
 def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
-    """One row a training of a suite, failed ones too, and a column for each setting of its grid.
+    """One row a training of a suite, failed ones too, and a column for each setting of its grid (`frames.trainings`).
 
     A variant that was run under several settings besides is named with what sets each apart.
     """

@@ -33,11 +33,16 @@ def number_of(count: int, one: str, many: str) -> str:
 
 
 def _with_interval(value: Interval, form: Callable[[float], str], unit: str = "") -> str:
-    """An estimate, and behind its unit its interval where there is one."""
+    """An estimate, and behind its unit its interval where there is one that has a width."""
     text = form(value.estimate) + unit
-    if value.low is None or value.high is None:
+    if value.low is None or value.high is None or value.low == value.high:
         return text
     return f"{text} [{form(value.low)}, {form(value.high)}]"
+
+
+def with_interval(value: Interval, form: Callable[[float], str]) -> str:
+    """An estimate and its interval in the form of a table's column, which tells the unit."""
+    return _with_interval(value, form)
 
 
 def one_place(value: float) -> str:
@@ -71,13 +76,13 @@ def plain(value: Interval) -> str:
 
 
 def percent(share: Interval) -> str:
-    """A share as "97.9 % [97.2, 98.6]". An interval of a mean may pass 100: it is that of Student's t."""
+    """A fraction as "97.9 % [97.2, 98.6]": accuracies have intervals within 0 and 100 (`stats.accuracy_interval`)."""
     return _with_interval(share, lambda number: f"{number * 100:.1f}", " %")
 
 
 def points(difference: Interval) -> str:
-    """A difference of shares as "+0.4 points [-0.3, +1.1]"."""
-    return _with_interval(difference, lambda number: f"{number * 100:+.1f}", " points")
+    """A difference of fractions in percentage points as "+0.4 pp [-0.3, +1.1]"."""
+    return _with_interval(difference, lambda number: f"{number * 100:+.1f}", " pp")
 
 
 def difference(value: Interval) -> str:
@@ -105,8 +110,8 @@ class Metric:
 
 
 METRICS = {
-    "top1": Metric("test_top1", "test top-1", percent, points, 100, "points", "more accurate", "less accurate"),
-    "top5": Metric("test_top5", "test top-5", percent, points, 100, "points", "more accurate", "less accurate"),
+    "top1": Metric("test_top1", "test top-1", percent, points, 100, "pp", "more accurate", "less accurate"),
+    "top5": Metric("test_top5", "test top-5", percent, points, 100, "pp", "more accurate", "less accurate"),
     "test_loss": Metric("test_loss", "test loss", plain, difference, 1, "", "of higher loss", "of lower loss"),
 }
 """Name of a metric in a suite's file -> how it is told. `scale` and `unit` are those of a figure's axis."""
@@ -133,6 +138,11 @@ def significant(value: float) -> str:
 def count(number: float) -> str:
     """A large count: 361,380 or 100.9 M."""
     return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:,.1f} M"
+
+
+def processes(number: int) -> str:
+    """one process, 2 processes."""
+    return "one process" if number == 1 else f"{number} processes"
 
 
 def threads(number: int) -> str:

@@ -79,6 +79,21 @@ def test_records_carry_the_command_and_the_commit(finished):
         assert environment.versions.keys() == {"keras", environment.backend, "numpy"}
 
 
+def test_a_run_has_the_threads_that_it_was_given_and_says_in_gits_words_why_it_names_no_commit(tmp_path):
+    """GIT_TEST_ASSUME_DIFFERENT_OWNER is git's own: to it, this repository is then somebody else's."""
+    only = ["--suite", "accuracy", "--variant", "eanet", "--seeds", 1, "--epochs", 1, *SMALL]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    variables |= {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    done = run(*only, "--threads", 1, "--out", tmp_path / "run", env=variables)
+    assert done.returncode == 0, done.stderr
+    (warning,) = done.stderr.splitlines()
+    assert warning.startswith("warning: the records will not name the commit: fatal: ")
+    assert "dubious ownership" in warning or not (ROOT / ".git").exists()
+    (record,) = store.load(tmp_path / "run").trainings
+    assert (record.environment.commit, record.environment.dirty) == (None, None)
+    assert record.environment.threads == 1
+
+
 def test_the_memory_of_a_training_is_that_of_its_own_process(finished):
     for record in store.load(finished[0]).trainings:
         assert record.baseline_memory_bytes > 100 * 2**20
@@ -277,6 +292,9 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         ("--all --epochs 3 --epochs=4", "--epochs is given 2 times: give it once"),
         (f"--all --epochs 1{'0' * 30}", "should be less than or equal to 1000000"),
         ("--all --set validation_split=0.0001", "validation_split = '0.0001': should be greater than or equal to 0.01"),
+        ("--all --threads 1024", "--threads 1024: a process may use "),
+        ("--all --threads 0", "--threads"),
+        ("--all --threads 1 --executor ray", "--threads is for this machine: give --trial-cpus with --executor ray"),
         ("--all --epochs none", "--epochs"),
         ("--all --epochs 0", "epochs = 0: should be greater than or equal to 1"),
         ("--all --seeds 0", "--seeds"),
@@ -325,6 +343,20 @@ def test_bad_data_is_found_before_anything_is_written(content, tmp_path, monkeyp
     assert main() == 2
     assert "train is damaged or no CIFAR batch" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-100-python"]
+
+
+def test_files_sorted_by_class_are_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    from tests.benchmarks.test_datasets import write_cifar10
+
+    write_cifar10(tmp_path, [label for label in range(10) for _ in range(5)])
+    arguments = ["--suite", "accuracy", "--dataset", "cifar10", "--data-dir", str(tmp_path), "--out"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", *arguments, str(tmp_path / "out")])
+    assert main() == 2
+    assert capsys.readouterr().err == (
+        "error: training lacks 2 of 10 classes: 8, 9; validation lacks 8 of 10 classes: 0, 1, 2, 3, 4, ...: each needs "
+        "images of all classes (the last 10 of 50 training images validate)\n"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_with_control_characters_are_spelt_out(tmp_path, monkeypatch, capsys):
@@ -435,33 +467,6 @@ def test_results_on_other_images_do_not_pass_for_these(tmp_path):
     second = run(*arguments, tmp_path / "a")
     assert second.returncode == 2
     assert "has results on other images of folder (SHA-256" in second.stderr
-
-
-@pytest.mark.installed
-def test_a_download_that_fails_is_one_line_and_writes_nothing(tmp_path):
-    """The real download, with no way out: a proxy that is not there."""
-    nowhere = {
-        "https_proxy": "http://127.0.0.1:9",
-        "http_proxy": "http://127.0.0.1:9",
-        "KERAS_HOME": str(tmp_path / "home"),
-    }
-    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | nowhere
-    done = run(
-        "--suite",
-        "accuracy",
-        "--profile",
-        "tutorial",
-        "--dataset",
-        "cifar100",
-        "--out",
-        tmp_path / "out",
-        env=environment,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: could not download cifar100 (")
-    assert done.stderr.endswith("give its folder with --data-dir DIR\n")
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_an_interruption_is_told_from_other_errors_wherever_it_came():
