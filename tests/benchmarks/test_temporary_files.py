@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,18 +33,28 @@ def test_a_run_of_step_times_leaves_nothing(tmp_path, temporary):
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("moment", ["*", "*/*/__autograph_generated_file*"], ids=["starting", "timing"])
+def forks_workers(process):
+    return any("multiprocessing.forkserver" in " ".join(child.cmdline()) for child in process.children())
+
+
+MOMENTS = {
+    "starting": lambda process, temporary: forks_workers(process),
+    "timing": lambda process, temporary: any(temporary.glob("*/*/__autograph_generated_file*")),
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux alone")
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_run_leaves_nothing(tmp_path, temporary, moment):
-    """Killed as its folder is made, when nothing is imported yet, or once TensorFlow has written a file."""
-    process = subprocess.Popen(
+    """Killed when the process that workers are forked from has imported nothing, or once TensorFlow wrote a file."""
+    process = psutil.Popen(
         [*COMMAND, "--out", str(tmp_path / "run")],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"TMPDIR": str(temporary)},
     )
-    wait_until(lambda: any(temporary.glob(moment)), 60)
-    if moment == "*":
-        wait_until(lambda: any(temporary.glob("*/listener-*")), 10)  # the process that workers are forked from starts
+    wait_until(lambda: MOMENTS[moment](process, temporary), 60)
+    assert any(temporary.iterdir())
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until(lambda: not any(temporary.iterdir()), 20)
