@@ -53,10 +53,35 @@ def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
     assert len(list((folder / "records").glob("*.json"))) == 4
     assert "[4/4] accuracy train-vit-digits-seed1: top-1" in done.stdout
     assert f"report: {folder}/report.html" in done.stdout
-    assert "too few seeds to claim a difference" in done.stdout
+    assert "too few seeds for a test" in done.stdout
     table = pd.read_csv(folder / "tables" / "accuracy.csv")
     assert table.groupby("variant").seed.apply(list).to_dict() == {"eanet": [0, 1], "vit": [0, 1]}
     assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_a_step_time_that_varies_is_measured_in_further_processes_until_it_does_not(tmp_path):
+    """One process of a case is made to differ by a factor of 5 on disk; a command for more processes goes on there."""
+    asked = ["--suite", "scaling", "--variant", "eanet", "--set", "core.patches=64", "--set", "model.patches=4"]
+    first = run(*asked, "--set", "core.processes=2", "--set", "model.processes=2", "--out", tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "vary by more" not in first.stdout, "two give no interval"
+    (record,) = of_attention_in_training(tmp_path, process=0)
+    (tmp_path / "records" / f"{record.trial_id}.json").unlink()
+    slow = tuple(5 * seconds for seconds in record.samples_seconds)
+    store.write(tmp_path, record.model_copy(update={"samples_seconds": slow}))
+    again = run(*asked, "--out", tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"\d step times? var(y|ies) by more than 10 %: each in one process more", again.stdout)
+    now = of_attention_in_training(tmp_path)
+    assert len(now) > 3
+    assert sorted(r.process for r in now) == list(range(len(now)))
+    assert len({r.environment.process for r in now}) == len(now)
+    assert store.load(tmp_path).missing == {}
+
+
+def of_attention_in_training(folder, process=None):
+    records = [r for r in store.load(folder).step_times if (r.scope, r.phase) == ("core", "train")]
+    return [record for record in records if process in (None, record.process)]
 
 
 def test_a_folder_named_like_markup_is_a_folder(finished, tmp_path):
