@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from benchmarks import datasets
-from benchmarks.environment import MODULES
+from benchmarks.environment import MODULES, available_threads
 from benchmarks.plan import Overrides, Plan
 from benchmarks.suite import InputError
 from benchmarks.trials import TrainTrial
@@ -16,7 +16,16 @@ from benchmarks.trials import TrainTrial
 
 def check_backend(backend: str) -> None:
     if importlib.util.find_spec(MODULES[backend]) is None:
-        raise InputError(f"the backend {backend} is not installed: pip install -e '.[{backend}]'")
+        extra = "." if backend == "tensorflow" else f"'.[{backend}]'"
+        raise InputError(f"the backend {backend} is not installed: pip install -e {extra}")
+
+
+def check_threads(threads: int | None, executor: str) -> None:
+    """More threads than there are processors take turns: what is timed then is the taking of turns."""
+    if threads is not None and executor == "ray":
+        raise InputError("--threads is for this machine: give --trial-cpus with --executor ray")
+    if threads is not None and threads > (most := available_threads()):
+        raise InputError(f"--threads {threads}: a process may use {most} on this machine")
 
 
 def _trained_on(plan: Plan) -> set[str]:
@@ -56,12 +65,7 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
     """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
     hashes = {}
     for name in _trained_on(plan):
-        if name == "digits":
-            shares = {trial.training.train_share for trial in plan.trials if isinstance(trial, TrainTrial)}
-            if shares != {1.0} or overrides.devices > 1:
-                _check_split(plan, datasets.load(name, None))
-            continue
-        if overrides.data_dir is None and overrides.dataset != name:
+        if name != "digits" and overrides.data_dir is None and overrides.dataset != name:
             raise InputError(
                 f"{name} is not part of this project: give its folder with --data-dir DIR, "
                 f"or download it with --dataset {name}"
@@ -73,13 +77,13 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
 
 
 def _check_split(plan: Plan, data: datasets.Dataset) -> None:
-    """Raises `DataError` where a training would have no images, or none to validate with, or a batch that its devices
-    cannot share."""
+    """Raises `DataError` where a training would have no images of some class, or none to validate with, or a batch that
+    its devices cannot share."""
     for trial in plan.trials:
         if isinstance(trial, TrainTrial):
-            split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-            images = len(datasets.chosen_images(trial.seed, trial.training.train_share, split))
-            batch = trial.training.batch_size
+            settings = trial.training
+            chosen, _ = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
+            images, batch = len(chosen), settings.batch_size
             for size in (min(batch, images), images % batch):
                 if size % trial.devices:
                     raise datasets.DataError(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processor import cpu_model
+
 MACHINE = ("brand_raw", "count", "arch")
 """What of pytest-benchmark's account of the processor tells one machine from another; the clock's rate varies."""
 
@@ -27,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise pytest.UsageError(f"the baseline cannot be read ({reason}): nothing would be compared") from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """pytest-benchmark has no name for ARM's processors, and the same for many of a cloud's."""
+    machine_info["cpu"]["brand_raw"] = cpu_model()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import importlib.util
 import io
 import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
 import tarfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from benchmarks.environment import MODULES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,13 +41,14 @@ class DatasetShape:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as uint8 `(n, image_size, image_size, channels)`, labels as int64 `(n,)`."""
+    """Images as uint8 `(n, image_size, image_size, channels)`, labels as int64 `(n,)`; a folder names its classes."""
 
     shape: DatasetShape
     train_images: np.ndarray
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+    class_names: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -48,6 +56,16 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of the images with their labels, whatever their order within training and test set: it tells which
+        dataset this is, also where an archive lists it in another order."""
+        digest = hashlib.sha256()
+        for images, labels in ((self.train_images, self.train_labels), (self.test_images, self.test_labels)):
+            pairs = (image.tobytes() + label.tobytes() for image, label in zip(images, labels, strict=True))
+            digest.update(b"".join(sorted(hashlib.sha256(pair).digest() for pair in pairs)))
         return digest.hexdigest()
 
 
@@ -72,7 +90,7 @@ def shape(name: str, data_dir: str | None) -> DatasetShape:
 
 
 def load(name: str, data_dir: str | None) -> Dataset:
-    """Reads a dataset of `NAMES`. CIFAR without a `data_dir` is what `keras.datasets` has, or downloads.
+    """Reads a dataset of `NAMES`. CIFAR without a `data_dir` is what Keras has downloaded, or downloads now.
 
     Raises `DataError` for a folder that is missing, incomplete, damaged or holds anything but the images.
     """
@@ -133,6 +151,39 @@ def chosen_images(seed: int, share: float, images: int) -> np.ndarray:
     return np.sort(np.random.default_rng([seed]).permutation(images)[:count])
 
 
+def split(data: Dataset, seed: int, validation_split: float, train_share: float) -> tuple[np.ndarray, slice]:
+    """Which images of the training set are trained on, and which ones validate.
+
+    Raises `DataError` where a part has no images or, as files that are sorted by class leave it, lacks a class: its
+    accuracy would be none of the dataset's.
+    """
+    images = len(data.train_images)
+    first = training_images(images, validation_split)
+    chosen, validation = chosen_images(seed, train_share, first), slice(first, images)
+    parts = {
+        "training": data.train_labels[chosen],
+        "validation": data.train_labels[validation],
+        "test": data.test_labels,
+    }
+    lacking = [f"{part} lacks {_lacking(labels, data)}" for part, labels in parts.items() if _lacking(labels, data)]
+    if lacking:
+        share = "" if train_share == 1 else f" and train_share {train_share} trains on {len(chosen):,} of the others"
+        raise DataError(
+            f"{'; '.join(lacking)}: each needs images of all classes "
+            f"(the last {images - first:,} of {images:,} training images validate{share})"
+        )
+    return chosen, validation
+
+
+def _lacking(labels: np.ndarray, data: Dataset) -> str:
+    """The classes of which there is no label: "2 of 10 classes: 8, 9"; "" where there is none."""
+    classes = data.shape.classes
+    present = set(labels.tolist())
+    missing = [str(data.class_names[k] if data.class_names else k) for k in range(classes) if k not in present]
+    names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    return f"{len(missing)} of {classes} classes: {names}" if missing else ""
+
+
 def _digits() -> Dataset:
     """1,797 real scans of 8 x 8 pixels (UCI optdigits); 360 of them, alike for each class, are the test set."""
     import numpy as np
@@ -148,41 +199,68 @@ def _digits() -> Dataset:
 
 
 def _from_keras(name: str) -> Dataset:
-    os.environ.setdefault("KERAS_BACKEND", "numpy")  # outside a worker: downloading needs no TensorFlow, nor its words
-    import keras
-
+    """What Keras has downloaded into its folder, or downloads now, read as any other folder."""
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     try:
-        (train_images, train_labels), (test_images, test_labels) = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # whatever the download ran into: Keras raises bare Exception
-        reason = " ".join(str(error).split())
-        raise DataError(f"could not download {name} ({reason}): give its folder with --data-dir DIR") from None
-    return Dataset(
-        SHAPES[name],
-        train_images,
-        train_labels.reshape(-1).astype("int64"),
-        test_images,
-        test_labels.reshape(-1).astype("int64"),
-    )
+        files = _cifar_files(name, home / "datasets")
+    except DataError:
+        _download(name, home)
+        files = _cifar_files(name, home / "datasets")
+    return CIFAR[name](files)
+
+
+def _download(name: str, home: Path) -> None:
+    """Has Keras download a dataset into its folder `home`, in a process of its own.
+
+    Keras is imported with a backend that is installed: this process needs none, and Keras's NumPy backend needs JAX.
+    """
+    with contextlib.suppress(OSError):
+        home.mkdir(parents=True, exist_ok=True)
+    if os.access(home, os.W_OK):  # elsewhere Keras would go to /tmp, where anybody may have put anything
+        backend = next(backend for backend, module in MODULES.items() if importlib.util.find_spec(module))
+        variables = os.environ | {"KERAS_HOME": str(home), "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-c", f"import keras; keras.datasets.{name}.load_data()"]
+        done = subprocess.run(command, env=variables, stderr=subprocess.PIPE, text=True)
+        if done.returncode == 0:
+            return
+        (*_, said) = [f"status {done.returncode}", *done.stderr.strip().splitlines()]
+        reason = said.removeprefix("Exception: ")
+    else:
+        reason = f"Keras cannot write into {home}"
+    raise DataError(f"could not download {name} ({reason}): give its folder with --data-dir DIR")
 
 
 class _PickledArray:
     """Stands in for a NumPy array while a pickle is read, so that no NumPy code runs on what a stranger wrote."""
 
-    shape: tuple[int, ...] = ()
-    raw: bytes = b""
+    state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, self.shape, dtype, column_major, self.raw = state
-        if not isinstance(dtype, _PickledDtype) or dtype.name not in ("u1", "uint8") or column_major:
-            raise pickle.UnpicklingError("an array that is not of uint8 in C order")
+        self.state = state
+
+    def values(self) -> np.ndarray:
+        """The array that was pickled, if it is one of numbers."""
+        import numpy as np
+
+        _, shape, dtype, column_major, raw = self.state
+        return np.frombuffer(raw, dtype.name()).reshape(shape, order="F" if column_major else "C")
 
 
 class _PickledDtype:
-    def __init__(self, name: object = "", *_: object) -> None:
-        self.name = name.decode() if isinstance(name, bytes) else name
+    order = "|"
 
-    def __setstate__(self, state: object) -> None:
-        """The byte order, which uint8 does not have."""
+    def __init__(self, kind: object = "", *_: object) -> None:
+        self.kind = kind.decode() if isinstance(kind, bytes) else kind
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1].decode() if isinstance(state[1], bytes) else state[1]
+
+    def name(self) -> str:
+        """As NumPy reads it: the byte order and then, of integers and floats alone, kind and bytes."""
+        name = f"{self.order}{self.kind}"
+        if not re.fullmatch(r"[|<>=][iuf][1248]", name):
+            raise pickle.UnpicklingError(f"an array of {name}")
+        return name
 
 
 def _array_from_buffer(buffer: bytes, dtype: Any, array_shape: tuple[int, ...], order: str) -> _PickledArray:
@@ -200,7 +278,7 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 
 class _ArraysOnly(pickle._Unpickler):
-    """Admits NumPy arrays of uint8, bytes, str, int, list and dict, and calls nothing that a pickle names.
+    """Admits NumPy arrays of numbers, bytes, str, int, list and dict, and calls nothing that a pickle names.
 
     In Python, not in C: the C one sizes its memo by a number in the file, and nine bytes would take a gigabyte. So does
     Python's with a bytearray, which is read here as bytes are.
@@ -243,7 +321,7 @@ def _cifar_files(name: str, path: Path) -> Opener:
         raise DataError(
             f"data folder {path} does not exist; expected a folder that is or contains {folder}, or {archive}"
         )
-    for candidate in (path, path / folder):
+    for candidate in (path, path / folder, path / f"{folder}-target" / folder):  # the last as Keras unpacks it
         if candidate.is_dir() and (candidate / marker).is_file():
             return lambda file: _open_file(candidate / file)
     for candidate in (path, path / archive):
@@ -298,18 +376,33 @@ def _cifar_batch(file: IO[bytes], name: str, labels_key: str, classes: int) -> t
         with file:
             batch = _ArraysOnly(file, encoding="bytes").load()
         batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
-        data, labels = batch["data"], batch[labels_key]
-        pixels = np.frombuffer(data.raw, np.uint8).reshape(data.shape)
-        images = np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+        read = (batch["data"], batch[labels_key])
+        data, labels = (value.values() if isinstance(value, _PickledArray) else value for value in read)
     except KeyError as error:
         raise DataError(f"{name} is no CIFAR batch: it has no {error}") from None
     except Exception as error:  # a damaged pickle can raise anything
         raise DataError(f"{name} is damaged or no CIFAR batch: {' '.join(str(error)[:200].split())}") from None
+    images = _cifar_images(data, name)
+    labels = labels.tolist() if isinstance(labels, np.ndarray) else labels
     if not isinstance(labels, list) or not all(type(label) is int and 0 <= label < classes for label in labels):
         raise DataError(f"{name}: {labels_key} is not a list of whole numbers from 0 to {classes - 1}")
     if len(labels) != len(images) or not labels:
         raise DataError(f"{name} has {len(images)} images and {len(labels)} labels")
     return images, np.asarray(labels, np.int64)
+
+
+def _cifar_images(data: object, name: str) -> np.ndarray:
+    """A batch's pixels, written one channel after the other or, which their shape tells, pixel after pixel."""
+    import numpy as np
+
+    found = f"a {type(data).__name__}"
+    if isinstance(data, np.ndarray):
+        if data.dtype == np.uint8 and data.shape[1:] == (32, 32, 3):
+            return data.copy()
+        if data.dtype == np.uint8 and data.shape[1:] in ((3072,), (3, 32, 32)):
+            return np.ascontiguousarray(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+        found = f"an array of {data.dtype} and shape {data.shape}"
+    raise DataError(f"{name}: data is {found}, expected a uint8 array of shape (n, 3072)")
 
 
 def _cifar100(open_file: Opener) -> Dataset:
@@ -359,8 +452,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _folder(root: Path) -> Dataset:
-    """DIR/train/CLASS/* and DIR/test/CLASS/*, all of one square size; within a part the images come shuffled by a fixed
-    seed, so that the validation split holds every class."""
+    """DIR/train/CLASS/* and DIR/test/CLASS/*, all of one square size."""
     import numpy as np
 
     expected = shape("folder", str(root))
@@ -370,10 +462,26 @@ def _folder(root: Path) -> Dataset:
     parts: list[np.ndarray] = []
     for part in ("train", "test"):
         files = [(path, label) for label, name in enumerate(classes) for path in _image_files(root / part / name)]
-        order = np.random.default_rng(0).permutation(len(files))
+        order = _mixed(np.asarray([label for _, label in files]))
         parts.append(np.stack([_image(files[index][0], expected) for index in order]))
         parts.append(np.asarray([files[index][1] for index in order], np.int64))
-    return Dataset(expected, *parts)
+    train_images, train_labels, test_images, test_labels = parts
+    return Dataset(expected, train_images, train_labels, test_images, test_labels, tuple(classes))
+
+
+def _mixed(labels: np.ndarray) -> np.ndarray:
+    """An order in which any stretch, such as the images that validate, holds each class as often as all of it does.
+
+    Within its class an image's place is drawn, by a fixed seed.
+    """
+    import numpy as np
+
+    drawn = np.random.default_rng(0).permutation(len(labels))
+    places = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = drawn[labels[drawn] == label]
+        places[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.argsort(places, kind="stable")
 
 
 def _image(path: Path, expected: DatasetShape) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Where a trial runs: the variables a worker starts under, the resolved jit setting, and what goes into its record."""
 
 import functools
+import math
 import os
 import platform
 import subprocess
+import sys
 import uuid
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import cgroups
+from benchmarks.processor import cpu_model
 from results.records import Environment
 
 MODULES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
@@ -39,6 +43,7 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
     """
     return {
         "KERAS_BACKEND": backend,
+        "KERAS_NNX_ENABLED": "false",  # which a keras.json could set
         "TF_CPU_ALLOCATOR_USE_BFC": "1",
         "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(psutil.virtual_memory().total // 2**20),
         "OMP_NUM_THREADS": str(threads),
@@ -51,18 +56,49 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
     }
 
 
-def git(tree: Path, *arguments: str) -> str | None:
-    """What git says of a tree, or None where it says no, or is not there."""
+class GitError(Exception):
+    """git did not answer; the message is its own, in one line."""
+
+
+def git(tree: Path, *arguments: str) -> str:
+    """What git says of a tree, whatever repository the hook that started this process belongs to.
+
+    Raises `GitError`.
+    """
     try:
-        done = subprocess.run(["git", "-C", str(tree), *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        done = subprocess.run(
+            ["git", "-C", str(tree), *arguments], capture_output=True, text=True, env=_without_a_repository()
+        )
+    except OSError:
+        raise GitError("git is not installed") from None
+    if done.returncode:
+        raise GitError(" ".join(done.stderr.split()) or f"git {' '.join(arguments)} ended with {done.returncode}")
     return done.stdout.strip()
 
 
+def _without_a_repository() -> dict[str, str]:
+    """The environment without the variables by which git names a repository to its hooks, such as GIT_DIR.
+
+    Settings that were given by variables stay, as they do where git itself enters another repository: CI names the
+    safe directories so.
+    """
+    asked = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True)
+    names = set(asked.stdout.split()) - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
 def available_threads() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Threads that this process can compute with at once: the processors it may use, and its time on them."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroups.cpu_quota()
+    return allowed if quota >= allowed else math.ceil(quota)
+
+
+def default_threads() -> int:
+    """Threads of a trial where nobody chose: all that are available, or as many as OMP_NUM_THREADS leaves of them."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    wanted = int(asked) if asked.isascii() and asked.isdigit() else 0
+    return min(wanted or sys.maxsize, available_threads())
 
 
 def pinned_threads() -> int:
@@ -137,13 +173,3 @@ def _device_names(backend: str) -> list[str]:
 
     gpus = tf.config.list_physical_devices("GPU")
     return sorted({tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus}) or ["cpu"]
-
-
-def cpu_model() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

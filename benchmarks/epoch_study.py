@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import datasets
+from benchmarks import datasets, memory
 from benchmarks.environment import Origin, available_threads, observe, worker_variables
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.trials import TrainTrial
@@ -54,7 +54,7 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
         def keep(passed: checkpoints.Passed) -> None:
             checkpoints.save(checkpoint, model, passed)
 
-        history = training.History(steps, nothing, keep, time.perf_counter)
+        history = training.History(len(train_images), batch_size, memory.watch(), nothing, keep, time.perf_counter)
         training.fit_in_order(model, train_images, labels, range(1), trial.seed, batch_size, [history], **shared)
 
     def seconds(epoch: Callable[[], None]) -> float:

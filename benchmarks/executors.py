@@ -13,21 +13,25 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import estimate, memory
-from benchmarks.environment import Origin, available_threads, worker_variables
+from benchmarks.environment import Origin, default_threads, worker_variables
+from benchmarks.isolation import isolate
 from benchmarks.trials import Progress, TrainTrial, Trial
 from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
+from results.places import without_places
 from results.records import Failure, Result, TrainRecord
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 
+ROOT = Path(__file__).parent.parent
 LOG_TAIL_LINES, LOG_TAIL = 20, 10_000
 END_SECONDS = 10
 """How long a worker that has no more to do may take to end."""
@@ -35,6 +39,8 @@ LOOK_SECONDS = 1.0
 LARGEST_LOG_BYTES = 64 * 2**20
 SHORT_SECONDS = 120
 """Up to which estimate a training may share its process: a longer one gains nothing by it."""
+MOST_KEPT = 6
+"""Idle workers, of about 0.6 GB each: as many as the largest suite of `quick` has compiled steps."""
 
 
 class Execute(Protocol):
@@ -58,6 +64,7 @@ def run_local(
     on_start: Callable[[Trial], None],
     on_progress: Callable[[Trial, Progress], None],
     timeout_seconds: Callable[[Trial], float],
+    threads: int | None = None,
 ) -> Iterator[tuple[Trial, Result | Failure]]:
     """Runs the trials in order and yields each with its outcome. An interruption ends the workers.
 
@@ -67,9 +74,9 @@ def run_local(
     On Linux a worker is forked from a process that has imported the libraries and computed nothing, and so has one
     thread (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
     """
-    variables = worker_variables(backend, available_threads())
+    variables = worker_variables(backend, threads or default_threads())
     with (
-        tempfile.TemporaryDirectory(prefix="eanet-ablation-") as logs,
+        tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs,
         Workers(backend, variables, origin, Path(logs)) as workers,
     ):
         for trial in trials:
@@ -103,7 +110,7 @@ def start_context(backend: str, imported: str = TRIALS.imported) -> "ForkServerC
     if not sys.platform.startswith("linux") or _imported_for - {backend}:
         return multiprocessing.get_context("spawn")
     _imported_for.add(backend)
-    os.environ["EANET_ABLATION_RUN_PID"] = str(os.getpid())
+    os.environ |= {"EANET_ABLATION_RUN_PID": str(os.getpid()), "EANET_ABLATION_TEMPORARY": get_temp_dir()}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([imported])
     return context
@@ -138,7 +145,7 @@ class Workers:
         logs: Path,
         program: Program = TRIALS,
     ) -> None:
-        os.environ.update(variables)  # for the process that workers are forked from, and those that are spawned
+        isolate(variables)  # for the process that workers are forked from, and those that are spawned
         self.context, self.target = start_context(backend, program.imported), program.target
         self.variables, self.origin, self.logs = variables, origin, logs
         self.kept: dict[str, Worker] = {}
@@ -178,7 +185,8 @@ class Workers:
             worker.process.join(END_SECONDS)
             outcome = _ending(worker.process.exitcode or 0, memory.kernel_kills() > kills)
         finally:
-            if step and patience_seconds and isinstance(outcome, TrainRecord) and outcome.environment.device == "cpu":
+            trained = patience_seconds and isinstance(outcome, TrainRecord) and outcome.environment.device == "cpu"
+            if step and trained and len(self.kept) < MOST_KEPT:  # the first ones stay: seed by seed, all come again
                 self.kept[step] = worker
             else:
                 worker.end(patience_seconds)
@@ -274,12 +282,16 @@ def _read(log: Path) -> str:
 
 def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:
     """The record of a trial that gave no result, with the last lines of what it printed."""
+    known = {str(ROOT): ".", str(Path.home()): "~"}
+    if isinstance(trial, TrainTrial) and trial.data_dir:
+        known[trial.data_dir] = "DIR"
+    tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
     return Failure(
         trial_id=trial.trial_id,
         suite=trial.suite,
         variant=trial.variant,
-        settings=trial.model_dump(mode="json"),
+        settings=trial.recorded,
         status=trouble.status,
-        reason=trouble.reason,
-        log_tail="" if trouble.status == "skipped" else "\n".join(log.splitlines()[-LOG_TAIL_LINES:])[-LOG_TAIL:],
+        reason=without_places(trouble.reason, known),
+        log_tail="" if trouble.status == "skipped" else without_places(tail, known)[-LOG_TAIL:],
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import cgroups
 from benchmarks.environment import on_accelerator
 from benchmarks.stopwatch import synchroniser
 from models import cost
@@ -55,20 +56,24 @@ def exhaustion(error: Exception) -> str | None:
 
 
 @dataclass(frozen=True)
+class Peaks:
+    """Peaks of memory of this process, in bytes: its resident size over what it was, and what the backend's own
+    allocator has handed out at once, where that tells."""
+
+    resident_bytes: int
+    device_bytes: int | None
+
+
+@dataclass(frozen=True)
 class Watch:
-    """Peaks of memory of this process."""
+    """Watches this process's memory from `baseline_bytes` of resident size on."""
 
     baseline_bytes: int
 
-    @property
-    def resident_bytes(self) -> int:
-        """Largest resident size since `watch`, over the baseline (outside Linux since the start of the process)."""
-        return max(0, _peak_resident_bytes() - self.baseline_bytes)
-
-    @property
-    def device_bytes(self) -> int | None:
-        """Most that the backend's own allocator has handed out at once since it started, where it tells."""
-        return _device_peak_bytes()
+    def peaks(self) -> Peaks:
+        """The largest resident size since `watch`, over the baseline (outside Linux since the start of the process),
+        and the allocator's peak since then (on TensorFlow; elsewhere since it started)."""
+        return Peaks(max(0, _peak_resident_bytes() - self.baseline_bytes), _device_peak_bytes())
 
 
 def watch() -> Watch:
@@ -78,6 +83,11 @@ def watch() -> Watch:
     synchroniser()(keras.ops.zeros(1) + 1.0)
     with contextlib.suppress(OSError):  # forgets the peak so far, which in a new interpreter is that of its imports
         Path("/proc/self/clear_refs").write_text("5")
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with contextlib.suppress(ValueError):  # an allocator that does not count
+            tf.config.experimental.reset_memory_stats(_tensorflow_device())
     return Watch(_peak_resident_bytes())
 
 
@@ -105,11 +115,16 @@ def _device_peak_bytes() -> int | None:
         return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     import tensorflow as tf
 
-    device = "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
     try:
-        return tf.config.experimental.get_memory_info(device)["peak"]
+        return tf.config.experimental.get_memory_info(_tensorflow_device())["peak"]
     except ValueError:  # an allocator that does not count
         return None
+
+
+def _tensorflow_device() -> str:
+    import tensorflow as tf
+
+    return "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
 
 
 def free_bytes() -> int | None:
@@ -118,7 +133,7 @@ def free_bytes() -> int | None:
 
     backend = keras.backend.backend()
     if not on_accelerator():
-        return int(min(psutil.virtual_memory().available, _container_free_bytes()))
+        return int(min(psutil.virtual_memory().available, cgroups.free_memory_bytes()))
     if backend == "jax":
         import jax
 
@@ -129,15 +144,6 @@ def free_bytes() -> int | None:
 
         return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
     return None
-
-
-def _container_free_bytes() -> float:
-    """What a Linux container's limit leaves (cgroup version 2), or infinity without one."""
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    try:
-        return int(limit.read_text()) - int(used.read_text())
-    except (OSError, ValueError):  # no such file, or "max"
-        return float("inf")
 
 
 def fuses_attention(precision: str) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks import stopwatch
 from benchmarks.environment import Origin, jit_setting, observe
+from benchmarks.isolation import configure_keras
 from benchmarks.steptime import FORWARD
 from benchmarks.trials import PeakTrial
 from results.records import PeakRecord
@@ -32,7 +33,7 @@ class Pass(keras.layers.Layer):
 def measure_peaks(trial: PeakTrial, origin: Origin) -> PeakRecord:
     """Times a large matrix product in the trial's precision, and one pass over a large float32 array."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    keras.config.set_dtype_policy(trial.precision)
+    configure_keras(trial.precision)
     rng = np.random.default_rng(trial.process)
     matrix = rng.standard_normal((SIDE, SIDE), np.float32)
     array = rng.standard_normal((PASSED // SIDE, SIDE), np.float32)

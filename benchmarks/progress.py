@@ -1,8 +1,7 @@
 """What a run shows while it works: a live line with an ETA on a terminal, plain lines elsewhere."""
 
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,11 +25,13 @@ def outcome_words(outcome: Result | Failure) -> str:
         words = "skipped" if outcome.status == "skipped" else f"FAILED ({outcome.status})"
         return f"{words}: {printable(outcome.reason)}"
     if isinstance(outcome, TrainRecord):
-        return f"top-1 {outcome.test_top1:.1%}, {outcome.train_step_seconds * 1e3:.3g} ms a step"
+        seconds = outcome.train_step_seconds
+        step = "no step measured" if seconds is None else f"{seconds * 1e3:.3g} ms a step"
+        return f"top-1 {outcome.test_top1:.1%}, {step}"
     if isinstance(outcome, PeakRecord):
         billions = (outcome.multiply_adds_per_second / 1e9, outcome.bytes_per_second / 1e9)
         return "at most {:.3g} billion multiply-adds and {:.3g} GB a second".format(*billions)
-    return f"{statistics.median(outcome.samples_seconds) * 1e3:.3g} ms a step"
+    return f"{outcome.step_seconds * 1e3:.3g} ms a step"
 
 
 @dataclass
@@ -104,7 +105,7 @@ class Display(Protocol):
 class PlainDisplay:
     """A line for each trial that ends, and at most one a minute from within a long one."""
 
-    def __init__(self, console: Console, remaining: list[Trial]) -> None:
+    def __init__(self, console: Console, remaining: Sequence[Trial]) -> None:
         self.console, self.total, self.done = console, len(remaining), 0
         self.eta = Eta(sum(map(estimate.seconds, remaining)))
         self.said = time.monotonic()
@@ -134,7 +135,7 @@ class PlainDisplay:
 class LiveDisplay:
     """One bar over all trials with the running one beside it; failures stay on the screen above it."""
 
-    def __init__(self, console: Console, remaining: list[Trial]) -> None:
+    def __init__(self, console: Console, remaining: Sequence[Trial]) -> None:
         self.console, self.total, self.done = console, len(remaining), 0
         self.eta = Eta(sum(map(estimate.seconds, remaining)))
         self.bar = Progress(
@@ -183,6 +184,6 @@ def _epoch_words(progress: TrialProgress) -> str:
     return f"loss {progress.loss:.3f}, validation top-1 {progress.val_top1:.1%}"
 
 
-def display(console: Console, remaining: list[Trial]) -> Display:
+def display(console: Console, remaining: Sequence[Trial]) -> Display:
     """The display that fits where the output goes."""
     return LiveDisplay(console, remaining) if console.is_terminal else PlainDisplay(console, remaining)

@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import random
-import shlex
 import shutil
 import signal
 import subprocess
@@ -27,9 +26,11 @@ from rich.table import Table
 
 import results
 from benchmarks import estimate
-from benchmarks.environment import cpu_model, git, worker_variables
+from benchmarks.environment import GitError, git, worker_variables
+from benchmarks.isolation import isolated
+from benchmarks.processor import cpu_model
 from benchmarks.suite import InputError, one_of
-from results import gates
+from results import gates, places
 from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
 from results.printable import printable
 
@@ -118,7 +119,7 @@ def command(
         base_commit=commit,
         head_commit=head.commit,
         dirty=bool(head.status),
-        command=shlex.join(["python", "-m", "benchmarks.regress", *sys.argv[1:]]),
+        command=places.command("benchmarks.regress", sys.argv[1:], ROOT),
         started=started,
         machine=machine(),
         design=design,
@@ -144,7 +145,14 @@ class State(NamedTuple):
 
 def _state() -> State:
     """The working tree's."""
-    return State(*(git(ROOT, *asked) for asked in (("rev-parse", "HEAD"), ("status", "--porcelain"), ("diff", "HEAD"))))
+    return State(*map(_answer, (("rev-parse", "HEAD"), ("status", "--porcelain"), ("diff", "HEAD"))))
+
+
+def _answer(asked: Sequence[str]) -> str | None:
+    """What git says of this repository, or None where it says no."""
+    with suppress(GitError):
+        return git(ROOT, *asked)
+    return None
 
 
 def _prepare(out: Path, record: Path | None) -> None:
@@ -174,11 +182,11 @@ def machine() -> Machine:
 @contextmanager
 def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
     """BASE in a worktree of its own, and its commit; removed again whatever happens. Raises `InputError`."""
-    if shutil.which("git") is None:
-        raise InputError("git is not installed: BASE cannot be checked out")
-    if git(ROOT, "rev-parse", "--git-dir") is None:
-        raise InputError(f"{ROOT} is not a git repository: BASE cannot be checked out")
-    commit = git(ROOT, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    try:
+        git(ROOT, "rev-parse", "--git-dir")
+    except GitError as error:
+        raise InputError(f"BASE cannot be checked out from {ROOT}: {error}") from None
+    commit = _answer(("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}"))
     if commit is None:
         raise InputError(f"unknown BASE {base!r}: it is no commit, branch or tag of {ROOT}; is it fetched?")
     _remove_orphans()
@@ -191,13 +199,10 @@ def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
             tree = above / "base"
             what = f"--worktree {at} is in the way: remove it (git worktree remove {at}) or name another"
             raise InputError(what) from None
-        added = subprocess.run(
-            ["git", "-C", str(ROOT), "worktree", "add", "--quiet", "--detach", str(tree), commit],
-            capture_output=True,
-            text=True,
-        )
-        if added.returncode:
-            raise InputError(f"BASE cannot be checked out: {' '.join(added.stderr.split())}")
+        try:
+            git(ROOT, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+        except GitError as error:
+            raise InputError(f"BASE cannot be checked out: {error}") from None
         yield tree, commit
     finally:
         held = [signal.signal(number, signal.SIG_IGN) for number in ENDED_BY]  # a second one must not stop the removal
@@ -208,9 +213,9 @@ def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
 
 
 def _remove(tree: Path) -> None:
-    git(ROOT, "worktree", "remove", "--force", str(tree))
+    _answer(("worktree", "remove", "--force", str(tree)))
     shutil.rmtree(tree, ignore_errors=True)
-    git(ROOT, "worktree", "prune")
+    _answer(("worktree", "prune"))
 
 
 def _remove_orphans() -> None:
@@ -224,13 +229,13 @@ def _remove_orphans() -> None:
 
 def probe(tree: Path, name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """What one fresh process answers about the cases of a tree. Raises `InputError` where it cannot be measured."""
-    variables = os.environ | worker_variables(BACKEND, THREADS) | {"PYTHONPATH": str(tree)}
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+    variables = isolated(os.environ) | worker_variables(BACKEND, THREADS) | {"PYTHONPATH": str(tree)}
+    with tempfile.TemporaryDirectory() as keras_home, tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:
             done = subprocess.run(
                 [sys.executable, "-P", str(PROBE), *arguments],
                 cwd=tree,
-                env=variables,
+                env=variables | {"KERAS_HOME": keras_home},  # BASE may be of before `configure_keras`
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

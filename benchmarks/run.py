@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,8 +26,9 @@ from benchmarks.checks import (
     check_devices,
     check_devices_here,
     check_devices_there,
+    check_threads,
 )
-from benchmarks.environment import Origin, git
+from benchmarks.environment import GitError, Origin, git
 from benchmarks.executors import Execute, run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
@@ -35,12 +36,14 @@ from benchmarks.suite import InputError, one_of, profiles, suites
 from benchmarks.trials import Backend, Precision, Trial
 from models import cost
 from models.config import PRESETS
-from results import store
+from results import places, store
 from results.printable import printable
 from results.records import Failure, RunPlan
 
 RUNS = Path(results.__file__).parent / "runs"
 ROOT = Path(__file__).parent.parent
+MEASURES = ("models", "benchmarks")
+"""What of the repository can change a result."""
 REPORT_SHARE = 0.05
 TRIAL_CPUS = 2
 
@@ -88,6 +91,14 @@ def command(
     devices: Annotated[
         int, typer.Option(help="Devices that a training's batches are split over (jax).", min=1, max=1024)
     ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads that a trial computes with on this machine; else OMP_NUM_THREADS, or all that it may use.",
+            min=1,
+            max=1024,
+        ),
+    ] = None,
     executor: Annotated[
         Literal["local", "ray"], typer.Option(help="This machine, one trial at a time, or a Ray cluster.")
     ] = "local",
@@ -130,14 +141,14 @@ def command(
         epochs=epochs,
         seeds=seeds,
         variants=tuple(variant),
-        settings=dict(map(_pair, set_)),
+        settings=_settings(set_),
         backend=backend,
         precision=precision,
         devices=devices,
     )
     names = suites_with(overrides.variants) if all_suites else suite
     plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
-    folder = _folder(out, profile, overrides, fresh)
+    folder = _folder(out, profile, overrides, threads, fresh)
     check_data_dir(plan, overrides)
     check_devices(plan, overrides)
     if dry_run:
@@ -146,11 +157,12 @@ def command(
     on_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
     for option in (option for option, value in on_cluster.items() if value is not None and executor == "local"):
         raise InputError(f"{option} changes nothing without --executor ray")
+    check_threads(threads, executor)
     check_backend(overrides.backend)
     hashes, origin = check_data(plan, overrides), _origin()
     if executor == "local":
         check_devices_here(overrides.devices)
-        execute: Execute = functools.partial(run_local, overrides.backend, origin)
+        execute: Execute = functools.partial(run_local, overrides.backend, origin, threads=threads)
         raise typer.Exit(_run(console, plan, folder, origin, execute, hashes, timeout, _report_quietly))
     check_devices_there(overrides.devices, trial_gpus)
     from benchmarks.cluster import Share, connected
@@ -161,6 +173,15 @@ def command(
     raise typer.Exit(status)
 
 
+def _settings(given: Iterable[str]) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for name, value in map(_pair, given):
+        if name in settings:
+            raise InputError(f"{name} is given twice with --set: as {settings[name]} and as {value}")
+        settings[name] = value
+    return settings
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -168,15 +189,16 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _folder(out: Path | None, profile: str, overrides: Overrides, fresh: bool) -> Path:
+def _folder(out: Path | None, profile: str, overrides: Overrides, threads: int | None, fresh: bool) -> Path:
     """The run's folder: one for each set of settings, the newest of its kind, or with `fresh` the next new one.
 
     A setting that is given is in the name even with the profile's own value: it holds for suites that vary it, too.
     """
     usual = {"dataset": profiles()[profile].dataset, "backend": "tensorflow", "precision": "float32", "devices": 1}
     asked = {name: getattr(overrides, name) for name in usual if getattr(overrides, name) not in (None, usual[name])}
-    epochs = {} if overrides.epochs is None else {"epochs": overrides.epochs}
-    changes = dict(sorted((asked | epochs | dict(overrides.settings)).items()))
+    given = {"epochs": overrides.epochs, "threads": threads}
+    asked |= {name: value for name, value in given.items() if value is not None}
+    changes = dict(sorted((asked | dict(overrides.settings)).items()))
     name = "-".join([profile, *(f"{key}={value}" for key, value in changes.items())])
     base = RUNS / re.sub(r"[^\w=.+-]", "_", name) if out is None else out.expanduser().resolve()
     if not base.name or out == Path():
@@ -209,12 +231,38 @@ def _check_same_data(run: store.Run, hashes: dict[str, str], plan: Plan) -> None
 
 
 def _origin() -> Origin:
-    status = git(ROOT, "status", "--porcelain")
-    return Origin(
-        command=shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]),
-        commit=git(ROOT, "rev-parse", "HEAD"),
-        dirty=None if status is None else bool(status),
+    command = places.command("benchmarks.run", sys.argv[1:], ROOT)
+    try:
+        return Origin(command, commit=git(ROOT, "rev-parse", "HEAD"), dirty=bool(git(ROOT, "status", "--porcelain")))
+    except GitError as error:
+        print(f"warning: the records will not name the commit: {printable(str(error))}", file=sys.stderr)
+        return Origin(command, commit=None, dirty=None)
+
+
+def _by_other_code(run: store.Run, plan: Plan, origin: Origin) -> str:
+    """Names the finished trials of the plan that other code than this has measured; "" where there are none."""
+    planned = {trial.trial_id for trial in plan.trials}
+    measured = Counter(
+        (record.environment.commit, record.environment.dirty) for record in run.results if record.trial_id in planned
     )
+    here = (origin.commit, origin.dirty)
+    others = {code: count for code, count in measured.items() if code[1] or (code != here and _differs(code[0]))}
+    if not others:
+        return ""
+    named = ", ".join(f"{count} by {_code(*code)}" for code, count in others.items())
+    return f"done already by other code: {named}, where this is {_code(*here)}; --fresh runs them again"
+
+
+def _differs(commit: str | None) -> bool:
+    """Whether what measures is other now than in the commit, or nobody knows."""
+    try:
+        return commit is None or bool(git(ROOT, "diff", "--name-only", commit, "--", *MEASURES))
+    except GitError:
+        return True
+
+
+def _code(commit: str | None, dirty: bool | None) -> str:
+    return (f"commit {commit[:7]}" if commit else "an unknown commit") + (" with uncommitted changes" if dirty else "")
 
 
 def _asked(plan: Plan, command: str) -> RunPlan:
@@ -246,6 +294,8 @@ def _run(
         there = len(plan.distinct) - len(remaining)
         begun = len(store.checkpoints(folder) & {trial.trial_id for trial in remaining})
         total = estimate.words(sum(map(estimate.seconds, remaining)))
+        if said := _by_other_code(before, plan, origin):
+            console.print(said, style="yellow", soft_wrap=True, markup=False, highlight=False)
         console.print(
             f"{len(remaining)} {'trial' if len(remaining) == 1 else 'trials'} to run, about {total} on 2 CPU cores"
             + (f"; {there} are done already" if there else "")
@@ -259,6 +309,7 @@ def _run(
         try:
             if remaining:
                 failed = _run_trials(console, remaining, folder, execute, timeout, between)
+            failed += _run_further(console, plan, folder, execute, timeout)
             return _report(folder) or (1 if failed else 0)
         except (KeyboardInterrupt, PydanticSerializationError) as error:
             if not is_interruption(error):
@@ -295,7 +346,7 @@ def going_on(arguments: list[str], folder: str) -> str:
 
 def _run_trials(
     console: Console,
-    remaining: list[Trial],
+    remaining: Sequence[Trial],
     folder: Path,
     execute: Execute,
     timeout: float | None,
@@ -325,6 +376,35 @@ def _run_trials(
     finally:
         shown.close()
     return failed
+
+
+def _run_further(console: Console, plan: Plan, folder: Path, execute: Execute, timeout: float | None) -> int:
+    """Measures cases of step time whose interval is not narrow yet in further processes, round by round. Returns how
+    many failed."""
+    from benchmarks.further import further_trials  # which needs SciPy, and --help does not
+    from results import repetition
+
+    failed, tried = 0, set[str]()
+    while True:
+        run = store.load(folder)
+        assert run.plan is not None
+        more = {name: further_trials(plan.of(name), run.step_times) for name in plan.suites}
+        trials = [trial for of_suite in more.values() for trial in of_suite if trial.trial_id not in tried]
+        if not trials:
+            return failed
+        tried |= {trial.trial_id for trial in trials}
+        asked = {
+            name: suite.model_copy(update={"trial_ids": tuple(trial.trial_id for trial in more[name])})
+            for name, suite in run.plan.suites.items()
+            if name in more
+        }
+        store.write_plan(folder, run.plan.model_copy(update={"suites": asked}), run.plan)
+        console.print(
+            f"{len(trials)} step {'time varies' if len(trials) == 1 else 'times vary'} by more than "
+            f"{repetition.NARROW * 100:g} %: each in one process more",
+            highlight=False,
+        )
+        failed += _run_trials(console, trials, folder, execute, timeout, lambda _: None)
 
 
 def _report(folder: Path, *options: str) -> int:
@@ -382,11 +462,20 @@ def _dry_run(console: Console, plan: Plan, folder: Path) -> None:
     )
 
 
+def _require_once(arguments: Sequence[str]) -> None:
+    """Of an option that is given twice, typer takes the last: an error instead, but for those that make a list."""
+    counted = Counter(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    for option, count in counted.items():
+        if count > 1 and option not in ("--set", "--suite", "--variant"):
+            raise InputError(f"{option} is given {count} times: give it once")
+
+
 def main() -> int:
     """The command; returns its exit status. Every error that a user can mend is one line on stderr and status 2."""
     try:
         if any(not argument.isprintable() for argument in sys.argv[1:]):
             raise InputError("an argument holds characters that cannot be printed")
+        _require_once(sys.argv[1:])
         return app(standalone_mode=False) or 0
     except (InputError, datasets.DataError, store.StoreError) as error:
         message = str(error)

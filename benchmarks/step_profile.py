@@ -19,7 +19,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.environment import available_threads, cpu_model, worker_variables
+from benchmarks.environment import available_threads, worker_variables
+from benchmarks.processor import cpu_model
 from benchmarks.speed_study import CONSTRUCTIONS, VARIANTS, model_steps
 
 PARTS = (

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import memory, stopwatch
-from benchmarks.environment import Origin, jit_setting, observe
+from benchmarks import disturbance, memory, stopwatch
+from benchmarks.environment import Origin, jit_setting, observe, on_accelerator, pinned_threads
+from benchmarks.isolation import configure_keras
 from benchmarks.trials import CoreStepTrial, ModelStepTrial
 from models import cost
 from models.attention import build_attention
@@ -40,13 +41,22 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     keras.utils.set_random_seed(trial.process)
-    keras.config.set_dtype_policy(trial.precision)
+    configure_keras(trial.precision)
     held = held_parts(trial)
     memory.require(held, trial.batch, trial.phase, trial.precision)
     watch = memory.watch()
     case = build_case(trial)
     value_bytes = memory.VALUE_BYTES[trial.precision]
-    timing = stopwatch.measure(case.step, stopwatch.synchroniser(), trial.steps, trial.seconds)
+    moments: list[disturbance.Moment] = []
+    timing = stopwatch.measure(
+        case.step,
+        stopwatch.synchroniser(),
+        trial.steps,
+        trial.seconds,
+        before_timing=lambda: moments.append(disturbance.now()),
+    )
+    end, peaks = disturbance.now(), watch.peaks()
+    taken = disturbance.taken_cpu_share(moments[0], end, pinned_threads())
     return StepTimeRecord(
         trial_id=trial.trial_id,
         suite=trial.suite,
@@ -63,9 +73,10 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,
+        taken_cpu_share=None if on_accelerator() else taken,
         baseline_memory_bytes=watch.baseline_bytes,
-        peak_memory_bytes=watch.resident_bytes,
-        device_peak_memory_bytes=watch.device_bytes,
+        peak_memory_bytes=peaks.resident_bytes,
+        device_peak_memory_bytes=peaks.device_bytes,
         environment=observe(origin, trial.precision, started, case.jit),
     )
 
@@ -80,6 +91,7 @@ def held_parts(trial: CoreStepTrial | ModelStepTrial) -> list[cost.PartCost]:
 
 def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:
     """Builds what the trial times, on Keras's backend."""
+    configure_keras(trial.precision)
     return _core(trial) if isinstance(trial, CoreStepTrial) else _model(trial)
 
 

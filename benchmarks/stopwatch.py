@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WARMUP_STEPS = 2
+WARMUP_SECONDS = 0.1
+"""A first warm-up step that takes so long is the only one."""
 MOST_STEPS = 200
 
 
@@ -24,18 +26,22 @@ def measure(
     steps: int,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
+    before_timing: Callable[[], object] = lambda: None,
 ) -> Timing:
     """Times `step` until there are `steps` samples that add up to `seconds`, or `MOST_STEPS` samples.
 
     `synchronise` gets the step's result and returns once the device has computed it: without it an asynchronous
-    backend would be timed at handing out work, not at doing it.
+    backend would be timed at handing out work, not at doing it. `before_timing` is called once it is warm.
     """
     compile_seconds = step_seconds(step, synchronise, clock)
-    warmup = tuple(step_seconds(step, synchronise, clock) for _ in range(WARMUP_STEPS))
+    warmup: list[float] = []
+    while len(warmup) < WARMUP_STEPS and sum(warmup) < WARMUP_SECONDS:
+        warmup.append(step_seconds(step, synchronise, clock))
+    before_timing()
     samples: list[float] = []
     while len(samples) < steps or (sum(samples) < seconds and len(samples) < MOST_STEPS):
         samples.append(step_seconds(step, synchronise, clock))
-    return Timing(compile_seconds, warmup, tuple(samples))
+    return Timing(compile_seconds, tuple(warmup), tuple(samples))
 
 
 def step_seconds(

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks.environment import available_threads, worker_variables
-
-os.environ.update(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))
-
 from benchmarks.cases import cases
+from benchmarks.environment import available_threads, worker_variables
+from benchmarks.isolation import isolate
 from benchmarks.stopwatch import WARMUP_STEPS, synchroniser
 from benchmarks.trials import StepTimeTrial
+
+isolate(
+    worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads())
+)  # before Keras is imported
 
 ROUNDS = 10
 CASES = cases()

@@ -18,6 +18,7 @@ from benchmarks import checkpoints, datasets, devices, memory
 from benchmarks.batches import batch_order, prefetched
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
+from benchmarks.isolation import configure_keras
 from benchmarks.stopwatch import synchroniser
 from benchmarks.trials import DivergedError, Progress, TrainConfig, TrainTrial
 from models import cost
@@ -88,28 +89,58 @@ def fit_in_order(
 class History(keras.callbacks.Callback):
     """Adds each epoch to those passed, its training time taken apart from the validation, and hands them on.
 
-    It has nothing to do after a batch: Keras would wait for the device there, after every step.
+    An epoch's step is the mean of those that compile nothing: in the first epoch of this process not the first one, and
+    never a last, smaller batch, for which JAX and XLA compile once more. Without such a step an epoch gives none.
+
+    `peaks` are those of the first epoch's steps but the last, or of its only one. It has nothing to do after a batch:
+    Keras would wait for the device there, after every step.
     """
 
     def __init__(
-        self, steps: int, passed: Passed, on_epoch: Callable[[Passed], None], clock: Callable[[], float]
+        self,
+        images: int,
+        batch_size: int,
+        watch: memory.Watch,
+        passed: Passed,
+        on_epoch: Callable[[Passed], None],
+        clock: Callable[[], float],
     ) -> None:
         super().__init__()
-        self.steps, self.passed, self.on_epoch, self.clock = steps, passed, on_epoch, clock
+        self.steps = math.ceil(images / batch_size)
+        self.alike = images // batch_size or 1  # steps of one size, before a last one that may be smaller
+        self.watch, self.passed, self.on_epoch, self.clock = watch, passed, on_epoch, clock
         self.synchronise = synchroniser()
         self.compiles = True
+        self.peaks: memory.Peaks | None = None
+
+    def _now(self) -> float:
+        """The time, once all that was handed to the device is computed."""
+        if sync := getattr(self.model, "jax_state_sync", None):
+            sync()  # JAX's steps hand their state from one to the next, past the variables
+        self.synchronise([variable.value for variable in self.model.trainable_variables])
+        return self.clock()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.started = self.clock()
+        self.started = self.clean_since = self.clock()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if batch == 1 and self.compiles:
-            self.first_step_seconds = self.clock() - self.started  # compiled, and handed to the device
+        if self.compiles and batch == 1:
+            self.clean_since = self._now()
+        if batch == self.alike:
+            self.clean_until = self._now()
+        if batch == self.steps - 1 and batch:
+            self._note_peaks()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """The training is over, and the validation about to begin."""
-        self.synchronise([variable.value for variable in self.model.trainable_variables])
-        self.train_seconds = self.clock() - self.started
+        now = self._now()
+        self.train_seconds = now - self.started
+        if self.alike == self.steps:
+            self.clean_until = now
+        self._note_peaks()
+
+    def _note_peaks(self) -> None:
+        self.peaks = self.peaks or self.watch.peaks()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = {name: float(value) for name, value in (logs or {}).items()}
@@ -126,47 +157,52 @@ class History(keras.callbacks.Callback):
             val_top1=values["val_top1"],
             val_top5=values["val_top5"],
         )
+        clean_steps = self.alike - 1 if self.compiles else self.alike
+        step = ((self.clean_until - self.clean_since) / clean_steps,) if clean_steps else ()
         self.passed = self.passed.model_copy(
             update={
                 "epochs": (*self.passed.epochs, passed),
-                "step_seconds": (*self.passed.step_seconds, self._step_seconds()),
+                "step_seconds": (*self.passed.step_seconds, *step),
             }
         )
         self.compiles = False
         self.on_epoch(self.passed)
 
-    def _step_seconds(self) -> float:
-        """The epoch's mean step, without the very first one, which compiles."""
-        if self.compiles and self.steps > 1:
-            return (self.train_seconds - self.first_step_seconds) / (self.steps - 1)
-        return self.train_seconds / self.steps
 
-
-@dataclass(frozen=True)
+@dataclass
 class Prepared:
-    """What trainings that differ in their seed alone share: the data, the compiled model, its optimizer's beginning."""
+    """What trainings that differ in their seed alone share: the compiled model, its optimizer's beginning, and the
+    `peaks` of the first of them: a process that has tested a model may still hold what that took."""
 
     watch: memory.Watch
-    data: datasets.Dataset
     model: keras.Model
     optimizer: tuple[np.ndarray, ...]
+    peaks: memory.Peaks | None = None
 
 
 @functools.lru_cache(maxsize=1)
-def prepare(step: str, images: Path | None) -> Prepared:
-    """Prepares the trainings of equal `TrainTrial.step`; the first of them will compile it."""
+def read(dataset: str, data_dir: str | None, images_at: Path | None) -> datasets.Dataset:
+    """A training's images, which those that share its process need not read again."""
+    return datasets.load(dataset, data_dir) if images_at is None else datasets.saved(dataset, images_at)
+
+
+@functools.lru_cache(maxsize=1)
+def prepare(step: str, images_at: Path | None) -> Prepared:
+    """Prepares the trainings of equal `TrainTrial.step`, whose images are read; the first of them will compile it.
+
+    The watch begins here: what is built from now on is the model's.
+    """
     trial = TrainTrial.model_validate_json(step)
-    keras.config.set_dtype_policy(trial.precision)
+    configure_keras(trial.precision)
     if trial.devices > 1:
         devices.split_batches(trial.devices)
+    data = read(trial.dataset, trial.data_dir, images_at)
+    chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
     watch = memory.watch()
-    data = datasets.load(trial.dataset, trial.data_dir) if images is None else datasets.saved(trial.dataset, images)
-    split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-    chosen = datasets.chosen_images(trial.seed, trial.training.train_share, split)
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
     compile_model(model, trial.training, math.ceil(len(chosen) / trial.training.batch_size))
-    return Prepared(watch, data, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
+    return Prepared(watch, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
 
 
 def begin(prepared: Prepared, trial: TrainTrial) -> None:
@@ -204,14 +240,15 @@ def train(
     held = cost.model(memory.held_model(trial.model, trial.precision, "train"))
     shared_by = trial.devices if on_accelerator() else 1  # the devices of a processor have one memory
     memory.require(held, trial.training.batch_size // shared_by, "train", trial.precision)
-    prepared = prepare(trial.step, images_at)
-    begin(prepared, trial)
-    data, model = prepared.data, prepared.model
+    data = read(trial.dataset, trial.data_dir, images_at)
     one_hot = np.eye(data.shape.classes, dtype="float32")
-    split = datasets.training_images(len(data.train_images), trial.training.validation_split)
-    chosen = datasets.chosen_images(trial.seed, trial.training.train_share, split)
-    images, validation_images = data.train_images[chosen], data.train_images[split:]
-    labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[split:]]
+    settings = trial.training
+    chosen, validation = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
+    images, validation_images = data.train_images[chosen], data.train_images[validation]
+    labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[validation]]
+    prepared = prepare(trial.step, images_at)  # after all that is not the model's memory
+    begin(prepared, trial)
+    model = prepared.model
 
     environment = observe(origin, trial.precision, started, model.jit_compile)
     restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=data.sha256))
@@ -227,9 +264,8 @@ def train(
 
     if resumed:
         tell(restored)
-    steps = math.ceil(len(images) / trial.training.batch_size)
     whole = [devices.WholeTests()] if trial.devices > 1 else []
-    history = History(steps, restored, keep, time.perf_counter)
+    history = History(len(images), trial.training.batch_size, prepared.watch, restored, keep, time.perf_counter)
     fit_in_order(
         model,
         images,
@@ -241,6 +277,7 @@ def train(
         validation_data=(validation_images, validation_labels),
         validation_batch_size=EVALUATION_BATCH,
     )
+    peaks = prepared.peaks = prepared.peaks or history.peaks or memory.Peaks(0, None)
     test = model.evaluate(
         data.test_images,
         one_hot[data.test_labels],
@@ -253,10 +290,11 @@ def train(
         trial_id=trial.trial_id,
         suite=trial.suite,
         variant=trial.variant,
-        settings=trial.model_dump(mode="json"),
+        settings=trial.recorded,
         seed=trial.seed,
         dataset=trial.dataset,
         dataset_sha256=data.sha256,
+        dataset_content_sha256=data.content_sha256,
         batch_order_sha256=_order_sha256(trial, len(images)),
         train_images=len(images),
         validation_images=len(validation_images),
@@ -270,10 +308,10 @@ def train(
         test_loss=test["loss"],
         test_top1=test["top1"],
         test_top5=test["top5"],
-        train_step_seconds=float(np.median(history.passed.step_seconds)),
+        train_step_seconds=float(np.median(steps)) if (steps := history.passed.step_seconds) else None,
         baseline_memory_bytes=prepared.watch.baseline_bytes,
-        peak_memory_bytes=prepared.watch.resident_bytes,
-        device_peak_memory_bytes=prepared.watch.device_bytes,
+        peak_memory_bytes=peaks.resident_bytes,
+        device_peak_memory_bytes=peaks.device_bytes,
         environment=environment,
     )
 
@@ -285,7 +323,7 @@ def compile_model(model: keras.Model, training: TrainConfig, steps_per_epoch: in
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),
-            keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
+            keras.metrics.TopKCategoricalAccuracy(min(5, model.output_shape[-1]), name="top5"),
         ],
         jit_compile=jit_setting(),
     )

@@ -55,6 +55,11 @@ class _Trial(Settings):
         return f"{self.suite} {self._case()}"
 
     @property
+    def recorded(self) -> dict[str, Any]:
+        """The trial as its record holds it: without where this machine has the data."""
+        return self.model_dump(mode="json", exclude={"data_dir"})
+
+    @property
     def trial_id(self) -> str:
         """The case in words and the hash of all that can change the result (so neither suite nor data folder)."""
         content = self.model_dump(mode="json", exclude={"suite", "grid", "data_dir"})
@@ -73,7 +78,7 @@ class TrainTrial(_Trial):
     protocol: Literal[3] = 3
     seed: Annotated[int, Field(ge=0)]
     dataset: str
-    data_dir: str | None
+    data_dir: str | None = None
     devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
     grid: dict[str, Any] = Field(default_factory=dict)
     model: ModelConfig

@@ -4,21 +4,33 @@ Only imports, nothing that computes: until a backend starts its first thread, a 
 TensorFlow's words at import, printed past any setting, are dropped.
 """
 
+import atexit
 import gc
 import importlib
 import os
+import shutil
 import signal
 import threading
 
 _parent = int(os.environ.pop("EANET_ABLATION_RUN_PID", os.getppid()))
 """The run, as it says itself (`executors.start_context`): killed before this line, it would be no parent any more."""
+_temporary = os.environ.pop("EANET_ABLATION_TEMPORARY", "")
+"""The run's folder of temporary files, which a killed run leaves: this process ends after it and all its workers."""
+_pid = os.getpid()
 _imported = threading.Event()
+
+
+@atexit.register
+def _tidy() -> None:
+    if _temporary and os.getpid() == _pid and os.getppid() != _parent:
+        shutil.rmtree(_temporary, ignore_errors=True)
 
 
 def _end_with_parent() -> None:
     """No orphans: for a run that is killed meanwhile, this would import for seconds what nobody needs."""
     while not _imported.wait(0.1):
         if os.getppid() != _parent:
+            _tidy()
             os._exit(1)
 
 

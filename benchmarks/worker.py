@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
@@ -51,8 +52,13 @@ def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]", variables
 
 
 def settle(log: Path, variables: Mapping[str, str]) -> None:
-    """What a worker does first: it prints to its log, ends with its parent, and not before."""
+    """What a worker does first: it prints to its log, ends with its parent, and not before.
+
+    Its temporary files go beside its log, for whoever made that folder to remove: a fork runs no `atexit`, by which
+    TensorFlow would remove what it writes for each function that it traces.
+    """
     os.environ.update(variables)  # the process that it is forked from may have had others
+    os.environ["TMPDIR"] = tempfile.tempdir = str(log.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its worker itself
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)

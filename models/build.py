@@ -9,6 +9,8 @@ from models.augmentation import RECIPES
 from models.blocks import EncoderBlock, PatchEmbedding
 from models.config import ModelConfig
 
+IMAGES_A_CHUNK = 256
+
 
 def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
     """The classifier that `config` describes, behind the preprocessing of the recipe `augmentation`.
@@ -33,5 +35,20 @@ def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
 
 
 def adapt_normalization(model: keras.Model, images: np.ndarray) -> None:
-    """Sets the model's normalisation to mean and variance per channel of `images` `(n, height, width, channels)`."""
-    model.get_layer("normalization").adapt(images)
+    """Sets the model's normalisation to mean and variance per channel of `images` `(n, height, width, channels)`.
+
+    Keras's own `adapt` holds all images in float64 for it, eight times their size. Here a chunk is; the sums of whole
+    numbers from 0 to 255 are exact.
+    """
+    channels = images.shape[-1]
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for start in range(0, len(images), IMAGES_A_CHUNK):
+        values = images[start : start + IMAGES_A_CHUNK].reshape(-1, channels).astype(np.float64)
+        total += values.sum(axis=0)
+        squares += np.square(values, out=values).sum(axis=0)
+    count = images.size // channels
+    mean = total / count
+    layer = model.get_layer("normalization")
+    layer.adapt_mean.assign(mean)
+    layer.adapt_variance.assign(squares / count - mean**2)
+    layer.finalize_state()

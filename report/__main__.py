@@ -1,5 +1,6 @@
 """python -m report RUN: builds a run's page and tables again from its records alone, in seconds."""
 
+import io
 import sys
 import webbrowser
 from pathlib import Path
@@ -80,6 +81,8 @@ def _of_history(history: Path) -> tuple[Path, list[str]]:
 
 def main() -> int:
     """The command; returns its exit status. An error that a user can mend is one line on stderr and status 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a Windows code page lacks some of the page's characters
+        sys.stdout.reconfigure(errors="replace")
     try:
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:

@@ -1,9 +1,9 @@
 """Trainings -> studies: what each suite trained, its variants against each other, and its settings against its base."""
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from report import conditions, words
 from report.conditions import Conditions, alike, proper
@@ -14,18 +14,18 @@ from results.stats import Interval
 from results.store import Run
 
 FEWEST_SEEDS = 3
-"""Below this many pairs of seeds a difference is drawn and nothing is claimed."""
+"""Below this many pairs of seeds a difference is drawn and not tested."""
 LARGEST_P = 0.05
-"""A difference is claimed up to this p, adjusted by Holm's method within its suite."""
+"""A difference is significant up to this p, adjusted by Holm's method for its family (`studies`)."""
 PUBLISHED = ("eanet", "vit")
 """The tutorial's two variants."""
 COUNTED = {"test_top1", "test_top5"}
-"""Figures that are shares of the test images, and so multiples of one over their number."""
+"""Figures that are fractions of the test images, and so multiples of one over their number."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """Trainings that differ in their seed alone.
+    """Trainings that differ in their seed alone, and maybe in the machine: accuracy belongs to none.
 
     `label` is the variant and what sets it apart from its namesakes, but for the suite's grid, whose settings are in
     `cell`; `title` is the variant's name for people.
@@ -50,49 +50,124 @@ class Training:
         return len(self.records[0].epochs)
 
     @property
+    def machines(self) -> tuple[Environment, ...]:
+        """Where it was trained: one environment of each machine, those before an interruption included."""
+        return conditions.machines(e for record in self.records for e in (*record.interrupted_in, record.environment))
+
+    @property
     def environment(self) -> Environment:
         return self.records[0].environment
 
     def mean(self, figure: str, seeds: set[int] | None = None) -> Interval:
         """Mean of a figure of the records over the seeds, or over those of them that are given."""
-        chosen = [record for record in self.records if seeds is None or record.seed in seeds]
-        return stats.mean_interval([getattr(record, figure) for record in chosen], resolution=self.resolution(figure))
+        values = [getattr(record, figure) for record in self.records if seeds is None or record.seed in seeds]
+        if figure in COUNTED:
+            return stats.accuracy_interval(values, self.records[0].test_images)
+        return stats.mean_interval(values)
 
     def resolution(self, figure: str) -> float:
         """The step in which the figure can change; 0 where it can take any value."""
         return 1 / self.records[0].test_images if figure in COUNTED else 0.0
 
     @property
-    def step_seconds(self) -> Interval:
-        """Training step over the seeds' processes."""
-        return stats.geometric_mean_interval([record.train_step_seconds for record in self.records])
+    def seeds_at_chance(self) -> int:
+        """How many seeds ended no better than guessing one of the classes."""
+        known = [(record, record.count("model", "classes")) for record in self.records]
+        return sum(
+            classes is not None and stats.at_chance(record.test_top1, record.test_images, classes)
+            for record, classes in known
+        )
+
+    @property
+    def at_chance(self) -> str:
+        """Words for trainings that ended at chance; else nothing."""
+        some, n = self.seeds_at_chance, len(self.records)
+        if not some:
+            return ""
+        return "at chance" if some == n else f"{some} of {n} seeds at chance"
+
+    @property
+    def seconds_by_process(self) -> tuple[float, ...]:
+        """The training step in each process that measured one; of several machines there is none."""
+        return self._by_process("step_seconds")
+
+    @property
+    def bytes_by_process(self) -> tuple[float, ...]:
+        """Peak memory of the training step in each process that measured one; of several machines there is none."""
+        return self._by_process("step_memory_bytes")
+
+    def _by_process(self, figure: str) -> tuple[float, ...]:
+        """Geometric means of what each process measured. Records that name no process count as one process together."""
+        found: dict[str | None, list[float]] = defaultdict(list)
+        for record in self.records:
+            value = getattr(record, figure)
+            if value is not None and value > 0:
+                found[record.environment.process].append(value)
+        if len(self.machines) > 1:
+            return ()
+        return tuple(stats.geometric_mean_interval(values).estimate for values in found.values())
+
+    @property
+    def step_seconds(self) -> Interval | None:
+        """Training step over the processes."""
+        return stats.geometric_mean_interval(self.seconds_by_process) if self.seconds_by_process else None
+
+    @property
+    def step_memory_bytes(self) -> Interval | None:
+        """Peak memory of the training step over the processes."""
+        return stats.geometric_mean_interval(self.bytes_by_process) if self.bytes_by_process else None
 
     def cost(self, figure: str) -> float:
-        """What it costs in "parameters", "multiply_adds" or "step_seconds"."""
-        return self.step_seconds.estimate if figure == "step_seconds" else float(getattr(self.records[0], figure))
+        """What it costs in "parameters", "multiply_adds" or, where that was measured, "step_seconds" (`have_cost`)."""
+        if figure == "step_seconds":
+            return stats.geometric_mean_interval(self.seconds_by_process).estimate
+        return float(getattr(self.records[0], figure))
 
     def by_seed(self, figure: str) -> dict[int, float]:
         return {record.seed: getattr(record, figure) for record in self.records}
+
+
+State = Literal["significant", "alone", "none", "few", "chance"]
+Hypothesis = tuple[str, frozenset[tuple[str, Conditions]]]
+"""What is compared, and by which figure: two suites that ask for it ask for the same."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One training against another under otherwise the same conditions, paired by seed.
 
-    `difference` is ours - base in the study's metric, `step_ratio` is ours / base. `p_value` is that of Student's
-    paired test, adjusted by Holm's method within the suite; None below `FEWEST_SEEDS`.
+    `difference` is ours - base in the study's metric. `p_value` is that of Student's paired test, adjusted by Holm's
+    method for the `family` comparisons of its family, which `of_pair` tells (`studies`); None below `FEWEST_SEEDS` and
+    where both sides are at chance. `step_ratio` is ours / base, over the processes of either side; None where they are
+    not of one machine or were not measured. `step_p_value` is that of Welch's test, adjusted for all such ratios of the
+    run; None below `stats.FEWEST_PROCESSES` on a side.
     """
 
     ours: Training
     base: Training
+    hypothesis: Hypothesis
     difference: Interval
     p_value: float | None
-    step_ratio: Interval
+    step_ratio: Interval | None
+    step_p_value: float | None
+    of_pair: bool = False
+    family: int = 1
 
     @property
-    def shown(self) -> bool:
-        """Whether a difference is claimed."""
-        return self.p_value is not None and self.p_value <= LARGEST_P
+    def state(self) -> State:
+        """What may be said of the difference; "alone" is significant only before it is adjusted."""
+        low, high = self.difference.low, self.difference.high
+        if _both_at_chance(self.ours, self.base):
+            return "chance"
+        if self.p_value is None or low is None or high is None:
+            return "few"
+        if self.p_value <= LARGEST_P:
+            return "significant"
+        return "alone" if low > 0 or high < 0 else "none"
+
+    @property
+    def is_significant(self) -> bool:
+        return self.state == "significant"
 
     @property
     def seeds(self) -> set[int]:
@@ -102,14 +177,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Study:
-    """What one suite trained. `variants` holds each variant against the base's, in the same cell of the grid;
-    `effects` each cell against the grid's base, of the same variant. `missing` of the suite's trials have not run."""
+    """What one suite asked for, with all seeds that the run has of it.
+
+    `variants` holds each variant against the base's, in the same cell of the grid; `effects` each cell against the
+    grid's base, of the same variant. `family` is for how many comparisons their p are adjusted. `missing` of the
+    suite's trials have not run.
+    """
 
     suite: str
     plan: PlannedSuite
     trainings: tuple[Training, ...]
     variants: tuple[Comparison, ...]
     effects: tuple[Comparison, ...]
+    family: int = 0
     missing: int = 0
 
     @property
@@ -119,13 +199,8 @@ class Study:
 
     @property
     def compared(self) -> tuple[Comparison, ...]:
-        """All that is held against a base."""
+        """All that is compared with a base."""
         return (*self.effects, *self.variants)
-
-    @property
-    def family(self) -> int:
-        """For how many differences each p is adjusted."""
-        return sum(comparison.p_value is not None for comparison in self.compared)
 
     @property
     def so_far(self) -> str:
@@ -135,7 +210,16 @@ class Study:
 
     @property
     def metric(self) -> Metric:
-        return METRICS[self.plan.metric]
+        """What it is judged by; a loss holds the label smoothing of the trainings, and its name says so."""
+        metric = METRICS[self.plan.metric]
+        return metric if metric.figure in COUNTED else replace(metric, name=f"{metric.name}{self.smoothing}")
+
+    @property
+    def smoothing(self) -> str:
+        """Words for the label smoothing that its losses hold, " with label smoothing 0.1"; else nothing."""
+        found = {conditions.flat(r.settings).get("label_smoothing", "0") for t in self.trainings for r in t.records}
+        values = sorted(found, key=words.sortable)
+        return f" with label smoothing {' or '.join(values)}" if found - {"0", "0.0"} else ""
 
     @property
     def title(self) -> str:
@@ -143,38 +227,48 @@ class Study:
 
     @property
     def base_title(self) -> str:
-        """The variant that the others are held against, for people."""
+        """The variant that the others are compared with, for people."""
         return _title(self.plan.base_variant or "", self.plan)
 
 
 def studies(run: Run) -> tuple[Study, ...]:
     """One study for each suite that trained, in the order of the plan. Only like is averaged with like: settings, data,
-    backend and machine."""
-    by_suite: dict[str, list[TrainRecord]] = defaultdict(list)
+    backend and precision.
+
+    A comparison counts once, however many suites ask for it. Those of the suites that compare the two published
+    attentions and nothing else are one family, all others of the run, its ablations, another.
+    """
+    groups: dict[Key, list[TrainRecord]] = defaultdict(list)
+    asked: dict[str, dict[Key, None]] = defaultdict(dict)
     for record in run.trainings:
+        data = {"dataset_sha256": record.dataset_sha256[:12]}
+        key = record.variant, conditions.of(record.settings, NOT_CONDITIONS, None, data)
+        groups[key].append(record)
         for suite in run.asked_by(record):
-            by_suite[suite].append(record)
+            asked[suite][key] = None
     planned = run.plan.suites if run.plan else {}
-    order = [*planned, *sorted(by_suite.keys() - planned.keys())]
-    return tuple(
+    order = [*planned, *sorted(asked.keys() - planned.keys())]
+    found = [
         replace(
-            _study(suite, planned.get(suite, PlannedSuite(question="", trial_ids=())), by_suite[suite]),
+            _study(
+                suite,
+                planned.get(suite, PlannedSuite(question="", trial_ids=())),
+                {key: groups[key] for key in asked[suite]},
+            ),
             missing=len(run.missing.get(suite, ())),
         )
         for suite in order
-        if suite in by_suite
-    )
+        if suite in asked
+    ]
+    return _adjusted(found)
 
 
 NOT_CONDITIONS = {"suite", "variant", "grid", "seed", "kind", "data_dir"}
+Key = tuple[str, Conditions]
+"""A variant and the conditions that its trainings share."""
 
 
-def _study(suite: str, plan: PlannedSuite, records: list[TrainRecord]) -> Study:
-    groups: dict[tuple[str, Conditions], list[TrainRecord]] = defaultdict(list)
-    for record in records:
-        data = {"dataset_sha256": record.dataset_sha256[:12]}
-        shared = conditions.of(record.settings, NOT_CONDITIONS, record.environment, data)
-        groups[record.variant, shared].append(record)
+def _study(suite: str, plan: PlannedSuite, groups: Mapping[Key, list[TrainRecord]]) -> Study:
     labels = conditions.labels(groups, plan.grid)
     trainings = tuple(
         Training(
@@ -193,10 +287,9 @@ def _study(suite: str, plan: PlannedSuite, records: list[TrainRecord]) -> Study:
     )
     metric = METRICS[plan.metric]
     base = {name: conditions.text(value) for name, value in plan.base.items() if name in plan.grid}
-    rivals = list(_pairs(trainings, metric, lambda ours, rival: _are_rivals(ours, rival, plan)))
-    effects = list(_pairs(trainings, metric, lambda ours, rival: bool(base) and _differs_from_base(ours, rival, base)))
-    adjusted = _adjusted([*rivals, *effects])
-    return Study(suite, plan, trainings, tuple(adjusted[: len(rivals)]), tuple(adjusted[len(rivals) :]))
+    rivals = tuple(_pairs(trainings, metric, lambda ours, rival: _are_rivals(ours, rival, plan)))
+    effects = tuple(_pairs(trainings, metric, lambda ours, rival: bool(base) and _differs_from_base(ours, rival, base)))
+    return Study(suite, plan, trainings, rivals, effects)
 
 
 def _title(variant: str, plan: PlannedSuite) -> str:
@@ -245,24 +338,79 @@ def _pairs(
 
 
 def _compare(ours: Training, base: Training, metric: Metric) -> Comparison | None:
+    """The comparison as if it were the only one."""
     values = ours.by_seed(metric.figure), base.by_seed(metric.figure)
     resolution = ours.resolution(metric.figure)
     difference = stats.paired_difference(*values, resolution=resolution)
-    step = stats.paired_difference(_log_step_seconds(ours), _log_step_seconds(base))
-    if difference is None or step is None:
+    if difference is None:
         return None
-    p_value = stats.paired_p_value(*values, resolution=resolution) if difference.n >= FEWEST_SEEDS else None
-    return Comparison(ours, base, difference, p_value, stats.exponential(step))
+    tested = difference.n >= FEWEST_SEEDS and not _both_at_chance(ours, base)
+    seconds = ours.seconds_by_process, base.seconds_by_process
+    timed = all(seconds) and conditions.same_machine(ours.environment, base.environment)
+    step = stats.ratio_interval(*seconds) if timed else None
+    return Comparison(
+        ours,
+        base,
+        (metric.figure, frozenset((side.variant, side.conditions) for side in (ours, base))),
+        difference,
+        stats.paired_p_value(*values, resolution=resolution) if tested else None,
+        step,
+        stats.ratio_p_value(*seconds) if step and step.n >= stats.FEWEST_PROCESSES else None,
+    )
 
 
-def _log_step_seconds(training: Training) -> dict[int, float]:
-    return {seed: math.log(seconds) for seed, seconds in training.by_seed("train_step_seconds").items()}
+def _both_at_chance(ours: Training, base: Training) -> bool:
+    return all(side.seeds_at_chance == len(side.records) for side in (ours, base))
 
 
-def _adjusted(comparisons: list[Comparison]) -> list[Comparison]:
-    """With the p-values of all that may be claimed adjusted for their number."""
-    p_values = iter(stats.holm([c.p_value for c in comparisons if c.p_value is not None]))
-    return [c if c.p_value is None else replace(c, p_value=next(p_values)) for c in comparisons]
+def _adjusted(studies: list[Study]) -> tuple[Study, ...]:
+    """With the p-values of each family's distinct comparisons adjusted for their number."""
+    pairs, ablations = (
+        {c.hypothesis: c.p_value for s in studies if s.is_ablation == kind for c in s.compared if c.p_value is not None}
+        for kind in (False, True)
+    )
+    ablations = {hypothesis: p for hypothesis, p in ablations.items() if hypothesis not in pairs}
+    p_values = _holm(pairs) | _holm(ablations)
+    steps = _holm({c.hypothesis[1]: c.step_p_value for s in studies for c in s.compared if c.step_p_value is not None})
+
+    def adjusted(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+        return tuple(
+            replace(
+                c,
+                p_value=p_values.get(c.hypothesis),
+                step_p_value=steps.get(c.hypothesis[1]),
+                of_pair=c.hypothesis in pairs,
+                family=len(pairs if c.hypothesis in pairs else ablations),
+            )
+            for c in comparisons
+        )
+
+    return tuple(
+        replace(
+            study,
+            variants=adjusted(study.variants),
+            effects=adjusted(study.effects),
+            family=len(ablations if study.is_ablation else pairs),
+        )
+        for study in studies
+    )
+
+
+K = TypeVar("K")
+
+
+def _holm(p_values: Mapping[K, float]) -> dict[K, float]:
+    """The p-values of one family, adjusted for their number."""
+    return dict(zip(p_values, stats.holm(list(p_values.values())), strict=True))
+
+
+def have_cost(trainings: Sequence[Training], figure: str) -> bool:
+    """Whether what the trainings cost can be compared: a step needs enough processes each, and one machine for all."""
+    if figure != "step_seconds":
+        return True
+    machines = conditions.machines(machine for training in trainings for machine in training.machines)
+    enough = all(len(training.seconds_by_process) >= stats.FEWEST_PROCESSES for training in trainings)
+    return len(machines) == 1 and enough
 
 
 def full_name(training: Training) -> str:

@@ -1,14 +1,14 @@
-"""Studies -> sentences: what is more accurate than what, what is not shown to be, and what it costs."""
+"""Studies -> sentences: which differences in accuracy are significant, which are not, and what the models cost."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from report import words
-from report.accuracy import FEWEST_SEEDS, Comparison, Study, Training, epochs, full_name
+from report import conditions, words
+from report.accuracy import LARGEST_P, Comparison, State, Study, Training, epochs, full_name
 from report.answer import Answer
 from report.conditions import proper
+from results.stats import FEWEST_PROCESSES
 
 
 def answer(study: Study) -> Answer:
@@ -25,30 +25,46 @@ def answer(study: Study) -> Answer:
 
 MOST_NAMED = 4
 """So many differences an answer names; of more it names the largest."""
+IN_SHORT: dict[State, str] = {
+    "significant": "significant",
+    "alone": "significant only before correction",
+    "none": "not significant",
+    "few": "too few seeds for a test",
+    "chance": "both at chance",
+}
 
 
 def which_parts(studies: Sequence[Study]) -> Answer:
-    """The ablations together: how many differences are claimed, the largest of them, and how many are not."""
-    compared = [(study, comparison) for study in studies for comparison in study.compared]
-    tested = [(study, c) for study, c in compared if c.p_value is not None]
-    found = [(study, c) for study, c in tested if c.shown]
-    of = f"{len(found)} of {len(tested)} differences held against a base in {len(studies)} suites "
-    of += "is claimed" if len(found) == 1 else "are claimed"
+    """The ablations together: how many of their distinct differences are significant, and the largest of them."""
+    distinct = {c.hypothesis: (study, c) for study in studies for c in study.compared if not c.of_pair}
+    tested = [(study, c) for study, c in distinct.values() if c.p_value is not None]
+    found = [(study, c) for study, c in tested if c.is_significant]
+    of = f"{len(found)} of {len(tested)} differences in {len(studies)} suites, after {_lengths(distinct.values())}, "
+    of += "is significant" if len(found) == 1 else "are significant"
+    of += f" (paired t-test, p <= {LARGEST_P} after Holm's adjustment for all {len(tested)})"
     largest = sorted(found, key=lambda pair: -abs(pair[1].difference.estimate))[:MOST_NAMED]
     named = "; ".join(f"{against(c)} {_paired(study, c)} ({study.title.lower()})" for study, c in largest)
     which = "" if not found else f": {named}" if len(found) == len(largest) else f", the largest of them: {named}"
-    said = (
-        ("alone", "have an interval without 0 on their own, but are not claimed among all of their suite"),
-        ("none", "show no difference"),
-        ("few", "had too few seeds to tell"),
+    said: tuple[tuple[State, str], ...] = (
+        ("alone", "significant only before correction"),
+        ("none", "not significant"),
+        ("chance", "between trainings that are both at chance"),
+        ("few", "had too few seeds for a test"),
     )
-    counts = {state: sum(_state(c) == state for _, c in compared) for state, _ in said}
+    counts = {state: sum(c.state == state for _, c in distinct.values()) for state, _ in said}
     others = "".join(f"; {counts[state]} {told}" for state, told in said if counts[state])
     return Answer("Which parts matter", f"{of}{which}{others}.", "ablations")
 
 
+def _lengths(compared: Iterable[tuple[Study, Comparison]]) -> str:
+    """How long the compared trainings took: "12 epochs", "12 to 20 epochs"."""
+    lengths = {side.epochs for _, c in compared for side in (c.ours, c.base)}
+    shortest, longest = min(lengths, default=0), max(lengths, default=0)
+    return f"{shortest} to {longest} epochs" if shortest < longest else words.number_of(longest, "epoch", "epochs")
+
+
 def against(comparison: Comparison) -> str:
-    """What is held against what."""
+    """What is compared with what."""
     ours, base = comparison.ours, comparison.base
     if ours.label == base.label:
         return f"{full_name(ours)} − {', '.join(base.settings)}"
@@ -65,20 +81,20 @@ def sentences(study: Study) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Group:
-    """Comparisons that one sentence tells: what is held against a variant, each with the `names` of what differs."""
+    """Comparisons that one sentence tells: what is compared with a variant, each with the `names` of what differs."""
 
     comparisons: tuple[Comparison, ...]
     names: tuple[str, ...]
 
     @property
     def base(self) -> Training | None:
-        """The training that all are held against, where it is one."""
+        """The training that all are compared with, where it is one."""
         first = self.comparisons[0].base
         return first if all(comparison.base is first for comparison in self.comparisons) else None
 
-    def of(self, state: str) -> list[tuple[Comparison, str]]:
+    def of(self, state: State) -> list[tuple[Comparison, str]]:
         """Those of which as much may be said, with their names."""
-        return [pair for pair in zip(self.comparisons, self.names, strict=True) if _state(pair[0]) == state]
+        return [pair for pair in zip(self.comparisons, self.names, strict=True) if pair[0].state == state]
 
 
 def _groups(study: Study) -> Iterator[_Group]:
@@ -103,39 +119,46 @@ def _rival(comparison: Comparison) -> str:
 
 
 def _against(study: Study, group: _Group) -> str:
-    """What the comparisons hold their sides against."""
+    """What the comparisons compare their sides with."""
     first = group.comparisons[0].base
     if group.base is None:
-        return f"held against {proper(first)} with the same settings, by {study.metric.name}"
+        return f"compared with {proper(first)} with the same settings, by {study.metric.name}"
     seeds = set.intersection(*(comparison.seeds for comparison in group.comparisons)) or None
     mean = study.metric.value(first.mean(study.metric.figure, seeds))
-    return f"held against {full_name(first)} ({mean} {study.metric.name})"
+    return f"compared with {full_name(first)} ({mean} {study.metric.name}{_at_chance(first)})"
+
+
+def _at_chance(training: Training) -> str:
+    return f", {training.at_chance}" if training.at_chance else ""
 
 
 def _in_full(study: Study, group: _Group) -> str:
-    """What differs, what is not shown to, and what has too few seeds to tell."""
+    """What differs, what does not significantly, and what has too few seeds for a test."""
     return _told(study, group, len(group.comparisons))
 
 
 def _in_short(study: Study, group: _Group) -> str:
-    """As in full, but of many that are not claimed only the largest is told."""
+    """As in full, but of many that are not significant only the largest is told."""
     return _told(study, group, MOST_NAMED)
 
 
 def _told(study: Study, group: _Group, most: int) -> str:
-    told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("shown")]
-    for state, said in (
-        ("alone", f"shown alone, but not among the {study.family} differences of this suite, for"),
-        ("none", "no difference shown for"),
-        ("few", "too few seeds to claim a difference for"),
-    ):
+    told = [f"{name} is {_verdict(study, comparison)}" for comparison, name in group.of("significant")]
+    families = sorted({comparison.family for comparison, _ in group.of("alone")})
+    said: tuple[tuple[State, str], ...] = (
+        ("alone", f"significant only before correction for {' or '.join(map(str, families))} comparisons:"),
+        ("none", "not significant:"),
+        ("chance", "both at chance, no better than guessing:"),
+        ("few", "too few seeds for a test:"),
+    )
+    for state, words_of_state in said:
         found = sorted(group.of(state), key=lambda pair: -abs(pair[0].difference.estimate))
         if len(found) > most:
             (comparison, name), *others = found
-            told.append(f"{said} {name} ({_paired(study, comparison)}) and {len(others)} others that differ less")
+            told.append(f"{words_of_state} {name} ({_apart(study, comparison)}) and {len(others)} that differ less")
         elif found:
-            named = [f"{name} ({_paired(study, c)})" for c, name in group.of(state)]
-            told.append(f"{said} {', '.join(named)}")
+            named = [f"{name} ({_apart(study, c)})" for c, name in group.of(state)]
+            told.append(f"{words_of_state} {', '.join(named)}")
     return "; ".join(told)
 
 
@@ -147,24 +170,20 @@ def _alone(study: Study) -> Iterator[str]:
             mean = study.metric.value(training.mean(study.metric.figure))
             yield (
                 f"{_place_of(training)}, the {study.metric.name} of {full_name(training)} is {mean} "
-                f"(n = {len(training.records)}); there is nothing here to compare it with"
+                f"(n = {len(training.records)}{_at_chance(training)}); there is nothing here to compare it with"
             )
 
 
-def _state(comparison: Comparison) -> Literal["shown", "alone", "none", "few"]:
-    """What may be said of a difference; "alone" is one that Holm's adjustment takes the claim from."""
-    low, high = comparison.difference.low, comparison.difference.high
-    if comparison.p_value is None or low is None or high is None:
-        return "few"
-    if comparison.shown:
-        return "shown"
-    return "alone" if low > 0 or high < 0 else "none"
-
-
 def _verdict(study: Study, comparison: Comparison) -> str:
+    """How a significant difference is told: "more accurate (98.4 %, +0.9 pp, n = 5 pairs of seeds)"."""
     mean = study.metric.value(comparison.ours.mean(study.metric.figure, comparison.seeds))
     said = study.metric.more if comparison.difference.estimate > 0 else study.metric.less
-    return f"{said} ({mean}, {_paired(study, comparison)})"
+    return f"significantly {said} ({mean}, {_apart(study, comparison)})"
+
+
+def _apart(study: Study, comparison: Comparison) -> str:
+    """The difference, and whether what is told of is at chance."""
+    return f"{_paired(study, comparison)}{_at_chance(comparison.ours)}"
 
 
 def _place_of(training: Training) -> str:
@@ -176,23 +195,47 @@ def _paired(study: Study, comparison: Comparison) -> str:
     return f"{study.metric.difference(comparison.difference)}, n = {n} {'pair' if n == 1 else 'pairs'} of seeds"
 
 
-def cost_sentences(study: Study) -> Iterator[str]:
-    """What a variant costs against the base: once for each pair of models."""
+def cost_sentences(study: Study, timed_elsewhere: bool = False) -> Iterator[str]:
+    """What a variant costs compared with the base: once for each pair of models.
+
+    Training steps that are not compared are told together; `timed_elsewhere` is whether the page has step times too.
+    """
     pairs: dict[object, Comparison] = {}
     for comparison in study.variants:
         sides = (comparison.ours, comparison.base)
         pairs.setdefault(tuple((side.label, side.records[0].multiply_adds) for side in sides), comparison)
     for comparison in pairs.values():
         ours, base = comparison.ours.records[0], comparison.base.records[0]
-        ratio = comparison.step_ratio
-        step = f"takes {words.plain(ratio)} times as long (n = {ratio.n})"
-        if ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high:
-            step = f"takes {words.plain(ratio)} times as long: no difference shown (n = {ratio.n})"
-        if ratio.n < FEWEST_SEEDS:
-            step = f"took {words.plain(ratio)} times as long, in too few runs (n = {ratio.n}) to claim it"
         within = f" with {' and '.join(comparison.ours.settings)}" if len(pairs) > 1 and comparison.ours.cell else ""
         yield (
             f"At {ours.patches} patches{within} {proper(comparison.ours)} has "
             f"{ours.parameters / base.parameters:.2f} times the parameters of {proper(comparison.base)} and "
-            f"{ours.multiply_adds / base.multiply_adds:.2f} times its multiply-adds; its training step {step}."
+            f"{ours.multiply_adds / base.multiply_adds:.2f} times its multiply-adds{_step(comparison)}."
         )
+    reasons = list(dict.fromkeys(filter(None, map(_why_no_step, pairs.values()))))
+    if reasons:
+        elsewhere = "; step times of fresh processes are under Cost and growth" if timed_elsewhere else ""
+        yield f"Training steps are not compared here: {' or '.join(reasons)}{elsewhere}."
+
+
+def _step(comparison: Comparison) -> str:
+    """The training step's ratio as the end of a sentence, where it was tested."""
+    ratio, p_value = comparison.step_ratio, comparison.step_p_value
+    if ratio is None or p_value is None:
+        return ""
+    significant = "" if p_value <= LARGEST_P else "not "
+    of = f"n = {ratio.n} processes, {significant}significant, Holm-adjusted {words.p_value(p_value)}"
+    return f"; its training step takes {words.plain(ratio)} times as long ({of})"
+
+
+def _why_no_step(comparison: Comparison) -> str:
+    """Why the training steps are not compared; nothing where they are."""
+    if comparison.step_p_value is not None:
+        return ""
+    sides = (comparison.ours, comparison.base)
+    if len(conditions.machines(machine for side in sides for machine in side.machines)) > 1:
+        return "they were trained on different machines"
+    if not all(side.seconds_by_process for side in sides):
+        return "a training had no step to measure"
+    fewest = min(len(side.seconds_by_process) for side in sides)
+    return f"they come from {words.processes(fewest)} each, fewer than {FEWEST_PROCESSES}"

@@ -13,8 +13,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from report import pareto, words
-from report.accuracy import FEWEST_SEEDS, Study, Training, full_name
-from report.accuracy_answers import against
+from report.accuracy import FEWEST_SEEDS, Study, Training, full_name, have_cost
+from report.accuracy_answers import IN_SHORT, against
 from report.canvas import INK, Figure, canvas_of, labels_of, style_of, svg_text
 from report.conditions import proper
 from report.pareto import Race
@@ -57,18 +57,17 @@ def _seen(study: Study) -> str:
     tested = [comparison for comparison in study.compared if comparison.p_value is not None]
     if len(study.compared) == 1:
         (one,) = study.compared
-        said = "too few seeds to tell" if not tested else "claimed" if one.shown else "no difference shown"
-        return f"{against(one)} {metric.difference(one.difference)}, {said}"
+        return f"{against(one)} {metric.difference(one.difference)}, {IN_SHORT[one.state]}"
     if tested:
-        claimed = [comparison for comparison in tested if comparison.shown]
-        largest = max(claimed, key=lambda c: abs(c.difference.estimate), default=None)
+        significant = [comparison for comparison in tested if comparison.is_significant]
+        largest = max(significant, key=lambda c: abs(c.difference.estimate), default=None)
         which = f", the largest {against(largest)} {metric.difference(largest.difference)}" if largest else ""
-        return f"{len(claimed)} of {len(tested)} differences claimed{which}"
+        return f"{len(significant)} of {len(tested)} differences significant{which}"
     means = {full_name(training): training.mean(metric.figure) for training in study.trainings}
     if len(means) == 1:
         return "; ".join(f"{name} {metric.value(mean)}" for name, mean in means.items())
     low, high = (end(means, key=lambda name: means[name].estimate) for end in (min, max))
-    return f"from {metric.value(means[low])} ({low}) to {metric.value(means[high])} ({high}), nothing claimed"
+    return f"from {metric.value(means[low])} ({low}) to {metric.value(means[high])} ({high}), nothing tested"
 
 
 def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, marker: str, filled: bool) -> None:
@@ -80,7 +79,7 @@ def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, ma
 
 
 def _differences(study: Study) -> Figure | None:
-    """What is held against a base, a row each: the difference with its interval, filled where it is claimed."""
+    """What is compared with a base, a row each: the difference with its interval, filled where it is significant."""
     compared = study.compared
     if not compared:
         return None
@@ -93,30 +92,32 @@ def _differences(study: Study) -> Figure | None:
             drawn = comparison.difference
             if comparison.p_value is None:  # too few seeds for an interval that could be believed
                 drawn = Interval(drawn.estimate, None, None, drawn.n)
-            _whisker(ax, drawn, row, metric.scale, *style_of(proper(comparison.ours), labels), comparison.shown)
+            style = style_of(proper(comparison.ours), labels)
+            _whisker(ax, drawn, row, metric.scale, *style, comparison.is_significant)
         ax.set_yticks(range(len(compared)), [against(comparison) for comparison in compared])
         ax.set_ylim(len(compared) - 0.4, -0.6)
         unit = f" ({metric.unit})" if metric.unit else ""
-        ax.set(xlabel=f"difference in {metric.name}{unit} with its own 95 % interval; filled: claimed, hollow: not")
+        ax.set(xlabel=f"difference in {metric.name}{unit} with its own 95 % interval; filled: significant, hollow: not")
 
     canvas = canvas_of(1, 9, 0.9 + 0.42 * len(compared), paint)
     alt = "; ".join(
-        f"{against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}{', claimed' if c.shown else ''}"
-        for c in compared
+        f"{against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}, {IN_SHORT[c.state]}" for c in compared
     )
     key = f"{study.suite}-differences"
     return Figure(key, f"Differences in {metric.name}: {_seen(study)}", alt, svg_text(key, canvas))
 
 
 def _against_cost(study: Study, cost: str) -> Figure | None:
-    """The metric against what a model costs; None where all cost the same. A line is a variant along the grid's first
-    setting, with the other settings fixed."""
+    """The metric against what a model costs; None where that is the same for all or cannot be compared.
+
+    A line is a variant along the grid's first setting, with the other settings fixed.
+    """
     metric = study.metric
     lines: dict[str, list[Training]] = defaultdict(list)
     for training in study.trainings:
         lines[", ".join([proper(training), *training.settings[1:]])].append(training)
     labels = labels_of(study.trainings) if lines.keys() == set(labels_of(study.trainings)) else list(lines)
-    if len({training.cost(cost) for training in study.trainings}) < 2:
+    if not have_cost(study.trainings, cost) or len({training.cost(cost) for training in study.trainings}) < 2:
         return None
 
     def paint(axes: list[Axes]) -> None:
@@ -161,7 +162,7 @@ COST_SCALES = {"multiply_adds": 1.0, "parameters": 1.0, "step_seconds": 1e3}
 
 def _cost_words(training: Training, cost: str) -> str:
     """What a training costs, with its unit."""
-    if cost == "step_seconds":
+    if cost == "step_seconds" and training.step_seconds:
         return f"{words.milliseconds(training.step_seconds)} ms"
     return f"{words.count(training.cost(cost))} {pareto.COSTS[cost]}"
 
@@ -252,7 +253,8 @@ def _learning(study: Study) -> Figure:
                 )
             _tutorial_log(ax, shown, figure, scale)
             of = f"{row[0]}, " if len(rows) > 1 else ""
-            ax.set(title=f"{of}{part}", xlabel="epoch", ylabel=unit)
+            loss = f"{unit}{study.smoothing}" if unit == "loss" else unit
+            ax.set(title=f"{of}{part}", xlabel="epoch", ylabel=loss)
             ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         for unit in {unit for *_, unit, _ in panels}:
             alike = [ax for ax, panel in zip(axes, panels, strict=True) if panel[3] == unit]

@@ -9,13 +9,14 @@ from report.answer import Answer
 from report.growth import Curve
 from results import published
 from results.published import Published
-from results.records import Environment
+from results.records import Environment, TrainRecord
 from results.stats import Interval
 from results.store import Run
 
 ABOUT = 0.02
-"""The page says "about": a claimed share holds where the interval lies within so much of it."""
+"""The page says "about": a claimed accuracy is supported where the interval lies within so much of it."""
 NOT_RUN = "–"
+OTHER_IMAGES = "other images"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _about_variant(claim: Published, trainings: Iterable[Training], parameters: 
 
     measured = list(_counted(claim, parameters) if claim.figure == "parameters" else _trained(claim, trainings))
     why = "its plan does not tell the count" if claim.figure == "parameters" else "no training on cifar100"
-    nothing = Measured("", f"not measured in this run: {why}", "", "not shown")
+    nothing = Measured("", f"not measured in this run: {why}", "", "not tested")
     return Claim(
         f"{words.variant_name(claim.variant)}, {WORDS[claim.figure]}",
         f"{claim.claimed / 1e6:.1f} M" if claim.figure == "parameters" else f"about {claim.claimed * 100:.0f} %",
@@ -75,11 +76,12 @@ def _about_variant(claim: Published, trainings: Iterable[Training], parameters: 
 
 
 def _counted(claim: Published, parameters: dict[str, int]) -> Iterator[Measured]:
-    """A count is exact: it holds where it rounds to what is claimed."""
+    """A count is exact: it supports the claim where it rounds to what is claimed."""
     if claim.variant in parameters:
         count = parameters[claim.variant]
-        holds = f"{count / 1e6:.1f}" == f"{claim.claimed / 1e6:.1f}"
-        yield Measured("the tutorial's model", f"{count:,}, exactly", "", "holds" if holds else "does not hold")
+        supported = f"{count / 1e6:.1f}" == f"{claim.claimed / 1e6:.1f}"
+        verdict = "supported" if supported else "contradicted"
+        yield Measured("the tutorial's model", f"{count:,}, exactly", "", verdict)
 
 
 def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measured]:
@@ -99,26 +101,36 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
             for figure, images in published.IMAGES.items()
             if getattr(training.records[0], figure) != images
         ]
+        if not any(_of_the_tutorials_images(record) for record in training.records):  # alike, but older ones say less
+            others.append(OTHER_IMAGES)
         interval = training.mean(claim.figure)
         yield Measured(
             ", ".join([*(f"{name} {values[name]}" for name in published.RECIPE if name in values), *others]),
             f"{words.percent(interval)}, n = {interval.n}",
-            hardware(training.records[0].environment),
+            " and ".join(dict.fromkeys(map(hardware, training.machines))),
             _verdict(claim.claimed, interval, others),
             len(others),
         )
 
 
+def _of_the_tutorials_images(record: TrainRecord) -> bool:
+    if record.dataset_content_sha256 is None:
+        return record.dataset_sha256 == published.IMAGES_SHA256
+    return record.dataset_content_sha256 == published.IMAGES_CONTENT_SHA256
+
+
 def _verdict(claimed: float, measured: Interval, others: list[str]) -> str:
+    if OTHER_IMAGES in others:
+        return f"not tested: {OTHER_IMAGES}"
     if others:
-        return "not shown: not the tutorial's settings"
+        return "not tested: not the tutorial's settings"
     if measured.n < FEWEST_SEEDS or measured.low is None or measured.high is None:
-        return "not shown: too few seeds"
+        return "inconclusive: too few seeds"
     if measured.low >= claimed - ABOUT and measured.high <= claimed + ABOUT:
-        return "holds"
+        return "supported"
     if measured.high < claimed - ABOUT or measured.low > claimed + ABOUT:
-        return "does not hold"
-    return "not shown: the interval is too wide"
+        return "contradicted"
+    return "inconclusive: the interval is too wide"
 
 
 def answers(claims: Iterable[Claim]) -> Iterator[Answer]:
@@ -128,13 +140,8 @@ def answers(claims: Iterable[Claim]) -> Iterator[Answer]:
             logs = "" if claim.log_keras3 == NOT_RUN else f"; its logs say {claim.log_2021} and {claim.log_keras3}"
             nearest = min(measured.differing for measured in claim.measured)
             chosen = [measured for measured in claim.measured if measured.differing == nearest]
-            here = "; ".join(f"{_said(m.verdict)}; here it is {m.value} with {m.settings}" for m in chosen)
+            here = "; ".join(f"is {m.verdict}; here it is {m.value} with {m.settings}" for m in chosen)
             yield Answer(claim.claim, f"{claim.claimed}, as the tutorial claims, {here}{logs}.", "claims")
-
-
-def _said(verdict: str) -> str:
-    """The verdict as the end of a clause: "holds", "does not hold", "is not shown: ..."."""
-    return f"is {verdict}" if verdict.startswith("not shown") else verdict
 
 
 def hardware(environment: Environment) -> str:

@@ -1,6 +1,5 @@
 """Two runs -> what changed between them: accuracy by seed, exact counts, and steps where the machine is the same."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,21 +8,19 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from report import accuracy, growth, words
 from report.accuracy import FEWEST_SEEDS, LARGEST_P, Training, full_name
-from report.conditions import Conditions, proper
+from report.conditions import MACHINE, Conditions, machine_name, proper, same_machine
 from report.incomplete import incomplete
 from report.render import render
 from report.table import NOTHING, Cell, Column, Table, interval
 from results import stats, store
 from results.records import Environment
+from results.stats import Interval
 from results.store import Run, StoreError
 
-SAME, CHANGED, NOT_SHOWN, FEW = "the same", "changed", "no difference shown", "too few to tell"
+SAME, CHANGED, NOT_SHOWN, FEW = "the same", "changed", "not significant", "too few for a test"
 NO_SEED = "no seed in common"
-WHERE = ("device", "cpu", "threads", "backend", "precision")
+WHERE = (*MACHINE, "backend", "precision")
 """Conditions that tell where and how something ran, not what."""
-MACHINE = ("device", "cpu", "threads")
-MEMORY_TOLERANCE = 0.1
-"""A machine's memory differs a little from start to start; one with more or less than this is another machine."""
 EXACT = 5e-7
 """A share is recorded with more digits than its images have; two that differ by less are equal."""
 
@@ -75,7 +72,7 @@ class Subject(Protocol):
     @property
     def conditions(self) -> Conditions: ...
     @property
-    def environment(self) -> Environment: ...
+    def machines(self) -> tuple[Environment, ...]: ...
 
 
 S = TypeVar("S", bound=Subject)
@@ -119,18 +116,17 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
     """What changed from `other` to `run`.
 
     Claims are adjusted by Holm's method: those of accuracy for all of them, those of times and memory for all of them.
+    A training counts once, however many suites ask for it.
     """
     trainings = list(_both(*(_trainings(each) for each in (run, other))))
     cases = list(_both(*(_cases(each) for each in (run, other))))
     only = {"now": f"only in {name}", "before": f"only in {other_name}"}
-    costs = [
-        *(change for both in trainings for change in _training_step(both)),
-        *(change for both in cases for change in _case(both)),
-    ]
+    costs = [cost for both in trainings for cost in _training_costs(both)]
+    costs += [cost for both in cases for cost in _case_costs(both)]
     changes = [
         *_adjusted([change for both in trainings for change in _accuracy(both)]),
         *(change for both in trainings for change in _counts(both)),
-        *_adjusted(costs),
+        *_adjusted(_ratios(costs)),
         *(_lone(both.name, "training", only["now" if both.now else "before"]) for both in _lonely(trainings)),
         *(_lone(both.name, "step time", only["now" if both.now else "before"]) for both in _lonely(cases)),
     ]
@@ -149,7 +145,7 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
 
 
 def _adjusted(changes: list[Change]) -> list[Change]:
-    """The changes of one family, with those claimed that Holm's adjustment leaves."""
+    """The changes of one family, with those significant that Holm's adjustment leaves."""
     adjusted = iter(stats.holm([change.p_value for change in changes if change.p_value is not None]))
     return [
         replace(change, verdict=CHANGED) if change.p_value is not None and next(adjusted) <= LARGEST_P else change
@@ -163,16 +159,18 @@ class Case:
 
     name: str
     conditions: Conditions
-    environment: Environment
+    machines: tuple[Environment, ...]
     point: growth.StepTime
 
 
 def _trainings(run: Run) -> dict[tuple[str, Conditions], tuple[str, Training]]:
-    return {
-        (f"{t.suite} {t.variant}", t.conditions): (f"{study.title}: {full_name(t)}", t)
-        for study in accuracy.studies(run)
-        for t in study.trainings
-    }
+    """Each training once, named by the first suite that asked for it."""
+    found: dict[tuple[str, Conditions], tuple[str, Training]] = {}
+    for study in accuracy.studies(run):
+        for training in study.trainings:
+            name = f"{study.title}: {full_name(training)}"
+            found.setdefault((training.variant, training.conditions), (name, training))
+    return found
 
 
 def _cases(run: Run) -> dict[tuple[str, Conditions], tuple[str, Case]]:
@@ -181,7 +179,7 @@ def _cases(run: Run) -> dict[tuple[str, Conditions], tuple[str, Case]]:
         for point in curve.points:
             name = f"{growth.SCOPES[curve.scope]}, {growth.PHASES[curve.phase]}, {proper(curve)}, N = {point.patches:,}"
             key = f"{curve.suite} {curve.scope} {curve.phase} {curve.variant} {point.patches}"
-            found[key, curve.conditions] = name, Case(name, curve.conditions, curve.environment, point)
+            found[key, curve.conditions] = name, Case(name, curve.conditions, (curve.environment,), point)
     return found
 
 
@@ -246,61 +244,82 @@ def _counts(both: Both[Training]) -> Iterator[Change]:
         yield Change(both.name, name, "", *cells, change, SAME if now == before else CHANGED)
 
 
-def _training_step(both: Both[Training]) -> Iterator[Change]:
+@dataclass(frozen=True)
+class Cost:
+    """What one subject costs in the processes of both runs, in SI units; `scale` makes it one of `unit`."""
+
+    subject: str
+    figure: str
+    unit: str
+    now: Sequence[float]
+    before: Sequence[float]
+    scale: float
+
+
+def _training_costs(both: Both[Training]) -> Iterator[Cost]:
     if both.now is None or both.before is None or not _same_machine(both.now, both.before):
         return
-    now, before = ([r.train_step_seconds for r in side.records] for side in (both.now, both.before))
-    yield _ratio(both.name, "training step", "ms", now, before, 1e3)
+    for figure, unit, scale, now, before in (
+        ("training step", "ms", 1e3, both.now.seconds_by_process, both.before.seconds_by_process),
+        ("training memory", "MiB", 2.0**-20, both.now.bytes_by_process, both.before.bytes_by_process),
+    ):
+        if now and before:
+            yield Cost(both.name, figure, unit, now, before, scale)
 
 
-def _case(both: Both[Case]) -> Iterator[Change]:
+def _case_costs(both: Both[Case]) -> Iterator[Cost]:
     if both.now is None or both.before is None or not _same_machine(both.now, both.before):
         return
     now, before = both.now.point, both.before.point
-    yield _ratio(both.name, "step", "ms", now.seconds_by_process, before.seconds_by_process, 1e3)
+    yield Cost(both.name, "step", "ms", now.seconds_by_process, before.seconds_by_process, 1e3)
     if min(*now.bytes_by_process, *before.bytes_by_process) > 0:
-        yield _ratio(both.name, "peak memory", "MiB", now.bytes_by_process, before.bytes_by_process, 2.0**-20)
+        yield Cost(both.name, "peak memory", "MiB", now.bytes_by_process, before.bytes_by_process, 2.0**-20)
 
 
-def _ratio(subject: str, figure: str, unit: str, now: Sequence[float], before: Sequence[float], scale: float) -> Change:
-    """Two sets of processes by the ratio of their geometric means."""
-    ratio = stats.ratio_interval(now, before)
-    few = ratio.low is None
+def _ratios(costs: Sequence[Cost]) -> list[Change]:
+    """Each cost in both runs by the ratio of its geometric means; the cases of one figure share their spreads."""
+    found: dict[int, tuple[Interval, float | None]] = {}
+    for figure in dict.fromkeys(cost.figure for cost in costs):
+        places = [place for place, cost in enumerate(costs) if cost.figure == figure]
+        of_figure = stats.ratios([(costs[place].now, costs[place].before) for place in places])
+        found |= dict(zip(places, of_figure, strict=True))
+    return [_ratio(cost, *found[place]) for place, cost in enumerate(costs)]
+
+
+def _ratio(cost: Cost, ratio: Interval, p_value: float | None) -> Change:
     return Change(
-        subject,
-        figure,
-        unit,
-        interval(stats.geometric_mean_interval(before), words.significant, scale),
-        interval(stats.geometric_mean_interval(now), words.significant, scale),
+        cost.subject,
+        cost.figure,
+        cost.unit,
+        interval(stats.geometric_mean_interval(cost.before), words.significant, cost.scale),
+        interval(stats.geometric_mean_interval(cost.now), words.significant, cost.scale),
         replace(interval(ratio, words.two_places), text=f"{words.plain(ratio)} times"),
-        FEW if few else NOT_SHOWN,
-        None if few else stats.ratio_p_value(now, before),
+        FEW if p_value is None else NOT_SHOWN,
+        p_value,
     )
 
 
-def _machine(environment: Environment) -> str:
-    told = [f"{name} {getattr(environment, name)}" for name in MACHINE]
-    return ", ".join([*told, f"{environment.memory_bytes / 2**30:.1f} GiB of memory"])
-
-
 def _same_machine(now: Subject, before: Subject) -> bool:
-    """Whether both ran on machines that are alike by all that their records tell."""
-    ours, theirs = now.environment, before.environment
-    alike = all(getattr(ours, name) == getattr(theirs, name) for name in MACHINE)
-    return alike and math.isclose(ours.memory_bytes, theirs.memory_bytes, rel_tol=MEMORY_TOLERANCE)
+    """Whether both ran on one machine, and the same."""
+    ours, theirs = now.machines, before.machines
+    return len(ours) == len(theirs) == 1 and same_machine(ours[0], theirs[0])
 
 
 def _refusals(boths: Iterable[Both[Any]], name: str, other: str) -> Iterator[str]:
-    """A sentence for each pair of machines whose step times were not held against each other."""
+    """A sentence for each pair of machines whose step times were not compared."""
     pairs: dict[tuple[str, str], int] = defaultdict(int)
     for both in boths:
         if both.now is not None and both.before is not None and not _same_machine(both.now, both.before):
-            pairs[_machine(both.now.environment), _machine(both.before.environment)] += 1
+            pairs[_machines(both.now), _machines(both.before)] += 1
     for (now, before), count in pairs.items():
         yield (
             f"Step times and memory of {count} {'subject' if count == 1 else 'subjects'} are not compared: {name} ran "
-            f"on {now}, {other} on {before}. A ratio would tell of the machines, not of what was run on them."
+            f"on {now}; {other} on {before}. A ratio would tell of the machines, not of what was run on them."
         )
+
+
+def _machines(subject: Subject) -> str:
+    return " and ".join(sorted(map(machine_name, subject.machines)))
 
 
 def _environments(run: Run, other: Run) -> tuple[tuple[str, str, str], ...]:
@@ -332,10 +351,11 @@ def _properties(environment: Environment) -> Iterator[tuple[str, str]]:
     yield from environment.versions.items()
 
 
-CAPTION = """Before and now, and what became of it. Accuracy is paired by seed, and a change is claimed from three
-pairs on and up to p = 0.05, adjusted by Holm's method for all of them; it is "the same" where every seed gave the
-same. Steps and memory are held against each other by the ratio of their geometric means, with Welch's 95 % interval of
-each on its own, and claimed from three processes on either side up to p = 0.05, adjusted for all of them: a change of
+CAPTION = """Before and now, and what became of it. Accuracy is paired by seed; a change is significant from three pairs
+on and up to p = 0.05 (paired t-test, adjusted by Holm's method for all of them), and "the same" where every seed gave
+the same. Steps and memory are compared by the ratio of their geometric means, with a 95 % interval of each on its own,
+from three processes on either side. They are significant up to p = 0.05, adjusted for all of them: from ten cases of a
+figure on by the moderated t test, which draws each case's spread towards that of all, and else by Welch's. A change of
 days or of load shows in them as one of code does."""
 
 

@@ -1,10 +1,12 @@
 """Which records are alike: the conditions under which they were taken, and the labels that tell groups apart."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Protocol
 
+from report import words
 from results.records import Environment
 
 OURS, BASE = "eanet", "vit"
@@ -49,8 +51,39 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def of(settings: Mapping[str, Any], without: set[str], where: Environment, more: Mapping[str, str]) -> Conditions:
+MACHINE = ("device", "cpu", "threads")
+MEMORY_TOLERANCE = 0.1
+"""A machine's memory differs a little from start to start; one with more or less than this is another machine."""
+
+
+def same_machine(ours: Environment, theirs: Environment) -> bool:
+    """Whether two machines are alike by all that their records tell."""
+    alike = all(getattr(ours, name) == getattr(theirs, name) for name in MACHINE)
+    return alike and math.isclose(ours.memory_bytes, theirs.memory_bytes, rel_tol=MEMORY_TOLERANCE)
+
+
+def machines(environments: Iterable[Environment]) -> tuple[Environment, ...]:
+    """The first environment of each machine."""
+    found: list[Environment] = []
+    for environment in environments:
+        if not any(same_machine(environment, other) for other in found):
+            found.append(environment)
+    return tuple(found)
+
+
+def machine_name(environment: Environment) -> str:
+    """The machine for people: "A CPU, 2 threads, 24.0 GiB", with the device where something else computes."""
+    memory = f"{environment.memory_bytes / 2**30:.1f} GiB"
+    name = f"{environment.cpu}, {words.threads(environment.threads)}, {memory}"
+    return name if environment.device == "cpu" else f"{environment.device} of {name}"
+
+
+def of(
+    settings: Mapping[str, Any], without: set[str], where: Environment | None, more: Mapping[str, str]
+) -> Conditions:
     """The conditions of a record: its settings `without` those that tell no difference, and the machine.
+
+    `where` is None where results belong to no machine, as accuracies do.
 
     What a record does not name is what it was before there was a choice: the first protocol, all training images, one
     pair of memories a block.
@@ -61,7 +94,7 @@ def of(settings: Mapping[str, Any], without: set[str], where: Environment, more:
     if flat(settings).get("attention.kind") == "external":
         chosen |= {"attention.memory_sharing": "heads", "attention.implementation": "auto"}
     chosen |= {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}
-    machine = {"device": where.device, "cpu": where.cpu, "threads": str(where.threads)}
+    machine = {name: str(getattr(where, name)) for name in MACHINE} if where else {}
     return tuple(sorted((chosen | machine | dict(more)).items()))
 
 

@@ -1,6 +1,5 @@
 """Records -> the rows that the page carries inside, for its own table of them and for anybody's script."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
@@ -16,10 +15,9 @@ class Rows(TypedDict):
 
 
 TRAININGS = ["trial_id", "suite", "variant", "dataset", "seed", "train_images", "patches", "parameters"]
-TRAININGS += ["multiply_adds", "test_top1", "test_top5", "test_loss", "train_step_seconds"]
-TRAININGS += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]
+TRAININGS += ["multiply_adds", "test_top1", "test_top5", "test_loss", "step_seconds", "step_memory_bytes"]
 STEP_TIMES = ["trial_id", "suite", "scope", "variant", "phase", "patches", "batch", "process", "multiply_adds"]
-STEP_TIMES += ["activation_bytes", "compile_seconds"]
+STEP_TIMES += ["activation_bytes", "compile_seconds", "step_seconds", "taken_cpu_share"]
 STEP_TIMES += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]
 PEAKS = ["trial_id", "suite", "process", "multiply_adds_per_second", "bytes_per_second"]
 WHERE = {"backend": lambda record: record.environment.backend, "precision": lambda record: record.environment.precision}
@@ -30,7 +28,7 @@ def embedded(run: Run) -> dict[str, Rows]:
     """A row a record: of a training its epochs and of a step time its samples are told by their number and median."""
     return {
         "trainings": _rows(run.trainings, TRAININGS, {"epochs": _epochs} | WHERE),
-        "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps, "step_seconds": _step_seconds} | WHERE),
+        "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps} | WHERE),
         "peaks": _rows(run.peaks, PEAKS, {}),
         "failures": _rows(run.failures, FAILURES, {}),
     }
@@ -51,7 +49,3 @@ def _epochs(record: TrainRecord) -> int:
 
 def _steps(record: StepTimeRecord) -> int:
     return len(record.samples_seconds)
-
-
-def _step_seconds(record: StepTimeRecord) -> float:
-    return statistics.median(record.samples_seconds)

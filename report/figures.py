@@ -1,6 +1,5 @@
 """Findings -> seaborn figures as SVG text: one colour and one marker per variant through the whole page."""
 
-from report import pareto
 from report.accuracy_figures import DRAW, front
 from report.canvas import Figure
 from report.findings import Findings
@@ -14,5 +13,5 @@ def figures(findings: Findings) -> dict[str, Figure]:
     drawn += [draw(findings) for draw in (growth, memory)]
     drawn.append(roofline(findings.places))
     if findings.race:
-        drawn += [front(findings.race, cost) for cost in pareto.COSTS]
+        drawn += [front(findings.race, cost) for cost in findings.race.costs]
     return {figure.name: figure for figure in drawn if figure}

@@ -5,14 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from report import conditions, words
 from report.accuracy import PUBLISHED
 from report.answer import Answer
 from report.conditions import Conditions, alike, proper
 from results import growth as growths
-from results import stats
+from results import repetition, stats
 from results.growth import Claim, Growth, Law
 from results.records import Environment, StepTimeRecord
 from results.stats import Interval
@@ -46,6 +44,13 @@ class StepTime:
     allocated_bytes: Interval | None
     seconds_by_process: tuple[float, ...]
     bytes_by_process: tuple[int, ...]
+    disturbed: int
+    """Processes that something else hit, which are left out."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether its interval stayed wider than it was to become."""
+        return repetition.is_noisy(self.step_seconds)
 
     @property
     def title(self) -> str:
@@ -154,13 +159,13 @@ def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
     return tuple(found)
 
 
-def _point(label: str, records: list[StepTimeRecord]) -> StepTime:
-    """One case, from the records of its processes."""
+def _point(label: str, case: list[StepTimeRecord]) -> StepTime:
+    """One case, from the records of those of its processes that count."""
+    records = repetition.usable(case)
     first = records[0]
     resident = [record.peak_memory_bytes for record in records]
     allocated = [r.device_peak_memory_bytes for r in records if r.device_peak_memory_bytes is not None]
     told = len(allocated) == len(records) and min(allocated) > 0
-    medians = [float(np.median(record.samples_seconds)) for record in records]
     return StepTime(
         first.suite,
         first.scope,
@@ -172,11 +177,12 @@ def _point(label: str, records: list[StepTimeRecord]) -> StepTime:
         first.multiply_adds,
         first.activation_bytes,
         first.moved_bytes,
-        stats.geometric_mean_interval(medians),
+        repetition.step_seconds(case),
         stats.geometric_mean_interval(resident) if min(resident) > 0 else None,
         stats.geometric_mean_interval(allocated) if told else None,
-        tuple(medians),
+        tuple(record.step_seconds for record in records),
         tuple(allocated if told else resident),
+        len(case) - len(records),
     )
 
 

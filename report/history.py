@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +14,9 @@ from report import words
 from report.canvas import INK, Figure, canvas_of, svg_text
 from report.render import render
 from results import gates, store
-from results.gates import Gate, GateError
+from results.gates import Gate, GateError, Machine
 
+PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
 FEWEST_GATES = 3
 """Fewer on one side of a change point tell nothing of it."""
 
@@ -31,6 +32,15 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Upgrade:
+    """From one gate on, other versions were installed: what changes there is not the commit's alone."""
+
+    place: int
+    started: str
+    versions: str
+
+
+@dataclass(frozen=True)
 class Trend:
     """One case on one machine, gate by gate, oldest first; seconds of the head's step."""
 
@@ -38,6 +48,7 @@ class Trend:
     machine: str
     step_seconds: tuple[float, ...]
     changes: tuple[Change, ...]
+    upgrades: tuple[Upgrade, ...]
     figure: Figure
 
 
@@ -66,12 +77,20 @@ def trends(found: Sequence[Gate]) -> tuple[Trend, ...]:
 
 def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, float]]) -> Trend:
     seconds = [value for _, value in values]
-    places = change_points(seconds)
-    bounds = [0, *places, len(seconds)]
+    found = [gate for gate, _ in values]
+    upgrades = tuple(
+        Upgrade(place, found[place].started, versions)
+        for place in range(1, len(found))
+        if (versions := _differing(_versions(found[place - 1].machine), _versions(found[place].machine)))
+    )
+    parts = pairwise([0, *(upgrade.place for upgrade in upgrades), len(seconds)])
+    places = [start + place for start, end in parts for place in change_points(seconds[start:end])]
+    bounds = sorted({0, *places, *(upgrade.place for upgrade in upgrades), len(seconds)})
     means = [math.exp(float(np.mean(np.log(seconds[a:b])))) for a, b in pairwise(bounds)]
     changes = tuple(
-        Change(place, (values[place][0].head_commit or "unknown")[:7], values[place][0].started, after / before)
-        for place, (before, after) in zip(places, pairwise(means), strict=True)
+        Change(place, (found[place].head_commit or "unknown")[:7], found[place].started, after / before)
+        for place, (before, after) in zip(bounds[1:-1], pairwise(means), strict=True)
+        if place in places
     )
 
     def paint(axes: list[Axes]) -> None:
@@ -81,17 +100,31 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
             ax.plot([start + 0.5, end + 0.5], [mean * 1e3] * 2, color=INK, linewidth=2.5, alpha=0.5)
         for change in changes:
             ax.axvline(change.place + 0.5, color=INK, linewidth=0.8, linestyle=":")
+        for upgrade in upgrades:
+            ax.axvline(upgrade.place + 0.5, color=INK, linewidth=0.8, linestyle="--")
         ax.set(xlabel="gate, oldest first", ylabel="step (ms)", ylim=(0, 1.15e3 * max(seconds)))
 
     alt = (
         f"{len(seconds)} gates from {words.significant(seconds[0] * 1e3)} to {words.significant(seconds[-1] * 1e3)} ms"
     )
     alt += "".join(f"; from gate {change.place + 1} on {change.ratio:.2f} times" for change in changes)
+    alt += "".join(f"; at gate {upgrade.place + 1} {upgrade.versions}" for upgrade in upgrades)
     key = f"history-{number}"
     seen = "; ".join(f"{change.ratio:.2f} times as long from gate {change.place + 1} on" for change in changes)
     title = f"{case}: {seen or 'no change point'}"
     drawn = Figure(key, title, alt, svg_text(key, canvas_of(1, 9, 2.4, paint)))
-    return Trend(case, machine, tuple(seconds), changes, drawn)
+    return Trend(case, machine, tuple(seconds), changes, upgrades, drawn)
+
+
+def _versions(machine: Machine) -> dict[str, str]:
+    """What a step is computed by, for people."""
+    return {"Python": machine.python, **{PACKAGES.get(name, name): of for name, of in machine.versions.items()}}
+
+
+def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """For example "TensorFlow 2.20.0 -> 2.21.0"; "" where nothing differs."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return ", ".join(f"{name} {before.get(name, 'none')} -> {after.get(name, 'none')}" for name in names)
 
 
 def change_points(step_seconds: Sequence[float]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from report.findings import Findings, find
 from report.history import Trend
 from report.incomplete import incomplete
 from report.render import render
-from results import gates, published, store
+from results import gates, published, repetition, store
 from results.gates import Gate, GateError
 from results.records import Environment
 from results.store import Run, StoreError
@@ -65,9 +66,10 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
     filters: dict[str, Callable[..., Any]] = {
         "percent": words.percent,
         "sentences": accuracy_answers.sentences,
-        "cost_sentences": accuracy_answers.cost_sentences,
+        "cost_sentences": partial(accuracy_answers.cost_sentences, timed_elsewhere=bool(findings.curves)),
         **gate.FILTERS,
     }
+    points = [point for curve in findings.curves for point in curve.points]
     environments, gated = run.environments, [findings.gate] if findings.gate else []
     return render(
         "page.html.j2",
@@ -81,7 +83,6 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         trends=trends,
         embedded=embedded(run),
         captions=CAPTIONS,
-        costs=pareto.COSTS,
         source=published.SOURCE,
         datasets=sorted({record.dataset for record in run.trainings}),
         dates=sorted({environment.started[:10] for environment in environments} | {g.started[:10] for g in gated}),
@@ -93,6 +94,9 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         provenance=_provenance(environments),
         incomplete=incomplete(run),
         memory_caption=_memory_caption(findings),
+        noisy=sum(point.noisy for point in points),
+        points=len(points),
+        narrow=repetition.NARROW,
         missing={trial for trials in run.missing.values() for trial in trials},
         waiting=_waiting(run),
         interrupted=[record for record in run.trainings if record.interrupted_after],
@@ -105,13 +109,13 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
 CAPTIONS = {
     "values": "Measured on the test images once, after the last epoch.",
     "differences": (
-        "Each row is a difference from the base, paired by seed. Filled ones are claimed after Holm's adjustment for "
-        "all differences of the suite, hollow ones are not; the interval is that of the one comparison alone."
+        "Each row is a difference from the base, paired by seed. Filled ones are significant after Holm's adjustment, "
+        "hollow ones are not; the interval is that of the one comparison alone."
     ),
     "learning": (
         "By epoch; thin lines are single seeds, and the thin grey one, where there is one, is the log that the "
         "tutorial prints. Training accuracy is taken while the weights change and with augmentation and dropout on, "
-        "so it may lie below validation."
+        "so it may lie below validation. Losses hold the label smoothing of the training."
     ),
     **{
         cost: f"Against {name}, a mean with its 95 % interval from three seeds on."

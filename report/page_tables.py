@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from report import words
+from report import conditions, words
 from report.accuracy import Comparison, Study, Training, epochs
+from report.accuracy_answers import IN_SHORT
 from report.claims import Claim
 from report.conditions import proper
 from report.findings import Findings
@@ -14,9 +15,12 @@ from report.roofline import Place
 from report.table import NOTHING, Cell, Column, Table, interval, number
 from results.gates import Gate
 from results.growth import Growth
+from results.stats import FEWEST_PROCESSES
 
 MEBIBYTE = 2.0**-20
 MILLISECOND = 1e3
+FEW_CLASSES = {"2", "3", "4", "5"}
+"""Of so many any model's top-5 is 100 %."""
 
 
 def tables(findings: Findings) -> dict[str, Table]:
@@ -36,11 +40,12 @@ def tables(findings: Findings) -> dict[str, Table]:
     return {table.key: table for table in made if table.rows}
 
 
-CLAIMS = """What the Keras example claims, what its own two logs say, and what was measured in this run. A share
-"holds" where its 95 % interval over at least three seeds lies within 2 points of the claimed one, and "does not hold"
-where it lies wholly outside; other settings than the tutorial's show nothing of it, but for its two recipes,
-augmentation and weight decay; models with another attention are left out. A number of parameters is counted exactly
-and holds where it rounds to the claimed one. The tutorial's page trains EANet alone."""
+CLAIMS = """What the Keras example claims, what its own two logs say, and what was measured in this run. An
+accuracy is supported where its 95 % interval over at least three seeds lies within 2 percentage points of the claimed
+one, contradicted where it lies wholly outside, and else inconclusive. Other images or other settings than the
+tutorial's test nothing of it, except its two recipes, augmentation and weight decay; models with another attention are
+left out. A number of parameters is counted exactly and supported where it rounds to the claimed one. The tutorial's
+page trains EANet alone."""
 
 
 def _claims(claims: Iterable[Claim]) -> Table:
@@ -67,7 +72,7 @@ def _texts(*texts: str) -> tuple[Cell, ...]:
 
 
 def _study(study: Study) -> Table:
-    """A suite's trainings, a row each: seeds apart, all that they were held against, and what they cost."""
+    """A suite's trainings, a row each: seeds apart, all that they are compared with, and what they cost."""
     made: list[tuple[Column, Callable[[Training], Cell]]] = [
         (Column("variant", "variant"), lambda t: Cell(proper(t), note=_own(study, t))),
         *((Column(name, name), _setting(name)) for name in study.plan.grid),
@@ -81,11 +86,14 @@ def _study(study: Study) -> Table:
         made.append((Column("epochs-trained", "epochs", number=True), lambda t: number(t.epochs, words.count)))
     made += [
         (Column("seeds", "seeds", number=True), lambda t: number(len(t.records), words.count)),
-        (Column("top-1", "top-1", "%", True), lambda t: interval(t.mean("test_top1"), words.one_place, 100)),
-        (Column("top-5", "top-5", "%", True), lambda t: interval(t.mean("test_top5"), words.one_place, 100)),
+        (Column("top-1", "top-1", "%", True), _top1),
     ]
+    if any(dict(t.conditions).get("classes") not in FEW_CLASSES for t in study.trainings):
+        column = Column("top-5", "top-5", "%", True)
+        made.append((column, lambda t: interval(t.mean("test_top5"), words.one_place, 100)))
     if study.plan.metric == "test_loss":
-        made.append((Column("loss", "test loss", "", True), lambda t: interval(t.mean("test_loss"), words.two_places)))
+        column = Column("loss", study.metric.name, "", True)
+        made.append((column, lambda t: interval(t.mean("test_loss"), words.two_places)))
     if study.variants:
         column = Column("against-variant", f"against {study.base_title}", study.metric.unit, True)
         made.append((column, lambda t: _differences(study, t, study.variants)))
@@ -101,31 +109,75 @@ def _study(study: Study) -> Table:
             lambda t: interval(t.step_seconds, words.significant, MILLISECOND),
         ),
     ]
-    if study.effects:
+    if any(effect.step_p_value is not None for effect in study.effects):
         made.append((Column("step-ratio", "step / base's", "", True), lambda t: _step_ratio(study, t)))
-    made.append(
-        (
-            Column("memory", "memory", "MiB", True),
-            lambda t: interval(t.mean("peak_memory_bytes"), words.significant, MEBIBYTE),
-        )
-    )
-    caption = (
-        "Mean over the seeds with its 95 % interval"
-        + (f", on {first.dataset}" if one_dataset else "")
-        + (f", after {epochs(first)}" if one_length else "")
-        + ". "
-        + (
-            f"Differences in {study.metric.name}, paired by seed, with Student's p"
-            + (f", adjusted by Holm's method for all {study.family} of this suite. " if study.family > 1 else ". ")
-            if study.compared
-            else ""
-        )
-        + "Multiply-adds are those of one image, forward; memory is the peak of the worker's process over its size "
-        "before the data was read."
+    if any(training.bytes_by_process for training in study.trainings):
+        column = Column("memory", "peak memory", "MiB", True)
+        made.append((column, lambda t: interval(t.step_memory_bytes, words.significant, MEBIBYTE)))
+    processes = {len(training.seconds_by_process) for training in study.trainings}
+    if len(processes) > 1:
+        column = Column("processes", "processes", "", True)
+        made.append((column, lambda t: number(len(t.seconds_by_process), words.count)))
+    caption = " ".join(
+        [
+            "Mean over the seeds with its 95 % interval"
+            + (f", on {first.dataset}" if one_dataset else "")
+            + (f", after {epochs(first)}" if one_length else "")
+            + f". {_trained_on(study)}.",
+            *([_tested(study)] if study.compared else []),
+            "Multiply-adds are those of one image, forward.",
+            _measured_in(processes, any(training.bytes_by_process for training in study.trainings)),
+        ]
     )
     rows = tuple(tuple(cell(training) for _, cell in made) for training in study.trainings)
     columns = tuple(column for column, _ in made)
     return Table(f"table-{study.suite}", f"{study.title}: all variants", caption, columns, rows, "variant")
+
+
+def _top1(training: Training) -> Cell:
+    return replace(interval(training.mean("test_top1"), words.one_place, 100), note=training.at_chance)
+
+
+def _trained_on(study: Study) -> str:
+    """The machines of the trainings, each with its seeds where there are several."""
+    records = [record for training in study.trainings for record in training.records]
+    machines = conditions.machines(machine for training in study.trainings for machine in training.machines)
+    if len(machines) == 1:
+        return f"Trained on {conditions.machine_name(machines[0])}"
+    told = []
+    for machine in machines:
+        seeds = sorted({r.seed for r in records if conditions.same_machine(r.environment, machine)})
+        some = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}" if seeds else "in part"
+        told.append(f"{conditions.machine_name(machine)} ({some})")
+    return f"Trained on {' and '.join(told)}; accuracy belongs to no machine, times and memory do"
+
+
+def _tested(study: Study) -> str:
+    """How the differences were tested, and for how many comparisons their p are adjusted."""
+    how = f"Differences in {study.metric.name} are paired by seed, with Student's p"
+    if study.family > 1:
+        of = "the run's ablations" if study.is_ablation else "the two published attentions"
+        how += f", adjusted by Holm's method for the {study.family} comparisons of {of}"
+    if study.is_ablation and any(comparison.of_pair for comparison in study.compared):
+        how += "; what a suite of the two published attentions alone compares too is adjusted there"
+    return f"{how}."
+
+
+def _measured_in(processes: set[int], with_memory: bool) -> str:
+    """In how many processes a row's step was measured: the same number for all rows, or a column of the table."""
+    (same,) = processes if len(processes) == 1 else (None,)
+    if same == 0:
+        return "No training step was measured on one machine."
+    what, is_ = ("Training step and peak memory", "are") if with_memory else ("Training step", "is")
+    if same == 1:
+        said = f"{what} {is_} of one process a row."
+    else:
+        rows = "the processes that its column counts" if same is None else f"{words.processes(same)} a row"
+        said = f"{what}: geometric mean over {rows}, with an interval from {FEWEST_PROCESSES} on."
+    memory = (
+        " Memory is the allocator's own peak where it tells, else the growth of the process." if with_memory else ""
+    )
+    return said + memory
 
 
 def _setting(name: str) -> Callable[[Training], Cell]:
@@ -146,13 +198,13 @@ def _own(study: Study, training: Training) -> str:
 
 
 def _differences(study: Study, training: Training, comparisons: tuple[Comparison, ...]) -> Cell:
-    """The training's differences from what it is held against: mostly one."""
+    """The training's differences from what it is compared with: mostly one."""
     ours = [comparison for comparison in comparisons if comparison.ours is training]
     if not ours:
         return Cell(NOTHING)
     form = words.signed_one_place if study.metric.scale == 100 else words.signed_three_places
     first, *others = [interval(comparison.difference, form, study.metric.scale) for comparison in ours]
-    p_values = ["" if comparison.p_value is None else words.p_value(comparison.p_value) for comparison in ours]
+    p_values = [_p(comparison) for comparison in ours]
     more = [
         f"{proper(comparison.base)}: {', '.join(filter(None, (cell.text, p_value)))}"
         for comparison, cell, p_value in zip(ours[1:], others, p_values[1:], strict=True)
@@ -160,10 +212,19 @@ def _differences(study: Study, training: Training, comparisons: tuple[Comparison
     return replace(first, note="; ".join(filter(None, (p_values[0], *more))))
 
 
+def _p(comparison: Comparison) -> str:
+    if comparison.p_value is not None:
+        return words.p_value(comparison.p_value)
+    return IN_SHORT["chance"] if comparison.state == "chance" else ""
+
+
 def _step_ratio(study: Study, training: Training) -> Cell:
-    """How many times as long the training's step takes as that of the grid's base, paired by seed."""
-    ratios = [comparison.step_ratio for comparison in study.effects if comparison.ours is training]
-    return interval(ratios[0], words.two_places) if ratios else Cell(NOTHING)
+    """How many times as long the training's step takes as that of the grid's base, and Welch's p, adjusted."""
+    for comparison in study.effects:
+        if comparison.ours is training and comparison.step_p_value is not None:
+            note = words.p_value(comparison.step_p_value)
+            return replace(interval(comparison.step_ratio, words.two_places), note=note)
+    return Cell(NOTHING)
 
 
 VERDICTS = """What is said to grow how, and what was measured. The quadratic part of the fitted value at the largest N
@@ -289,7 +350,9 @@ def _slopes(curves: Iterable[Curve]) -> Table:
 
 CASES = """Geometric mean over the processes of each one's median step, with a 95 % interval (Student's t) from three
 processes on. Resident memory is the peak of the process over its size before the step was built; the allocator's is
-the most that the backend handed out at once, where it tells; activations are the closed form."""
+the most that the backend handed out at once, where it tells; activations are the closed form. A step is noisy whose
+interval reaches further than 10 % from it. Disturbed processes, from whose processors other programs took more than
+15 % or whose own steps spread far more than their peers', are in the records and not in the mean."""
 
 
 def _cases(points: Iterable[StepTime]) -> Table:
@@ -311,8 +374,11 @@ def _cases(points: Iterable[StepTime]) -> Table:
             *_texts(point.scope, point.phase, proper(point)),
             number(point.patches, words.count),
             number(point.batch, words.count),
-            interval(point.step_seconds, words.significant, MILLISECOND),
-            number(point.step_seconds.n, words.count),
+            replace(interval(point.step_seconds, words.significant, MILLISECOND), note="noisy" if point.noisy else ""),
+            replace(
+                number(point.step_seconds.n, words.count),
+                note=f"{point.disturbed} more disturbed" if point.disturbed else "",
+            ),
             number(point.multiply_adds, words.count),
             interval(point.resident_bytes, words.significant, MEBIBYTE),
             interval(point.allocated_bytes, words.significant, MEBIBYTE),

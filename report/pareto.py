@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from report import conditions
-from report.accuracy import NOT_CONDITIONS, Study, Training, full_name
+from report.accuracy import NOT_CONDITIONS, Study, Training, full_name, have_cost
 from report.conditions import Conditions
 from results.records import TrainRecord
 
@@ -16,7 +16,7 @@ COSTS = {"multiply_adds": "multiply-adds", "parameters": "parameters", "step_sec
 
 @dataclass(frozen=True)
 class Race:
-    """Different models that were trained alike: the same data, recipe and machine. `others` were not, and are left out.
+    """Different models that were trained alike: the same data and recipe. `others` were not, and are left out.
 
     One that several suites trained is the one with the most seeds; `names` are the shortest that any of those gives.
     """
@@ -24,6 +24,11 @@ class Race:
     models: tuple[Training, ...]
     names: tuple[str, ...]
     others: int
+
+    @property
+    def costs(self) -> dict[str, str]:
+        """What can be compared of what the models cost, with its name for people."""
+        return {cost: name for cost, name in COSTS.items() if have_cost(self.models, cost)}
 
     def front(self, cost: str) -> list[int]:
         """Places in `models` of the undominated ones, cheapest first, by their means.
@@ -58,4 +63,4 @@ def race(studies: Iterable[Study]) -> Race | None:
 def _recipe(record: TrainRecord) -> Conditions:
     """Everything under which a model was trained; the model itself is left out."""
     settings = {name: value for name, value in record.settings.items() if name != "model"}
-    return conditions.of(settings, NOT_CONDITIONS, record.environment, {"dataset_sha256": record.dataset_sha256})
+    return conditions.of(settings, NOT_CONDITIONS, None, {"dataset_sha256": record.dataset_sha256})

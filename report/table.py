@@ -61,7 +61,7 @@ def number(value: float | None, form: Callable[[float], str], scale: float = 1) 
 
 
 def interval(value: Interval | None, form: Callable[[float], str], scale: float = 1) -> Cell:
-    """An estimate and, where there is one, its interval: "97.9 [97.2, 98.6]"."""
+    """An estimate and, where there is one with a width, its interval: "97.9 [97.2, 98.6]"."""
     if value is None:
         return Cell(NOTHING)
     low, high = (None if end is None else end * scale for end in (value.low, value.high))

@@ -1,5 +1,7 @@
 """Findings and records -> the tables of the contract, as CSV files."""
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,11 +14,12 @@ from results.records import Record
 from results.store import Run
 
 SCALING_COLUMNS = ["scope", "variant", "phase", "patches", "batch", "step_seconds", "step_seconds_low"]
+LONGEST_ROW = 10_000
 SCALING_COLUMNS += ["step_seconds_high", "macs", "peak_memory_bytes", "status"]
 
 
 def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
-    """One row a training of a suite, failed ones too, and a column for each setting of its grid.
+    """One row a training of a suite, failed ones too, and a column for each setting of its grid (`frames.trainings`).
 
     A variant that was run under several settings besides is named with what sets each apart.
     """
@@ -63,15 +66,30 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
 def write(run: Run, findings: Findings) -> None:
     """Writes `tables/SUITE.csv` for each suite that trained, and `tables/scaling.csv`; none that would be empty.
 
-    What a spreadsheet would take for a formula has a quote before it.
+    What a spreadsheet would take for a formula has a quote before it. Tables that were written before and that the
+    records no longer give are removed.
     """
     folder = run.folder / "tables"
     studies = {study.suite: study for study in findings.studies}
     failed = [failure for failure in run.failures if failure.settings.get("kind") == "train"]
     suites = sorted(studies.keys() | {suite for failure in failed for suite in run.asked_by(failure)})
     tables = {suite: trainings(run, suite, studies.get(suite)) for suite in suites}
-    for name, frame in (tables | {"scaling": scaling(run, findings)}).items():
-        if len(frame):
-            folder.mkdir(exist_ok=True)
-            safe = frame.map(lambda value: cell(value) if isinstance(value, str) else value).rename(columns=cell)
-            store.replace(folder / f"{name}.csv", safe.to_csv(index=False).encode())
+    full = {name: frame for name, frame in (tables | {"scaling": scaling(run, findings)}).items() if len(frame)}
+    for name, frame in full.items():
+        folder.mkdir(exist_ok=True)
+        safe = frame.map(lambda value: cell(value) if isinstance(value, str) else value).rename(columns=cell)
+        store.replace(folder / f"{name}.csv", safe.to_csv(index=False).encode())
+    for path in folder.glob("*.csv"):
+        if path.stem not in full and _is_ours(path):
+            path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether `write` has written the file: its columns and the suite in its rows are those of its name."""
+    try:
+        with store.open_plain(path) as file:
+            head, row = file.readline(LONGEST_ROW).decode(), file.readline(LONGEST_ROW).decode()
+    except (OSError, ValueError, store.StoreError):
+        return False
+    of_suite = head.startswith("suite,variant,dataset,seed,") and next(csv.reader([row]), [""])[0] == cell(path.stem)
+    return of_suite or (path.name == "scaling.csv" and head.startswith("scope,variant,phase,patches,batch,"))

@@ -72,13 +72,13 @@ def plain(value: Interval) -> str:
 
 
 def percent(share: Interval) -> str:
-    """A share as "97.9 % [97.2, 98.6]". An interval of a mean may pass 100: it is that of Student's t."""
+    """A fraction as "97.9 % [97.2, 98.6]": accuracies have intervals within 0 and 100 (`stats.accuracy_interval`)."""
     return with_interval(share, lambda number: f"{number * 100:.1f}", " %")
 
 
 def points(difference: Interval) -> str:
-    """A difference of shares as "+0.4 points [-0.3, +1.1]"."""
-    return with_interval(difference, lambda number: f"{number * 100:+.1f}", " points")
+    """A difference of fractions in percentage points as "+0.4 pp [-0.3, +1.1]"."""
+    return with_interval(difference, lambda number: f"{number * 100:+.1f}", " pp")
 
 
 def difference(value: Interval) -> str:
@@ -106,8 +106,8 @@ class Metric:
 
 
 METRICS = {
-    "top1": Metric("test_top1", "test top-1", percent, points, 100, "points", "more accurate", "less accurate"),
-    "top5": Metric("test_top5", "test top-5", percent, points, 100, "points", "more accurate", "less accurate"),
+    "top1": Metric("test_top1", "test top-1", percent, points, 100, "pp", "more accurate", "less accurate"),
+    "top5": Metric("test_top5", "test top-5", percent, points, 100, "pp", "more accurate", "less accurate"),
     "test_loss": Metric("test_loss", "test loss", plain, difference, 1, "", "of higher loss", "of lower loss"),
 }
 """Name of a metric in a suite's file -> how it is told. `scale` and `unit` are those of a figure's axis."""
@@ -134,6 +134,11 @@ def significant(value: float) -> str:
 def count(number: float) -> str:
     """A large count: 361,380 or 100.9 M."""
     return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:,.1f} M"
+
+
+def processes(number: int) -> str:
+    """one process, 2 processes."""
+    return "one process" if number == 1 else f"{number} processes"
 
 
 def threads(number: int) -> str:

@@ -11,6 +11,10 @@ COUNTS = {"seed", "epochs", "parameters", "macs", "peak_memory_bytes", "patches"
 def trainings(run: Run) -> pd.DataFrame:
     """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; top-1 is from 0 to 1.
 
+    `test_loss` holds the label smoothing of the training. `train_step_seconds` and `peak_memory_bytes`, that of the
+    step, are empty where they could not be measured (`TrainRecord`); trainings that shared a process are one
+    measurement of either.
+
     Rows of different backends or precisions are not of one kind: group by those too.
     """
     columns = ["trial_id", "suite", "variant", "dataset", "seed", "epochs", "parameters", "macs", "top1", "top5"]
@@ -28,8 +32,8 @@ def trainings(run: Run) -> pd.DataFrame:
             "top1": record.test_top1,
             "top5": record.test_top5,
             "test_loss": record.test_loss,
-            "train_step_seconds": record.train_step_seconds,
-            "peak_memory_bytes": record.peak_memory_bytes,
+            "train_step_seconds": record.step_seconds,
+            "peak_memory_bytes": record.step_memory_bytes,
             "status": "done",
             "backend": record.environment.backend,
             "precision": record.environment.precision,

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from results.stats import CONFIDENCE, FEWEST_PROCESSES, Interval
+from results.stats import CONFIDENCE, FEWEST_PROCESSES, SMALLEST_SPREAD, Interval
 
 Values = Mapping[int, Sequence[float]]
 """Number of patches -> the values of its processes."""
@@ -182,8 +182,7 @@ SHARES = np.concatenate([-np.geomspace(4, 0.02, 30), np.linspace(0, 0.98, 99), 1
 """Quadratic parts that are tried. Of a growth that is slower than linear a negative one is the likeliest: the part's
 interval, which is of at least 0, then ends the nearer to 0."""
 POWERS = np.linspace(0.05, 4, 80)
-SMALLEST_SPREAD = 1e-3
-"""Values that follow a law closer than this are taken to follow it this closely: no clock tells more."""
+CONVERGED = 1e-6
 MANY_GAPS, SMALLEST_LIMIT = 8, math.log(1.5)
 """How much slower than the fastest of its size a process may be, as a logarithm: this many times the usual gap between
 a size's fastest two, which is five standard deviations or so of three processes; and at least so much."""
@@ -279,6 +278,7 @@ def _likely(terms: Family, best: _Fit, patches: np.ndarray, ys: np.ndarray) -> t
     """The smallest and the largest share from 0 that is not excluded, interpolated between those that are tried."""
     shares = np.sort([*SHARES, best.parameter])
     inside = CONFIDENCE - _excluded(best, _fit(*terms(shares[:, None]), ys)[0], patches)
+    inside[shares == best.parameter] = CONFIDENCE
     first, last = np.flatnonzero(inside >= 0)[[0, -1]]
     low = shares[0] if first == 0 else np.interp(0, inside[[first - 1, first]], shares[[first - 1, first]])
     high = shares[-1] if inside[-1] >= 0 else np.interp(0, inside[[last + 1, last]], shares[[last + 1, last]])
@@ -310,15 +310,13 @@ def _fit(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> tuple[np.ndar
     """
     scale = float(np.median(ys))
     fitted, residuals = np.broadcast_to(ys / scale, first.shape), np.zeros(first.shape)
-    before = np.full(len(first), np.inf)
     for _ in range(40):
-        coefficients = _two_coefficients(first / fitted, second / fitted, 1 + residuals)
+        coefficients = _two_coefficients(first / fitted, second / fitted, np.maximum(1 + residuals, 0.1))
         fitted = coefficients[:, :1] * first + coefficients[:, 1:] * second
-        residuals = np.log(ys / scale / fitted)
-        spread = np.maximum(np.sqrt(np.mean(residuals**2, axis=1)), SMALLEST_SPREAD)
-        if np.all(np.abs(spread - before) < 1e-4 * spread):
+        before, residuals = residuals, np.log(ys / scale / fitted)
+        if np.all(np.abs(residuals - before) < CONVERGED):
             break
-        before = spread
+    spread = np.maximum(np.sqrt(np.mean(residuals**2, axis=1)), SMALLEST_SPREAD)
     likelihoods = -np.sum(residuals**2, axis=1) / (2 * spread**2) - len(ys) * np.log(spread)
     return likelihoods, coefficients * scale, residuals
 

@@ -65,6 +65,10 @@ SETTINGS = {
 ATTENTION = ("heads", "dim_coefficient", "memory_units", "normalization", "memory_sharing", "key_dim")
 """Those that make its two attentions: with others it is another model, of which the page claims nothing."""
 IMAGES = {"train_images": 40_000, "validation_images": 10_000, "test_images": 10_000}
+IMAGES_CONTENT_SHA256 = "0dc6d63221d5d486cb43fea34c5bf2a6786513e23b672fe85932615ec8cf0ca3"
+"""`Dataset.content_sha256` of CIFAR-100: others of the same name and number, noisy or long-tailed, have another one."""
+IMAGES_SHA256 = "78675ef3d15bb57e6ee4009dfb37d3659f5e15dd4a1a0cacfaa7228bb337042d"
+"""`Dataset.sha256` of the same in the order in which the records that tell no `dataset_content_sha256` have it."""
 RECIPE = ("augmentation", "weight_decay")
 """The two in which the page's two logs differ: its text may be true of one recipe and not of another."""
 

@@ -1,5 +1,6 @@
 """What was measured: one frozen, validated record per trial. Units are in the names; nothing here imports Keras."""
 
+import statistics
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -80,6 +81,12 @@ class Record(Frozen):
         found = self.settings.get("grid")
         return found if isinstance(found, dict) else {}
 
+    def count(self, part: str, name: str) -> int | None:
+        """A whole number above 0 in a part of the settings; None where there is none, for they may hold anything."""
+        of_part = self.settings.get(part)
+        found = of_part.get(name) if isinstance(of_part, dict) else None
+        return found if type(found) is int and found > 0 else None
+
 
 class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
@@ -90,12 +97,16 @@ class TrainRecord(Record):
     `interrupted_after` names the epochs after which, and `interrupted_in` where; `environment` is that of the last
     process, and so are the peaks of memory, which are those of `StepTimeRecord`: those of the process's first epoch of
     steps, without the images. Before version 3 they held the images and what their normalisation took.
+
+    `dataset_sha256` is of the images in their order, which decides which of them validate; `dataset_content_sha256` is
+    of the same in whatever order, and None in records from before it was told.
     """
 
     kind: Literal["train"] = "train"
     seed: Count
     dataset: Name
     dataset_sha256: str
+    dataset_content_sha256: str | None = None
     batch_order_sha256: str
     train_images: Positive
     validation_images: Positive
@@ -116,12 +127,21 @@ class TrainRecord(Record):
     environment: Environment
 
     @property
+    def step_seconds(self) -> float | None:
+        """Training step, `train_step_seconds`; None in records from before version 3 that hold a compilation: in an
+        epoch of one step it was part of the first epoch's."""
+        batch = self.count("training", "batch_size")
+        one_step = batch is not None and self.train_images <= batch
+        compiled = self.schema_version < 3 and one_step and len(self.epochs) < 3
+        return None if compiled else self.train_step_seconds
+
+    @property
     def step_memory_bytes(self) -> int | None:
         """Peak memory of the training step: the allocator's own where it tells, else the resident size over the
         baseline. None in records from before version 3, which held the images too."""
         if self.schema_version < 3:
             return None
-        return self.device_peak_memory_bytes or self.peak_memory_bytes
+        return self.device_peak_memory_bytes or self.peak_memory_bytes or None
 
     @model_validator(mode="after")
     def _interruptions_have_a_place(self) -> "TrainRecord":
@@ -140,6 +160,8 @@ class StepTimeRecord(Record):
     `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
     libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
     allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
+    `taken_cpu_share` is how much of the processors that it needs others took while its steps were timed, None on an
+    accelerator and in records from before it was measured.
     """
 
     kind: Literal["steptime"] = "steptime"
@@ -154,10 +176,16 @@ class StepTimeRecord(Record):
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    taken_cpu_share: Annotated[Share | None, Field(exclude_if=lambda share: share is None)] = None
     baseline_memory_bytes: Bytes
     peak_memory_bytes: Bytes
     device_peak_memory_bytes: Bytes | None
     environment: Environment
+
+    @property
+    def step_seconds(self) -> float:
+        """Median of its steps."""
+        return statistics.median(self.samples_seconds)
 
 
 class PeakRecord(Record):

@@ -1,14 +1,21 @@
 """Whether a step became slower: pairs of fresh processes -> a verdict a case and one for the gate. Pure, no I/O."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import numpy.typing as npt
+from scipy import special, stats
+from scipy.optimize import brentq
 
 from results.gates import CaseVerdict, Decision, Design, GateVerdict, Pair
 from results.stats import exponential, holm, mean_interval
+
+Values = npt.NDArray[np.float64]
+NOISES = 200
+"""How many noises stand for all that may turn out; the slowdown is then right to 0.1 % of itself."""
 
 
 def judge(
@@ -68,13 +75,30 @@ def _verdict(
 def smallest_detectable(log_ratios: Sequence[float], alpha: float, floor: float, power: float) -> float:
     """The least slowdown, as a share, that is both proven at `alpha` and above the floor with the chance `power`.
 
-    The sum of two quantiles of Student's distribution times the standard error: a little more than the exact value.
+    The chance is exact for noise that is normal and as large as that of `log_ratios`: given how large the noise of the
+    pairs turns out, both conditions are bounds of their mean. Without a floor it is that of the noncentral t.
     """
     n = len(log_ratios)
     error = float(np.std(log_ratios, ddof=1)) / math.sqrt(n)
-    proven = float(stats.t.isf(alpha, n - 1) + stats.t.isf(1 - power, n - 1)) * error
-    above_floor = math.log1p(floor) + float(stats.t.isf(1 - power, n - 1)) * error
-    return math.expm1(max(proven, above_floor))
+    if error == 0:
+        return floor
+    fewest_errors = np.maximum(_proven_errors(n, alpha), math.log1p(floor) / error)
+    beyond = special.ndtri(power)
+    errors = brentq(
+        lambda slowdown: np.mean(special.ndtr(slowdown - fewest_errors)) - power,
+        fewest_errors[0] + beyond - 1,
+        fewest_errors[-1] + beyond + 1,
+    )
+    return math.expm1(float(errors) * error)
+
+
+@functools.cache
+def _proven_errors(n: int, alpha: float) -> Values:
+    """How many true standard errors the mean of n pairs has to reach to be proven, for equally likely noises of the
+    pairs, from small to large."""
+    chances = (np.arange(NOISES) + 0.5) / NOISES
+    noise = np.sqrt(special.chdtri(n - 1, 1 - chances) / (n - 1))
+    return -float(special.stdtrit(n - 1, alpha)) * noise
 
 
 def _unstable(same_code: Mapping[str, Sequence[Pair]], alpha: float, floor: float) -> list[str]:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
 CONFIDENCE = 0.95
 FEWEST_PROCESSES = 3
+SMALLEST_SPREAD = 1e-3
+"""Relative values that spread less are taken to spread this much: no clock tells more."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,24 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, resol
 
 
 def _spread(values: Sequence[float], resolution: float) -> float:
-    """Standard deviation, at least that of rounding to multiples of the resolution."""
-    return max(float(np.std(values, ddof=1)), resolution / math.sqrt(12))
+    """Standard deviation, exactly 0 for equal values, and at least that of rounding to multiples of the resolution."""
+    return max(float(np.std(values, ddof=1)) if np.ptp(values) else 0.0, resolution / math.sqrt(12))
+
+
+def accuracy_interval(values: Sequence[float], images: int) -> Interval:
+    """Mean of accuracies, each a fraction of so many test images, with an interval that stays within 0 and 1.
+
+    It is Student's t interval of the mean on the logit scale (delta method). A mean of 0 or 1 is taken to be half an
+    image inside; the interval always holds the mean.
+    """
+    mean = mean_interval(values, resolution=1 / images)
+    if mean.high is None:
+        return mean
+    half_image = 0.5 / images
+    inside = min(max(mean.estimate, half_image), 1 - half_image)
+    half = (mean.high - mean.estimate) / (inside * (1 - inside))
+    low, high = (float(special.expit(special.logit(inside) + end)) for end in (-half, half))
+    return Interval(mean.estimate, min(low, mean.estimate), max(high, mean.estimate), mean.n)
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
@@ -100,6 +118,66 @@ def ratio_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return float(stats.ttest_ind(*logs, equal_var=False).pvalue)
 
 
+FEWEST_RATIOS = 10
+"""Fewer cases do not tell how alike their spreads are."""
+
+
+def ratios(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[tuple[Interval, float | None]]:
+    """`ratio_interval` of many cases of one kind, each with its two-sided p; None where there is no interval.
+
+    From `FEWEST_RATIOS` cases on by the moderated t test: three processes a side tell little of a case's own spread.
+    Its variance (one for both sides) is drawn towards that of all cases, the more the more alike those are. Source:
+    Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3(1), 3. Of fewer cases by Welch's.
+    """
+    logs = [(np.log(ours), np.log(theirs)) for ours, theirs in pairs]
+    varying = {
+        place: max(_pooled_variance(*sides), SMALLEST_SPREAD**2)
+        for place, sides in enumerate(logs)
+        if min(map(len, sides)) >= FEWEST_PROCESSES and any(np.ptp(side) for side in sides)
+    }
+    if len(varying) < FEWEST_RATIOS:
+        varying = {}
+    freedom = {place: len(logs[place][0]) + len(logs[place][1]) - 2 for place in varying}
+    common, weight = _common_variance(list(varying.values()), list(freedom.values())) if varying else (0.0, 0.0)
+    found: list[tuple[Interval, float | None]] = []
+    for place, (ours, theirs) in enumerate(logs):
+        if place not in varying:
+            ratio = ratio_interval(*pairs[place])
+            found.append((ratio, None if ratio.low is None else ratio_p_value(*pairs[place])))
+            continue
+        degrees = weight + freedom[place]
+        variance = (weight * common + freedom[place] * varying[place]) / degrees
+        error = math.sqrt(variance * (1 / len(ours) + 1 / len(theirs)))
+        mean, half = float(ours.mean() - theirs.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * error)
+        ratio = exponential(Interval(mean, mean - half, mean + half, min(len(ours), len(theirs))))
+        found.append((ratio, float(2 * stats.t.sf(abs(mean) / error, degrees))))
+    return found
+
+
+def _pooled_variance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The variance of two groups around their own means."""
+    squares = sum(float(np.sum((side - side.mean()) ** 2)) for side in (ours, theirs))
+    return squares / (len(ours) + len(theirs) - 2)
+
+
+MOST_FREEDOM = 1000.0
+"""Cases that spread alike by all that can be told have this many degrees of freedom in common."""
+
+
+def _common_variance(variances: Sequence[float], freedom: Sequence[int]) -> tuple[float, float]:
+    """The variance that cases have in common, and how many degrees of freedom it weighs: few where they differ.
+
+    Both by the moments of the logarithms: Smyth 2004, section 6.2.
+    """
+    halves = np.array(freedom) / 2
+    logs = np.log(variances) - special.digamma(halves) + np.log(halves)
+    excess = float(np.var(logs, ddof=1) - np.mean(special.polygamma(1, halves)))
+    common = MOST_FREEDOM
+    if excess > special.polygamma(1, MOST_FREEDOM / 2):
+        common = 2 * optimize.brentq(lambda half: special.polygamma(1, half) - excess, 1e-3, MOST_FREEDOM / 2)
+    return math.exp(logs.mean() + special.digamma(common / 2) - math.log(common / 2)), float(common)
+
+
 def paired_difference(
     ours: dict[int, float], theirs: dict[int, float], confidence: float = CONFIDENCE, resolution: float = 0
 ) -> Interval | None:
@@ -141,3 +219,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
+
+
+LARGEST_P_OF_CHANCE = 0.001
+
+
+def at_chance(accuracy: float, images: int, classes: int) -> bool:
+    """Whether guessing one of the classes gets as many images right in more than 1 of 1,000 cases: exact, binomial."""
+    right = round(accuracy * images)
+    return float(stats.binom.sf(right - 1, images, 1 / classes)) > LARGEST_P_OF_CHANCE

@@ -3,5 +3,6 @@
 import os
 
 from benchmarks.environment import available_threads, worker_variables
+from benchmarks.isolation import isolate
 
-os.environ.update(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))
+isolate(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))

@@ -179,7 +179,16 @@ def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\
     )
 
 
-def gate(slowdown=0.0, seed=0, started="2026-01-02T03:04:05+00:00", cpu="A CPU", base="main", step=0.01):
+def gate(
+    slowdown=0.0,
+    seed=0,
+    started="2026-01-02T03:04:05+00:00",
+    cpu="A CPU",
+    base="main",
+    step=0.01,
+    python="3.11.7",
+    keras="3.15.1",
+):
     """A gate of 16 pairs on two cases, the first of them slower by `slowdown`."""
     rng = random.Random(seed)
 
@@ -200,7 +209,7 @@ def gate(slowdown=0.0, seed=0, started="2026-01-02T03:04:05+00:00", cpu="A CPU",
         dirty=False,
         command="python -m benchmarks.regress main",
         started=started,
-        machine=Machine(cpu=cpu, threads=1, python="3.11.7", versions={"keras": "3.15.1"}),
+        machine=Machine(cpu=cpu, threads=1, python=python, versions={"keras": keras}),
         design=design,
         blocks=blocks,
         changes=("core-train-eanet-n256: MatMul 3 -> 4",) if slowdown else (),

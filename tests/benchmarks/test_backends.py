@@ -1,6 +1,10 @@
 """The suites on JAX and PyTorch, on the CPU: each kind of trial in a worker of its own, as a run makes them."""
 
 import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +12,18 @@ from benchmarks import datasets, executors
 from benchmarks.environment import Origin
 from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan
+from results import store
 from results.records import PeakRecord, StepTimeRecord, TrainRecord
 
 ORIGIN = Origin("", None, None)
+ROOT = Path(__file__).parent.parent.parent
+WITHOUT_TENSORFLOW = """
+from importlib.machinery import PathFinder
+found = PathFinder.find_spec
+hidden = lambda cls, name, *rest: None if name.partition(".")[0] == "tensorflow" else found(name, *rest)
+PathFinder.find_spec = classmethod(hidden)
+"""
+"""What Python runs when it starts, as a `sitecustomize.py`."""
 SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4"}
 
 
@@ -45,6 +58,44 @@ def test_the_accuracy_suite_trains_on_the_same_batches_as_tensorflow(tmp_path, b
     assert {record.batch_order_sha256 for record in there} == {on_tensorflow.batch_order_sha256}
     assert there[0].parameters == on_tensorflow.parameters
     assert there[0].trial_id != on_tensorflow.trial_id
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+def test_jax_trains_and_times_without_tensorflow(tmp_path):
+    """Where it is installed, it is hidden; `tox -e jax-only` has none."""
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
+    asked = [
+        "--suite",
+        "accuracy",
+        "--suite",
+        "scaling",
+        "--variant",
+        "eanet",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--backend",
+        "jax",
+    ]
+    sizes = SMALL | {"core.patches": 13, "core.processes": 1, "model.patches": 9, "model.processes": 1}
+    settings = [word for name, value in sizes.items() for word in ("--set", f"{name}={value}")]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "benchmarks.run", *arguments, "--out", str(tmp_path / "run")]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+
+    done = run(*asked, *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    there = store.load(tmp_path / "run")
+    assert {record.environment.backend for record in there.results} == {"jax"}
+    assert (len(there.trainings), len(there.step_times)) == (1, 4)
+    without = run("--suite", "accuracy")
+    assert (without.returncode, without.stderr) == (
+        2,
+        "error: the backend tensorflow is not installed: pip install -e .\n",
+    )
 
 
 def test_the_scaling_suite_times_both_scopes_and_the_machine(tmp_path, backend):

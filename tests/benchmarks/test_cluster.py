@@ -94,6 +94,8 @@ def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path)
     }
     assert {r.environment.threads for r in (*theirs.values(), *ours.values())} == {available_threads()}
     assert {r.environment.node for r in ours.values()} == {None}
+    assert len({r.environment.process for r in theirs.values()}) == 4, "a task has a process of its own"
+    assert len({(r.variant, r.environment.process) for r in ours.values()}) == 2, "seeds of a variant share theirs"
     assert all(re.fullmatch(r"\S+ [0-9a-f]{8}", r.environment.node) for r in theirs.values())
     assert not (tmp_path / "ray" / "checkpoints").exists() or store.checkpoints(tmp_path / "ray") == set()
 

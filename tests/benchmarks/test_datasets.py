@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,13 @@ def write_cifar100(folder, protocol=2, **changes):
     return content
 
 
+def write_cifar10(folder, labels):
+    """Five batches that have these labels in their order, and a test set of every class."""
+    content = {f"data_batch_{n + 1}": part.tolist() for n, part in enumerate(np.split(np.array(labels), 5))}
+    for name, part in (content | {"test_batch": [*range(10)]}).items():
+        (folder / name).write_bytes(pickle.dumps(batch(len(part), part, key=b"labels"), 2))
+
+
 def test_digits_are_real_split_for_good_and_balanced():
     data = datasets.load("digits", None)
     assert data.train_images.shape == (1437, 8, 8, 1)
@@ -58,6 +66,35 @@ def test_cifar100_is_read_as_it_was_pickled(tmp_path, protocol):
         assert data.train_images[3, 5, 7, 2] == pixels[3, 2 * 1024 + 5 * 32 + 7]
         assert data.train_labels.tolist() == content["train"][b"fine_labels"]
         assert data.test_labels.tolist() == content["test"][b"fine_labels"]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda planes: planes,
+        lambda planes: np.asfortranarray(planes),
+        lambda planes: planes.reshape(-1, 3, 32, 32),
+        lambda planes: planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy(),
+    ],
+    ids=["rows", "column by column", "channel after channel", "pixel after pixel"],
+)
+@pytest.mark.parametrize("protocol", range(6))
+def test_pixels_are_where_their_shape_says(tmp_path, layout, protocol):
+    train = batch(11)
+    planes = train[b"data"]
+    write_cifar100(tmp_path / "cifar-100-python", protocol, train=train | {b"data": layout(planes)})
+    images = datasets.load("cifar100", str(tmp_path)).train_images
+    assert (images.dtype, images.shape, images.flags.writeable) == (np.uint8, (11, 32, 32, 3), True)
+    np.testing.assert_array_equal(images.transpose(0, 3, 1, 2).reshape(11, 3072), planes)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "<i4", ">i8", "u8"])
+@pytest.mark.parametrize("protocol", range(6))
+def test_labels_may_be_an_array_of_whole_numbers(tmp_path, dtype, protocol):
+    labels = [2, 3, 5, 7, 97]
+    write_cifar100(tmp_path / "cifar-100-python", protocol, train=batch(5, np.array(labels, dtype)))
+    data = datasets.load("cifar100", str(tmp_path))
+    assert (data.train_labels.tolist(), data.train_labels.dtype) == (labels, np.int64)
 
 
 def test_cifar100_out_of_its_archive(tmp_path):
@@ -105,12 +142,15 @@ def test_a_pickle_that_executes_is_refused_and_does_not(tmp_path, protocol):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("eval", eval), ("array of objects", np.array([Executes("x")], object)), ("float array", np.zeros((3, 3072)))],
+    [("eval", eval), ("array of objects", np.array([Executes("x")], object)), ("array of texts", np.array(["x"]))],
 )
-def test_pickles_of_anything_but_uint8_arrays_and_plain_values_are_refused(tmp_path, name, value):
+def test_pickles_of_anything_but_arrays_of_numbers_and_plain_values_are_refused(tmp_path, name, value):
     write_cifar100(tmp_path / "cifar-100-python", train=batch(3) | {b"data": value})
     with pytest.raises(DataError, match="train is damaged or no CIFAR batch"):
         datasets.load("cifar100", str(tmp_path))
+
+
+ROWS = r"expected a uint8 array of shape \(n, 3072\)"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +161,21 @@ def test_pickles_of_anything_but_uint8_arrays_and_plain_values_are_refused(tmp_p
         (batch(3, labels=[1, 2, "3"]), "fine_labels is not a list of whole numbers"),
         (batch(0), "train has 0 images and 0 labels"),
         (batch(3, key=b"labels"), "train is no CIFAR batch: it has no 'fine_labels'"),
-        (batch(3) | {b"data": np.zeros((3, 3071), np.uint8)}, "damaged or no CIFAR batch"),
+        (batch(3, labels=np.array([1.0, 2.0, 3.0])), "fine_labels is not a list of whole numbers"),
+        (batch(3, labels=np.array([[1], [2], [3]])), "fine_labels is not a list of whole numbers"),
+        (
+            batch(3) | {b"data": np.zeros((3, 3071), np.uint8)},
+            rf"data is an array of uint8 and shape \(3, 3071\), {ROWS}",
+        ),
+        (
+            batch(3) | {b"data": np.zeros((3, 32, 3, 32), np.uint8)},
+            rf"array of uint8 and shape \(3, 32, 3, 32\), {ROWS}",
+        ),
+        (batch(3) | {b"data": np.zeros(3072, np.uint8)}, rf"array of uint8 and shape \(3072,\), {ROWS}"),
+        (batch(3) | {b"data": np.zeros((3, 3072))}, rf"array of float64 and shape \(3, 3072\), {ROWS}"),
+        (batch(3) | {b"data": [*np.zeros((3, 3072), np.uint8)]}, rf"train: data is a list, {ROWS}"),
+        (batch(3) | {b"data": [[0] * 3072] * 3}, rf"train: data is a list, {ROWS}"),
+        (batch(3) | {b"data": bytes(3072)}, rf"train: data is a bytes, {ROWS}"),
         ([1, 2], "damaged or no CIFAR batch"),
     ],
 )
@@ -225,7 +279,7 @@ def test_an_archive_with_a_bomb_inside_is_refused_before_it_fills_the_memory(tmp
 
 def write_images(root, size=(6, 6), classes=("cat", "dog", "owl"), mode="RGB"):
     rng = np.random.default_rng(5)
-    for part, count in (("train", 4), ("test", 2)):
+    for part, count in (("train", 5), ("test", 2)):
         for name in classes:
             folder = root / part / name
             folder.mkdir(parents=True)
@@ -240,10 +294,89 @@ def test_a_folder_of_images(tmp_path, mode, channels):
     shape = datasets.DatasetShape(6, channels, 3)
     data = datasets.load("folder", str(tmp_path))
     assert datasets.shape("folder", str(tmp_path)) == data.shape == shape
-    assert data.train_images.shape == (12, 6, 6, channels)
-    assert np.bincount(data.train_labels).tolist() == [4, 4, 4]
-    assert data.train_labels.tolist() != sorted(data.train_labels), "classes in order would leave validation with one"
+    assert data.train_images.shape == (15, 6, 6, channels)
+    assert np.bincount(data.train_labels).tolist() == [5, 5, 5]
     assert np.bincount(data.test_labels).tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("classes", [(5,) * 97, (5, 997), (997, 7, 5, 31)], ids=["many", "rare", "uneven"])
+def test_of_five_images_of_a_class_in_a_folder_one_validates(classes):
+    """Whatever other classes have: a shuffle leaves some of many small classes out."""
+    labels = np.repeat(np.arange(len(classes)), classes)
+    order = datasets._mixed(labels)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(labels)))
+    validation = labels[order][datasets.training_images(len(labels), 0.2) :]
+    assert (abs(np.bincount(validation, minlength=len(classes)) - 0.2 * np.array(classes)) < 1).all()
+    largest = order[labels[order] == np.argmax(classes)]
+    assert largest.tolist() != sorted(largest), "drawn within each class"
+
+
+def dataset(train, test, classes=10, names=()):
+    """One pixel an image, which tells it from all others."""
+    images = np.arange(len(train) + len(test), dtype=np.uint8).reshape(-1, 1, 1, 1)
+    shape = datasets.DatasetShape(1, 1, classes)
+    return datasets.Dataset(
+        shape, images[: len(train)], np.array(train), images[len(train) :], np.array(test), tuple(names)
+    )
+
+
+EVERY_CLASS = [*range(10)]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "complaint"),
+    [
+        (
+            sorted(EVERY_CLASS * 5),
+            EVERY_CLASS,
+            "training lacks 2 of 10 classes: 8, 9; validation lacks 8 of 10 classes: 0, 1, 2, 3, 4, ...: "
+            "each needs images of all classes (the last 10 of 50 training images validate)",
+        ),
+        (
+            EVERY_CLASS * 5,
+            [7, 7, 1, 2, 3, 4, 5, 6, 8, 9],
+            "test lacks 1 of 10 classes: 0: "
+            "each needs images of all classes (the last 10 of 50 training images validate)",
+        ),
+    ],
+    ids=["sorted", "test set"],
+)
+def test_a_part_that_lacks_a_class_is_an_error_that_names_it(train, test, complaint):
+    with pytest.raises(DataError) as caught:
+        datasets.split(dataset(train, test), 0, 0.2, 1.0)
+    assert str(caught.value) == complaint
+
+
+def test_a_share_that_leaves_a_class_untrained_is_an_error_that_names_it():
+    with pytest.raises(
+        DataError, match=r"training lacks \d of 3 classes: (cat|dog|owl).* train_share 0\.02 trains on 1 of"
+    ):
+        datasets.split(dataset([0, 1, 2] * 19, [0, 1, 2], 3, ["cat", "dog", "owl"]), 0, 0.2, 0.02)
+
+
+def test_where_no_class_lacks_the_last_images_validate_and_the_seed_draws_the_others():
+    data = dataset(EVERY_CLASS * 13, EVERY_CLASS)
+    chosen, validation = datasets.split(data, 3, 0.2, 0.7)
+    np.testing.assert_array_equal(chosen, datasets.chosen_images(3, 0.7, 104))
+    assert validation == slice(104, 130)
+
+
+def test_the_content_of_a_dataset_is_its_images_and_labels_in_any_order():
+    data = dataset([3, 5, 7], [2, 1])
+    order, others = [2, 0, 1], [1, 0]
+    mixed = replace(data, train_images=data.train_images[order], train_labels=data.train_labels[order])
+    assert mixed.sha256 != data.sha256
+    assert mixed.content_sha256 == data.content_sha256
+    noisy = replace(data, train_labels=np.array([3, 7, 5]))
+    swapped = replace(data, test_images=data.test_images[others])
+    moved = replace(
+        data,
+        train_images=np.concatenate([data.train_images, data.test_images[:1]]),
+        train_labels=np.array([3, 5, 7, 2]),
+        test_images=data.test_images[1:],
+        test_labels=data.test_labels[1:],
+    )
+    assert len({d.content_sha256 for d in (data, noisy, swapped, moved)}) == 4
 
 
 def claiming(width, kind):

@@ -132,6 +132,8 @@ def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
     assert outcome.status == "failed"
     assert outcome.reason == "ValueError: heads 4 does not divide the input's last dimension 7"
     assert "Traceback" in outcome.log_tail
+    assert 'File "./benchmarks/steptime.py", line ' in outcome.log_tail
+    assert not re.search(r'["\s]/', outcome.log_tail), "no path of the machine"
 
 
 def test_a_worker_that_hangs_is_ended_and_costs_its_own_trial_alone():

@@ -212,6 +212,13 @@ def test_a_matched_variant_costs_what_its_model_costs_at_the_runs_own_size(patch
     assert own["eanet-at-multiply-adds"].settings == {"dim_coefficient": {256: 4, 64: 2}[patches], "memory_units": 32}
 
 
+def test_on_digits_a_matched_variant_has_exactly_the_multiply_adds_that_its_title_says():
+    made = plan("matched-budget", seeds=1)
+    models = {trial.variant: cost.model(trial.model) for trial in made.trials}
+    assert {trial.dataset for trial in made.trials} == {"digits"}
+    assert cost.multiply_adds(models["eanet-at-multiply-adds"]) == cost.multiply_adds(models["vit-16"])
+
+
 def test_the_suite_precision_trains_each_variant_in_both_and_shares_what_is_usual():
     made = plan("precision", seeds=1)
     asked = {(trial.variant, trial.precision): trial for trial in made.trials}

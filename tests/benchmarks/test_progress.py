@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import datasets, estimate
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.progress import TRUSTED_SECONDS, Eta
+from benchmarks.progress import TRUSTED_SECONDS, Eta, outcome_words
 from benchmarks.trials import Progress
 from tests import samples
 
@@ -103,3 +103,8 @@ def test_a_trial_may_end_without_having_begun():
     eta = Eta(sum(SECONDS), Clock())
     assert eta.finish(TRIALS[0], samples.failure()) == 0
     assert eta.seconds == pytest.approx(SECONDS[1])
+
+
+def test_a_training_without_a_clean_step_says_so():
+    assert outcome_words(samples.training(top1=0.975, step=0.013)) == "top-1 97.5%, 13 ms a step"
+    assert outcome_words(samples.training(top1=0.975, step=None)) == "top-1 97.5%, no step measured"

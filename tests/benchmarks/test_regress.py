@@ -164,10 +164,49 @@ def test_a_floor_above_what_the_gate_can_see_is_refused(tree, monkeypatch, capsy
 
 def test_without_git_or_a_repository_there_is_no_base(tree, monkeypatch, capsys):
     shutil.rmtree(tree / ".git")
-    assert "is not a git repository" in gate(monkeypatch, capsys, "main")[2]
+    status, _, said = gate(monkeypatch, capsys, "main")
+    assert status == 2
+    assert said.startswith(f"error: BASE cannot be checked out from {tree}: fatal: not a git repository")
+    assert len(said.splitlines()) == 1
     monkeypatch.setenv("PATH", str(tree))
     status, _, said = gate(monkeypatch, capsys, "main")
-    assert (status, said) == (2, "error: git is not installed: BASE cannot be checked out\n")
+    assert (status, said) == (2, f"error: BASE cannot be checked out from {tree}: git is not installed\n")
+
+
+def test_a_repository_of_another_owner_is_refused_in_gits_words_and_its_way_out_is_one(tree, monkeypatch, capsys):
+    settings = tree.parent / "gitconfig"
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    if os.geteuid() == 0:
+        for path in (tree, tree / ".git"):
+            os.chown(path, 4321, -1)
+    else:
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for those who cannot give files away
+    status, _, said = gate(monkeypatch, capsys, "main", "--out", tree.parent / "out")
+    assert status == 2
+    assert f"detected dubious ownership in repository at '{tree}'" in said
+    assert len(said.splitlines()) == 1
+    way_out = said[said.index("git config") :].split()
+    subprocess.run(way_out, check=True)
+    status, _, said = gate(monkeypatch, capsys, "main", "--out", tree.parent / "out")
+    assert (status, said) == (2, "error: BASE 'main' is the working tree itself: there is nothing to compare\n")
+
+
+def test_a_gate_that_a_hook_of_another_repository_starts_is_of_its_own(tree, tmp_path):
+    """git tells its hooks by variables which repository, and which index, they are of."""
+    other, said = tmp_path / "other", tmp_path / "said"
+    git(tmp_path, "init", "-q", "-b", "main", str(other))
+    hook = other / ".git" / "hooks" / "post-commit"
+    command = f"PYTHONPATH={tree} {sys.executable} -m benchmarks.regress main --out {tmp_path / 'out'} 2> {said}"
+    hook.write_text(f"#!/bin/sh\nenv > {tmp_path / 'variables'}\ncd {tree}\n{command}\n")
+    hook.chmod(0o755)
+    git(other, "--git-dir", str(other / ".git"), "--work-tree", str(other), "commit", "-qm", "one", "--allow-empty")
+    assert "GIT_DIR=" in (tmp_path / "variables").read_text()
+    assert "GIT_INDEX_FILE=" in (tmp_path / "variables").read_text()
+    assert said.read_text() == "error: BASE 'main' is the working tree itself: there is nothing to compare\n"
+    assert_nothing_left(tree)
+    assert len(git(other, "worktree", "list").splitlines()) == 1
 
 
 def test_a_worktree_in_the_way_is_left_alone(tree, monkeypatch, capsys):

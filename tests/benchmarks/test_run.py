@@ -20,9 +20,13 @@ import pytest
 from pydantic import BaseModel, Field
 from pydantic_core import PydanticSerializationError
 
-from benchmarks.run import going_on, is_interruption, main
+from benchmarks import datasets
+from benchmarks.environment import Origin
+from benchmarks.plan import Overrides, build_plan
+from benchmarks.run import _by_other_code, going_on, is_interruption, main
 from benchmarks.suite import suites
 from results import store
+from tests import samples
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--set", "blocks=1", "--set", "embedding_dim=8", "--set", "mlp_dim=8", "--set", "patch_size=4"]
@@ -41,6 +45,7 @@ def finished(tmp_path_factory):
     return folder, run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
 
 
+@pytest.mark.installed
 def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
     folder, done = finished
     assert done.returncode == 0, done.stderr
@@ -48,10 +53,35 @@ def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
     assert len(list((folder / "records").glob("*.json"))) == 4
     assert "[4/4] accuracy train-vit-digits-seed1: top-1" in done.stdout
     assert f"report: {folder}/report.html" in done.stdout
-    assert "too few seeds to claim a difference" in done.stdout
+    assert "too few seeds for a test" in done.stdout
     table = pd.read_csv(folder / "tables" / "accuracy.csv")
     assert table.groupby("variant").seed.apply(list).to_dict() == {"eanet": [0, 1], "vit": [0, 1]}
     assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_a_step_time_that_varies_is_measured_in_further_processes_until_it_does_not(tmp_path):
+    """One process of a case is made to differ by a factor of 5 on disk; a command for more processes goes on there."""
+    asked = ["--suite", "scaling", "--variant", "eanet", "--set", "core.patches=64", "--set", "model.patches=4"]
+    first = run(*asked, "--set", "core.processes=2", "--set", "model.processes=2", "--out", tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "vary by more" not in first.stdout, "two give no interval"
+    (record,) = of_attention_in_training(tmp_path, process=0)
+    (tmp_path / "records" / f"{record.trial_id}.json").unlink()
+    slow = tuple(5 * seconds for seconds in record.samples_seconds)
+    store.write(tmp_path, record.model_copy(update={"samples_seconds": slow}))
+    again = run(*asked, "--out", tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"\d step times? var(y|ies) by more than 10 %: each in one process more", again.stdout)
+    now = of_attention_in_training(tmp_path)
+    assert len(now) > 3
+    assert sorted(r.process for r in now) == list(range(len(now)))
+    assert len({r.environment.process for r in now}) == len(now)
+    assert store.load(tmp_path).missing == {}
+
+
+def of_attention_in_training(folder, process=None):
+    records = [r for r in store.load(folder).step_times if (r.scope, r.phase) == ("core", "train")]
+    return [record for record in records if process in (None, record.process)]
 
 
 def test_a_folder_named_like_markup_is_a_folder(finished, tmp_path):
@@ -72,6 +102,21 @@ def test_records_carry_the_command_and_the_commit(finished):
         assert re.fullmatch("[0-9a-f]{40}", environment.commit or "") or not (ROOT / ".git").exists()
         assert environment.threads >= 1
         assert environment.versions.keys() == {"keras", environment.backend, "numpy"}
+
+
+def test_a_run_has_the_threads_that_it_was_given_and_says_in_gits_words_why_it_names_no_commit(tmp_path):
+    """GIT_TEST_ASSUME_DIFFERENT_OWNER is git's own: to it, this repository is then somebody else's."""
+    only = ["--suite", "accuracy", "--variant", "eanet", "--seeds", 1, "--epochs", 1, *SMALL]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    variables |= {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    done = run(*only, "--threads", 1, "--out", tmp_path / "run", env=variables)
+    assert done.returncode == 0, done.stderr
+    (warning,) = done.stderr.splitlines()
+    assert warning.startswith("warning: the records will not name the commit: fatal: ")
+    assert "dubious ownership" in warning or not (ROOT / ".git").exists()
+    (record,) = store.load(tmp_path / "run").trainings
+    assert (record.environment.commit, record.environment.dirty) == (None, None)
+    assert record.environment.threads == 1
 
 
 def test_the_memory_of_a_training_is_that_of_its_own_process(finished):
@@ -96,6 +141,64 @@ def test_running_again_runs_only_what_is_missing(finished):
     assert "3 are done already" in again.stdout
     after = {path.name: path.stat().st_mtime_ns for path in (folder / "records").iterdir()}
     assert {name for name in before if before[name] != after[name]} == {victim.name}
+
+
+def test_what_other_code_has_measured_is_named_before_it_is_used_again(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    (path, *_) = (folder / "records").glob("train-vit-digits-seed0*")
+    record = store.read(path)
+    path.unlink()
+    elsewhere = record.environment.model_copy(update={"commit": "0123456789" * 4, "dirty": False})
+    store.write(folder, record.model_copy(update={"environment": elsewhere}))
+    again = run("--suite", "accuracy", "--seeds", 2, "--epochs", 1, *SMALL, "--out", folder)
+    told, planned, *_ = again.stdout.splitlines()
+    assert "done already by other code: " in told
+    assert "1 by commit 0123456" in told
+    assert told.endswith("; --fresh runs them again")
+    assert planned.startswith("0 trials to run")
+
+
+def test_other_code_is_code_that_measures_otherwise(tmp_path, monkeypatch):
+    """In a real repository: a commit of its documentation changes no number, one of a layer may."""
+
+    def git(*arguments):
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(name, text):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        git("add", "-A")
+        git("commit", "-qm", name)
+        return git("rev-parse", "HEAD")
+
+    git("init", "-q")
+    first = commit("models/layer.py", "wrong")
+    monkeypatch.setattr("benchmarks.run.ROOT", tmp_path)
+    plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1))
+
+    def said(here, dirty=False, measured_at=first, measured_dirty=False):
+        where = samples.environment(commit=measured_at, dirty=measured_dirty)
+        record = samples.training(trial_id=plan.trials[0].trial_id, where=where)
+        run = store.Run(tmp_path, None, (record,), (), (), {})
+        return _by_other_code(run, plan, Origin("", here, dirty))
+
+    assert said(first) == ""
+    documented = commit("docs/words.md", "more")
+    assert said(documented) == ""
+    (tmp_path / "models" / "layer.py").write_text("right")
+    assert f"where this is commit {documented[:7]} with uncommitted changes" in said(documented, dirty=True)
+    mended = commit("models/layer.py", "right")
+    assert said(mended) == (
+        f"done already by other code: 1 by commit {first[:7]}, where this is commit {mended[:7]}; "
+        "--fresh runs them again"
+    )
+    assert "1 by commit " in said(mended, measured_at=mended, measured_dirty=True), (
+        "what was not committed is not known"
+    )
+    assert "1 by an unknown commit" in said(mended, measured_at=None)
+    assert said(None, measured_at=None, measured_dirty=None, dirty=None) == "", "without git nothing tells"
 
 
 def test_fresh_starts_over_in_a_new_folder_and_deletes_nothing(finished):
@@ -209,8 +312,14 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         ("--suite scaling --data-dir /tmp", "--data-dir changes nothing: none of the chosen suites trains"),
         ("--suite scaling --seeds 3", "seeds changes nothing: none of the chosen suites trains"),
         ("--all --epochs 3 --set epochs=4", "epochs are given twice"),
+        ("--all --set blocks=1 --set blocks=2", "blocks is given twice with --set: as 1 and as 2"),
+        ("--all --set blocks=1 --set heads=2 --set blocks=1", "blocks is given twice with --set"),
+        ("--all --epochs 3 --epochs=4", "--epochs is given 2 times: give it once"),
         (f"--all --epochs 1{'0' * 30}", "should be less than or equal to 1000000"),
         ("--all --set validation_split=0.0001", "validation_split = '0.0001': should be greater than or equal to 0.01"),
+        ("--all --threads 1024", "--threads 1024: a process may use "),
+        ("--all --threads 0", "--threads"),
+        ("--all --threads 1 --executor ray", "--threads is for this machine: give --trial-cpus with --executor ray"),
         ("--all --epochs none", "--epochs"),
         ("--all --epochs 0", "epochs = 0: should be greater than or equal to 1"),
         ("--all --seeds 0", "--seeds"),
@@ -261,6 +370,20 @@ def test_bad_data_is_found_before_anything_is_written(content, tmp_path, monkeyp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-100-python"]
 
 
+def test_files_sorted_by_class_are_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    from tests.benchmarks.test_datasets import write_cifar10
+
+    write_cifar10(tmp_path, [label for label in range(10) for _ in range(5)])
+    arguments = ["--suite", "accuracy", "--dataset", "cifar10", "--data-dir", str(tmp_path), "--out"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.run", *arguments, str(tmp_path / "out")])
+    assert main() == 2
+    assert capsys.readouterr().err == (
+        "error: training lacks 2 of 10 classes: 8, 9; validation lacks 8 of 10 classes: 0, 1, 2, 3, 4, ...: each needs "
+        "images of all classes (the last 10 of 50 training images validate)\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_names_with_control_characters_are_spelt_out(tmp_path, monkeypatch, capsys):
     """A folder of images may be anybody's; what its names hold must not reach the terminal."""
     from tests.benchmarks.test_datasets import write_images
@@ -276,6 +399,23 @@ def test_names_with_control_characters_are_spelt_out(tmp_path, monkeypatch, caps
     monkeypatch.setattr(sys, "argv", ["benchmarks.run", "--suite", "a\x1b[2J"])
     assert main() == 2
     assert capsys.readouterr().err == "error: an argument holds characters that cannot be printed\n"
+
+
+@pytest.mark.installed
+@pytest.mark.parametrize("module", ["benchmarks.run", "benchmarks.regress"])
+def test_on_windows_it_says_where_it_runs(module):
+    """Without Windows: the interpreter takes itself for one there, and lacks a module of POSIX."""
+    code = f"""
+import runpy, sys
+sys.platform, sys.modules["resource"] = "win32", None
+sys.argv = ["command", "--help"]
+runpy.run_module("{module}", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: this measures on Linux, macOS or WSL, and not on Windows itself; python -m report works anywhere\n"
+    )
 
 
 def test_help_has_examples_and_every_option(capsys, monkeypatch):
@@ -343,38 +483,15 @@ def test_results_on_other_images_do_not_pass_for_these(tmp_path):
     arguments += ["--out", tmp_path / "run", "--data-dir"]
     first = run(*arguments, tmp_path / "a")
     assert first.returncode == 0, first.stderr
+    for path in ("plan.json", "report.html", *(f"records/{p.name}" for p in (tmp_path / "run" / "records").iterdir())):
+        assert str(tmp_path) not in (tmp_path / "run" / path).read_text(), "no path of the machine"
+    assert "--out DIR --data-dir DIR" in (tmp_path / "run" / "plan.json").read_text()
     # The same shapes, other pixels: only the hash can tell.
     for path in (tmp_path / "a" / "train" / "cat").iterdir():
         path.write_bytes((tmp_path / "a" / "train" / "dog" / path.name).read_bytes())
     second = run(*arguments, tmp_path / "a")
     assert second.returncode == 2
     assert "has results on other images of folder (SHA-256" in second.stderr
-
-
-def test_a_download_that_fails_is_one_line_and_writes_nothing(tmp_path):
-    """The real download, with no way out: a proxy that is not there."""
-    nowhere = {
-        "https_proxy": "http://127.0.0.1:9",
-        "http_proxy": "http://127.0.0.1:9",
-        "KERAS_HOME": str(tmp_path / "home"),
-    }
-    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | nowhere
-    done = run(
-        "--suite",
-        "accuracy",
-        "--profile",
-        "tutorial",
-        "--dataset",
-        "cifar100",
-        "--out",
-        tmp_path / "out",
-        env=environment,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: could not download cifar100 (")
-    assert done.stderr.endswith("give its folder with --data-dir DIR\n")
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_an_interruption_is_told_from_other_errors_wherever_it_came():

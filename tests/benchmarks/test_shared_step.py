@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import datasets
+from benchmarks import datasets, executors
 from benchmarks.environment import Origin
 from benchmarks.executors import run_local, shared_step
 from benchmarks.plan import Overrides, build_plan
@@ -97,6 +97,18 @@ def test_what_a_trial_prints_is_not_told_of_the_next(tmp_path):
     assert [type(outcome) for outcome in outcomes] == [TrainRecord, Failure]
     assert "Traceback" in outcomes[1].log_tail
     assert "set aside" not in outcomes[1].log_tail
+
+
+def test_idle_workers_are_bounded_and_the_first_ones_stay(tmp_path, monkeypatch):
+    """Cells and variants come seed by seed: to end the oldest would be to end the one that is wanted next."""
+    monkeypatch.setattr(executors, "MOST_KEPT", 2)
+    cells = [[t for t in trials(2, learning_rate=rate) if t.variant == "eanet"] for rate in ("1e-3", "2e-3", "3e-3")]
+    idle = []
+    outcomes = run([cell[seed] for seed in (0, 1) for cell in cells], tmp_path, lambda _: idle.append(len(workers())))
+    assert max(idle) == 2
+    processes = [outcome.environment.process for outcome in outcomes]
+    assert processes[:2] == processes[3:5]
+    assert len(set(processes)) == 4
 
 
 def test_only_short_trainings_share_a_step_and_only_those_of_equal_settings():

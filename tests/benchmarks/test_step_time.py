@@ -10,6 +10,7 @@ import pytest
 
 import benchmarks
 from benchmarks.cases import cases, gate_cases
+from benchmarks.processor import cpu_model
 
 ROOT = Path(benchmarks.__file__).parent.parent
 CASE = "core-infer-eanet-n64"
@@ -32,7 +33,9 @@ def baseline(tmp_path_factory):
 
 
 def test_a_baseline_holds_the_case_with_what_is_exact_of_it(baseline):
-    (benchmark,) = json.loads(baseline.read_text())["benchmarks"]
+    content = json.loads(baseline.read_text())
+    assert content["machine_info"]["cpu"]["brand_raw"] == cpu_model()
+    (benchmark,) = content["benchmarks"]
     assert benchmark["name"] == f"test_step[{CASE}]"
     assert benchmark["stats"]["rounds"] >= 10
     told = benchmark["extra_info"]

@@ -1,5 +1,6 @@
 """The stopwatch on a clock that the test turns: what it times, what it keeps apart, and why it synchronises."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,11 +26,12 @@ class Device:
         self.now = max(self.now, self.busy_until)
 
 
-def test_compilation_and_warm_up_are_kept_apart_from_the_samples():
-    device = Device([7.0, *[3.0] * WARMUP_STEPS, *[0.5] * 11])
+@pytest.mark.parametrize(("warm", "steps"), [(0.03, WARMUP_STEPS), (3.0, 1)], ids=["short steps", "a long step"])
+def test_compilation_and_warm_up_are_kept_apart_from_the_samples(warm, steps):
+    device = Device([7.0, *[warm] * steps, *[0.5] * 11])
     timing = measure(device.step, device.wait, steps=11, seconds=0.0, clock=device.clock)
     assert round(timing.compile_seconds, 6) == 7.001
-    assert [round(s, 6) for s in timing.warmup_seconds] == [3.001] * WARMUP_STEPS
+    assert [round(s, 6) for s in timing.warmup_seconds] == [warm + 0.001] * steps
     assert [round(s, 6) for s in timing.samples_seconds] == [0.501] * 11
 
 

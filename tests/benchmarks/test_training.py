@@ -1,16 +1,26 @@
 """Training: the same batches for both variants, an honest record, and a loss that is no number ends it."""
 
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import keras
 import numpy as np
 import pytest
 
 from benchmarks import datasets
 from benchmarks.batches import batch_order
-from benchmarks.environment import Origin
+from benchmarks.environment import Origin, worker_variables
+from benchmarks.executors import Workers
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import DivergedError, fit_in_order, learning_rate, random_states, reseed, train
+from benchmarks.training import DivergedError, compile_model, fit_in_order, learning_rate, random_states, reseed, train
+from benchmarks.worker import Task
 from models import cost
 from models.build import build_model
+from tests.benchmarks.test_datasets import write_cifar10
 
 ORIGIN = Origin("python -m benchmarks.run --all", "abc", False)
 SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4", "memory_units": "3", "key_dim": "3"}
@@ -42,9 +52,10 @@ def test_a_record_says_what_was_trained_on_what(records):
     record, progress = records["vit", 1]
     assert (record.train_images, record.validation_images, record.test_images) == (1150, 287, 360)
     assert record.dataset_sha256 == datasets.load("digits", None).sha256
+    assert record.dataset_content_sha256 == datasets.load("digits", None).content_sha256
     assert (record.variant, record.seed, record.dataset) == ("vit", 1, "digits")
     trial = trials()[3]
-    assert record.settings == trial.model_dump(mode="json")
+    assert record.settings == trial.model_dump(mode="json", exclude={"data_dir"})
     assert record.trial_id == trial.trial_id
     assert record.parameters == cost.parameters(cost.model(trial.model))
     assert [epoch.epoch for epoch in record.epochs] == [1, 2]
@@ -110,6 +121,24 @@ def test_a_part_without_images_is_an_error(images, share):
         datasets.training_images(images, share)
 
 
+def test_classes_that_would_not_be_trained_on_are_an_error(tmp_path):
+    """Wherever a training reads its images: a worker's machine may have other files."""
+    write_cifar10(tmp_path, [label for label in range(10) for _ in range(5)])
+    trial = trials()[0].model_copy(update={"dataset": "cifar10", "data_dir": str(tmp_path)})
+    with pytest.raises(datasets.DataError, match="training lacks 2 of 10 classes: 8, 9; validation lacks 8 of 10"):
+        train(trial, ORIGIN, tmp_path / "checkpoint", lambda _: None)
+
+
+@pytest.mark.parametrize(("classes", "k"), [(3, 3), (5, 5), (7, 5)])
+def test_top_5_of_fewer_classes_is_of_all_of_them(classes, k):
+    """PyTorch finds no five largest of three."""
+    trial = trials()[0]
+    model = build_model(trial.model.model_copy(update={"classes": classes}), trial.training.augmentation)
+    compile_model(model, trial.training, 11)
+    _, top5 = model.get_compile_config()["metrics"]
+    assert (top5["config"]["name"], top5["config"]["k"]) == ("top5", k)
+
+
 def test_the_order_is_another_each_epoch_and_holds_every_image_once():
     for epoch in range(3):
         assert np.array_equal(np.sort(batch_order(5, epoch, 53)), np.arange(53))
@@ -169,6 +198,86 @@ def test_one_epoch_gives_a_step_time_without_the_first_step_which_compiles(tmp_p
     record = train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
     mean_with_compilation = record.epochs[0].train_seconds / 18
     assert record.train_step_seconds < mean_with_compilation / 3
+
+
+def test_a_batch_of_all_images_gives_a_step_from_the_second_epoch_on_and_none_in_the_first(tmp_path):
+    """What compiles is no step: on digits it had been told as a step of seconds."""
+    one, two = (
+        train(trials(epochs=epochs, batch_size="2000")[0], ORIGIN, tmp_path / str(epochs), lambda _: None)
+        for epochs in (1, 2)
+    )
+    assert one.train_step_seconds is None
+    assert two.train_step_seconds < one.epochs[0].train_seconds / 3
+
+
+JAX_STEPS = """
+import json, sys, time
+import jax
+from benchmarks import training
+from benchmarks.training import History
+from benchmarks.trials import TrainTrial
+from benchmarks.environment import Origin
+from pathlib import Path
+
+compiled, clean = [], []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda name, seconds, **_: compiled.append(time.perf_counter()) if "backend_compile" in name else None
+)
+ended = History.on_epoch_end
+def on_epoch_end(self, epoch, logs=None):
+    clean.append((self.clean_since, self.clean_until))
+    ended(self, epoch, logs)
+History.on_epoch_end = on_epoch_end
+trial = TrainTrial.model_validate_json(sys.argv[1])
+record = training.train(trial, Origin("test", None, None), Path(sys.argv[2]), lambda _: None)
+inside = [sum(since < moment < until for moment in compiled) for since, until in clean]
+print(json.dumps({"inside": inside, "compiled": len(compiled), "step": record.train_step_seconds}))
+"""
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+@pytest.mark.parametrize(("batch_size", "steps"), [("64", 17), ("1000", 1)], ids=["small", "two steps"])
+def test_jax_compiles_nothing_while_steps_are_timed(batch_size, steps, tmp_path):
+    """JAX tells of each compilation. 1,150 images leave a last batch of another size, which compiles once more."""
+    overrides = Overrides(seeds=1, epochs=2, backend="jax", settings=SMALL | {"batch_size": batch_size})
+    trial = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials[0]
+    environment = os.environ | worker_variables("jax", 2)
+    command = [sys.executable, "-c", JAX_STEPS, trial.model_dump_json(), str(tmp_path / "checkpoint")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done.stderr
+    assert told["inside"] == [0, 0], told
+    assert told["compiled"] > 2
+    assert told["step"] > 0
+
+
+def test_memory_of_a_training_is_that_of_its_step_and_not_of_the_images(tmp_path):
+    """Of the same model on 30 times as many images, each in a fresh process. Adapting its normalisation had taken
+    eight times the images' bytes."""
+    large = tmp_path / "large"
+    digits = datasets.load("digits", None)
+    datasets.save(digits, tmp_path / "one")
+    many = {part: np.concatenate([getattr(digits, part)] * 300) for part in ("train_images", "train_labels")}
+    datasets.save(dataclasses.replace(digits, **many), large)
+    found = []
+    for images in (tmp_path / "one", large):
+        with Workers("tensorflow", worker_variables("tensorflow", 2), ORIGIN, tmp_path) as workers:
+            trial = trials(epochs=1)[1]
+            *_, record = workers.run(Task(trial, tmp_path / f"{images.name}.npz", images), 300.0)
+            found.append(record)
+    one, other = found
+    assert many["train_images"].nbytes > 25 * 2**20
+    assert abs(other.peak_memory_bytes - one.peak_memory_bytes) < 15 * 2**20
+    assert other.device_peak_memory_bytes == pytest.approx(one.device_peak_memory_bytes, abs=2**20)
+
+
+def test_seeds_that_share_a_process_say_so_and_have_its_peak(tmp_path):
+    with Workers("tensorflow", worker_variables("tensorflow", 2), ORIGIN, tmp_path) as workers:
+        shared = [trial for trial in trials(epochs=1) if trial.variant == "vit"]
+        first, second = [[*workers.run(Task(trial, tmp_path / f"{trial.seed}.npz"), 300.0)][-1] for trial in shared]
+    with Workers("tensorflow", worker_variables("tensorflow", 2), ORIGIN, tmp_path) as workers:
+        (*_, alone) = workers.run(Task(shared[0], tmp_path / "alone.npz"), 300.0)
+    assert first.environment.process == second.environment.process != alone.environment.process
+    assert first.step_memory_bytes == second.step_memory_bytes
 
 
 def seeds_of(model):

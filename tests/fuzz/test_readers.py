@@ -119,6 +119,7 @@ def elsewhere(tmp_path_factory):
 
 BATCHES = [
     batch(), batch(protocol=4), batch(protocol=5), batch(data=[1, 2]), batch(fine_labels=["x"]),
+    batch(data=np.zeros((3, 32, 32, 3), np.uint8)), batch(fine_labels=np.array([1, 2, 3])),
     pickle.dumps(Touch("touched")), batch(more=Touch("touched")),
 ]  # fmt: skip
 

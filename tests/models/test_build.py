@@ -1,11 +1,13 @@
 """Every variant passes one check: shapes, parameters, save and load, a training step, half precision."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
 
 from models import cost
-from models.build import adapt_normalization, build_model
+from models.build import IMAGES_A_CHUNK, adapt_normalization, build_model
 from models.config import (
     EANET,
     PRESETS,
@@ -59,6 +61,28 @@ def labels():
 
 def trainable(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+@pytest.mark.parametrize("count", [1, 257, 1009])
+def test_the_normalisation_has_mean_and_variance_of_every_image(count):
+    """Against NumPy's own, over whole and partial chunks."""
+    images = np.random.default_rng(5).integers(0, 256, (count, 15, 15, 2), dtype=np.uint8)
+    model = build_model(ModelConfig(**SMALL, attention=IdentityConfig()), "corrected")
+    adapt_normalization(model, images)
+    layer = model.get_layer("normalization")
+    for weight, expected in ((layer.adapt_mean, np.mean), (layer.adapt_variance, np.var)):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected(images, axis=(0, 1, 2)), rtol=1e-6)
+
+
+def test_the_normalisation_is_adapted_in_constant_memory():
+    """By what NumPy allocates: Keras's own `adapt` takes eight times the images' bytes."""
+    images = np.zeros((60 * IMAGES_A_CHUNK, 15, 15, 2), np.uint8)
+    model = build_model(ModelConfig(**SMALL, attention=IdentityConfig()), "corrected")
+    tracemalloc.start()
+    adapt_normalization(model, images)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < images.nbytes / 2
 
 
 def test_the_model_is_what_its_config_says(config, images, tmp_path):

@@ -235,7 +235,7 @@ def test_the_data_inside_are_the_records(visit, address, full_run):
         columns = inside[name]["columns"]
         shared = [place for place, field_ in enumerate(columns) if field_ in type(records[0]).model_fields]
         assert len(shared) >= 5
-        derived = {"epochs", "steps", "step_seconds", "backend", "precision"}
+        derived = {"epochs", "steps", "step_seconds", "step_memory_bytes", "backend", "precision"}
         assert {columns[place] for place in range(len(columns)) if place not in shared} <= derived
         for row, record in zip(inside[name]["rows"], records, strict=True):
             for place in shared:

@@ -8,7 +8,7 @@ import pytest
 
 from report.compare import CHANGED, FEW, NOT_SHOWN, SAME, build, compare
 from results import store
-from results.records import RunPlan
+from results.records import PlannedSuite, RunPlan
 from results.store import Run
 from tests import samples
 
@@ -18,8 +18,18 @@ def run(*records):
     return Run(None, None, trainings, tuple(record for record in records if record.kind == "steptime"), (), {})
 
 
-def trained(top1, seeds=5, **changes):
-    return [samples.training("eanet", seed, top1=top1 + 0.003 * (seed % 3), **changes) for seed in range(seeds)]
+def trained(top1, seeds=5, where=samples.ENVIRONMENT, **changes):
+    """Trainings of fresh processes."""
+    return [
+        samples.training(
+            "eanet",
+            seed,
+            top1=top1 + 0.003 * (seed % 3),
+            where=where.model_copy(update={"process": f"{seed}"}),
+            **changes,
+        )
+        for seed in range(seeds)
+    ]
 
 
 def timed(seconds, processes=3, **changes):
@@ -41,6 +51,7 @@ def test_a_run_against_itself_has_no_change():
         "parameters": SAME,
         "multiply-adds": SAME,
         "training step": NOT_SHOWN,
+        "training memory": NOT_SHOWN,
         "step": NOT_SHOWN,
         "peak memory": NOT_SHOWN,
     }
@@ -59,7 +70,7 @@ def test_the_change_is_that_from_the_other_run_to_this_one():
     found = compare(run(*trained(0.7)), run(*trained(0.9)), "now", "before")
     change = next(change for change in found.changes if change.figure == "test top-1")
     assert change.change.value == pytest.approx(-20)
-    assert change.change.text.startswith("-20.0 points [")
+    assert change.change.text.startswith("-20.0 pp [")
     assert (change.before.value, change.now.value) == pytest.approx((90.24, 70.24))
     assert str(change) == f"Accuracy: EANet, test top-1, {change.before.text} -> {change.now.text} %, changed"
 
@@ -71,8 +82,7 @@ def test_a_slower_step_is_a_change_on_the_same_machine_alone():
     found = compare(run(*timed(0.012)), run(*elsewhere), "now", "before")
     assert found.changes == ()
     (reason,) = found.refused
-    assert "now ran on device cpu, cpu A CPU, threads 2, 24.0 GiB of memory, before on device cpu, cpu Anoth" in reason
-    assert "A ratio would tell of the machines" in reason
+    assert "now ran on A CPU, 2 threads, 24.0 GiB; before on Another CPU, 2 threads, 24.0 GiB. A ratio" in reason
     assert ("cpu", "Another CPU", "A CPU") in found.environments
 
 
@@ -80,7 +90,7 @@ def test_a_machine_with_another_memory_is_another_machine_and_a_jit_is_told():
     larger = samples.environment(memory_bytes=2 * samples.ENVIRONMENT.memory_bytes, jit=True)
     found = compare(run(*timed(0.012)), run(*timed(0.01, where=larger)), "now", "before")
     assert found.changes == ()
-    assert "48.0 GiB of memory" in found.refused[0]
+    assert "48.0 GiB" in found.refused[0]
     assert {("jit", "True", "False"), ("memory", "48.0 GiB", "24.0 GiB")} <= set(found.environments)
     nearly = samples.environment(memory_bytes=samples.ENVIRONMENT.memory_bytes - 2**20)
     assert not compare(run(*timed(0.012)), run(*timed(0.01, where=nearly)), "now", "before").refused
@@ -99,6 +109,53 @@ def test_of_many_steps_that_differ_by_chance_few_are_claimed():
 
     claimed = [c for _ in range(10) for c in compare(run(*steps()), run(*steps()), "a", "b").changes if c.is_change]
     assert len(claimed) <= 2
+
+
+def test_one_case_among_many_that_takes_twice_as_long_is_a_change():
+    """A hundred cases of three processes that spread by about 5.7 %, and one of them is twice as slow."""
+    rng = np.random.default_rng(43)
+
+    def steps(factor):
+        return [
+            samples.step_time("vit", n, 0.01 * rng.lognormal(0, 0.057) * (factor if n == 10 else 1), process)
+            for n in range(10, 110)
+            for process in range(3)
+        ]
+
+    found = compare(run(*steps(2)), run(*steps(1)), "now", "before").changes
+    assert [change.subject for change in found if change.is_change] == [
+        "The attention alone, one training step, ViT, N = 10"
+    ]
+
+
+def test_trainings_of_a_shared_process_tell_nothing_of_their_step():
+    """Five seeds of one process a side, all of them slower: another process can look like another step."""
+    one = samples.environment(process="one")
+    now, before = (
+        [r.model_copy(update={"environment": one, "train_step_seconds": seconds}) for r in trained(0.9)]
+        for seconds in (0.022, 0.02)
+    )
+    assert verdicts(now, before)["training step"] == FEW
+    assert verdicts(trained(0.9, step=0.022), trained(0.9, step=0.02))["training step"] == CHANGED
+
+
+def test_a_training_that_two_suites_ask_for_is_one_hypothesis():
+    records = trained(0.9, seeds=3)
+    ids = tuple(record.trial_id for record in records)
+    suites = {name: PlannedSuite(question="?", trial_ids=ids) for name in ("one", "two")}
+    whole = dataclasses.replace(run(*records), plan=RunPlan(profile="", command="", suites=suites))
+    found = compare(whole, whole, "now", "before")
+    assert [change.subject for change in found.changes if change.figure == "test top-1"] == ["One: EANet"]
+
+
+def test_seeds_of_two_machines_are_paired_and_their_steps_are_not_compared():
+    elsewhere = trained(0.9, where=samples.environment(threads=7))
+    mixed = [*trained(0.9)[:3], *elsewhere[3:]]
+    found = compare(run(*mixed), run(*trained(0.7)), "now", "before")
+    change = next(change for change in found.changes if change.figure == "test top-1")
+    assert (change.verdict, change.change.text[-5:]) == (CHANGED, "n = 5")
+    assert "training step" not in {change.figure for change in found.changes}
+    assert "now ran on A CPU, 2 threads, 24.0 GiB and A CPU, 7 threads, 24.0 GiB; before" in found.refused[0]
 
 
 def test_what_either_run_lacks_is_said_first(tmp_path, full_run):

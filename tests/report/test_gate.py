@@ -153,6 +153,29 @@ def test_the_history_draws_each_case_and_machine_and_names_its_changes(tmp_path)
     assert "http" not in text.replace("http://www.w3.org", "")
 
 
+def test_what_changes_with_an_upgrade_is_named_by_its_versions_and_not_by_a_commit(tmp_path):
+    """The step takes 1.5 times as long since Keras is newer, and five gates later twice as long by a commit."""
+    history = tmp_path / "history.jsonl"
+    for day in range(19):
+        slow = 0.0 if day < 7 else 0.5 if day < 12 else 2.0
+        keras, python = ("3.15.1" if day < 7 else "3.16.0"), ("3.11.7" if day < 17 else "3.12.1")
+        started = f"2026-01-{day + 1:02d}T00:00:00+00:00"
+        gates.append(history, samples.gate(slow, seed=day, started=started, keras=keras, python=python))
+    page, (eanet, vit) = build(history)
+    assert [(change.place, change.commit) for change in eanet.changes] == [(12, "fedcba1")]
+    assert eanet.changes[0].ratio == pytest.approx(2, rel=0.02), "against what it was since the upgrade"
+    assert [(upgrade.place, upgrade.versions) for upgrade in eanet.upgrades] == [
+        (7, "Keras 3.15.1 -> 3.16.0"),
+        (17, "Python 3.11.7 -> 3.12.1"),
+    ]
+    assert vit.upgrades == eanet.upgrades
+    assert "at gate 8 Keras 3.15.1 -> 3.16.0" in eanet.figure.alt
+    text = page.read_text()
+    assert "Keras 3.15.1 -&gt; 3.16.0 at gate 8 (2026-01-08" in text
+    assert "From gate 13 on (2026-01-13" in text
+    assert "From gate 8 on" not in text
+
+
 def test_an_empty_history_says_how_to_fill_it(tmp_path):
     with pytest.raises(GateError, match=r"holds no gate; record one with: python -m benchmarks\.regress BASE --record"):
         build(tmp_path / "none.jsonl")

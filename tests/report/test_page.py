@@ -41,8 +41,8 @@ def test_the_page_asks_nothing_of_the_network(folder):
 
 def test_the_page_says_the_numbers_of_the_records(folder):
     text = " ".join(page_of(folder).text.split())
-    assert "91.0 % [88.5, 93.5]" in text
-    assert "no difference shown for EANet (+0.0 points [-0.3, +0.3], n = 3 pairs of seeds)" in text
+    assert "91.0 % [88.2, 93.2]" in text
+    assert "not significant: EANet (+0.0 pp [-0.3, +0.3], n = 3 pairs of seeds)" in text
     assert "None: but what was planned is not known, for there is no plan.json." in text
     assert "python -m benchmarks.run --all" in text
     assert "ab" * 32 in text
@@ -94,10 +94,10 @@ def test_what_a_suite_draws_is_drawn(folder):
     suite = PlannedSuite(question="?", draw=drawn, trial_ids=ids)
     store.write_plan(folder, RunPlan(profile="quick", command="the command", suites={"accuracy": suite}), None)
     figures = [value for _, name, value in page_of(folder).attributes if name == "aria-label"]
-    seen = "EANet − ViT +0.0 points [-0.3, +0.3], no difference shown"
+    seen = "EANet − ViT +0.0 pp [-0.3, +0.3], not significant"
     for title in (
-        f"Test top-1: {seen}. EANet: mean test top-1 91.0 % [88.5, 93.5], n = 3",
-        f"Differences in test top-1: {seen}. EANet − ViT: +0.0 points [-0.3, +0.3], n = 3",
+        f"Test top-1: {seen}. EANet: mean test top-1 91.0 % [88.2, 93.2], n = 3",
+        f"Differences in test top-1: {seen}. EANet − ViT: +0.0 pp [-0.3, +0.3], n = 3",
         "Learning curves: all end at 91.0 % validation top-1. ",
         "Test top-1 against parameters: by its mean the best, EANet, is also the cheapest. EANet: 91.0 %",
         "Test top-1 against multiply-adds: ",
@@ -142,14 +142,16 @@ def test_many_ablations_are_one_answer(tmp_path):
         for seed in range(3):
             for place, variant in enumerate(("identity", "vit", "mean")):
                 top1 = 0.5 + 0.01 * seed + (0.3 if (suite, variant) == ("two", "mean") else 0.001 * place)
-                store.write(tmp_path, samples.training(variant, seed, top1=top1, suite=suite))
+                recipe = {"augmentation": suite}
+                store.write(tmp_path, samples.training(variant, seed, top1=top1, suite=suite, training=recipe))
     _, findings = build(tmp_path)
     (answer,) = findings.answers
     assert answer.evidence == "ablations"
     assert answer.sentence.startswith(
-        "1 of 12 differences held against a base in 6 suites is claimed: mean over patches − ViT +29.9 points"
+        "1 of 12 differences in 6 suites, after 2 epochs, is significant (paired t-test, p <= 0.05 after Holm's "
+        "adjustment for all 12): mean over patches − ViT +29.9 pp"
     )
-    assert answer.sentence.endswith("; 11 show no difference.")
+    assert answer.sentence.endswith("; 11 not significant.")
 
 
 def test_every_command_that_gave_a_result_is_told_with_its_commit(folder):

@@ -62,3 +62,21 @@ def test_a_model_that_suites_name_differently_races_once():
     ]
     both = dataclasses.replace(one, trainings=(*one.trainings, *other.trainings[:2], *renamed))
     assert len(find(both).race.models) == 3
+
+
+def test_models_race_for_their_step_only_where_each_has_enough_processes_on_one_machine():
+    models = ("a", 10, 0.5), ("b", 20, 0.6), ("c", 30, 0.7)
+
+    def raced(where):
+        found = run(*models, seeds=3)
+        return find(dataclasses.replace(found, trainings=tuple(map(where, found.trainings)))).race
+
+    def measured(record, **where):
+        name = f"{record.variant} {record.seed}"
+        return record.model_copy(update={"environment": samples.environment(process=name, **where)})
+
+    assert list(raced(measured).costs) == ["multiply_adds", "parameters", "step_seconds"]
+    assert list(raced(lambda record: record).costs) == ["multiply_adds", "parameters"], "one process each"
+    elsewhere = raced(lambda record: measured(record, threads=7 if record.variant == "c" else 2))
+    assert list(elsewhere.costs) == ["multiply_adds", "parameters"]
+    assert front(elsewhere) == ["a", "b", "c"], "accuracy belongs to no machine"

@@ -5,9 +5,13 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from report.embedded import embedded
 from report.page import build
+from report.table import interval
+from report.words import one_place, percent, plain
 from results import store
 from results.records import PlannedSuite, RunPlan
+from results.stats import Interval
 from tests import samples
 
 
@@ -31,6 +35,27 @@ def test_tables_have_the_columns_of_the_contract(folder):
     assert len(scaling) == 12
     assert scaling.loc[0, ["scope", "variant", "patches"]].tolist() == ["core", "eanet", 64]
     assert scaling.loc[0, "step_seconds"] == pytest.approx(64e-5)
+
+
+def test_tables_that_the_records_no_longer_give_are_removed_and_nothing_else(folder):
+    build(folder)
+    tables = folder / "tables"
+    ours = {path.name for path in tables.iterdir()}
+    accuracy = (tables / "accuracy.csv").read_text()
+    (tables / "old.csv").write_text(accuracy.replace("accuracy,", "old,"))
+    users = {
+        "accuracy (copy).csv": accuracy,
+        "notes.csv": "suite,note\nnotes,mine\n",
+        "empty.csv": "",
+        "readme.txt": "a",
+    }
+    for name, text in users.items():
+        (tables / name).write_text(text)
+    for path in (folder / "records").glob("core-*"):
+        path.unlink()
+    build(folder)
+    assert {path.name for path in tables.iterdir()} == (ours - {"scaling.csv"}) | users.keys()
+    assert {name: (tables / name).read_text() for name in users} == users
 
 
 class Rows(HTMLParser):
@@ -90,7 +115,7 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     assert [row[:3] for row in body] == [
         ["EANet", "corrected", "16"], ["EANet", "tutorial", "16"], ["ViT", "corrected", "–"], ["ViT", "tutorial", "–"]
     ]  # fmt: skip
-    effect = head.index("against augmentation tutorial, memory_units 16 (points)")
+    effect = head.index("against augmentation tutorial, memory_units 16 (pp)")
     assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3]p < 0.001", "–"] * 2
     for words in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
         assert words.replace("'", "&#39;") in text or words in text, words
@@ -99,6 +124,14 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     assert list(table.columns[-2:]) == list(grid)
     assert table[table.status == "done"].augmentation.value_counts().to_dict() == {"corrected": 6, "tutorial": 6}
     assert table[table.status == "failed"].augmentation.tolist() == ["none"]
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(5, False), (7, True)])
+def test_a_top_5_that_is_100_percent_of_any_model_is_not_shown(tmp_path, classes, shown):
+    for seed in range(3):
+        store.write(tmp_path, samples.training(seed=seed, model={"classes": classes}))
+    (head,) = (row for row in Rows(build(tmp_path)[0].read_text(encoding="utf-8")).rows if "top-1 (%)" in row)
+    assert ("top-5 (%)" in head) == shown
 
 
 def test_a_suite_whose_trainings_all_failed_has_its_table_too(tmp_path):
@@ -131,3 +164,22 @@ def test_a_grid_of_precisions_has_its_column(tmp_path):
     table = pd.read_csv(tmp_path / "tables" / "precision.csv")
     assert sorted(table.precision) == ["float32", "mixed_bfloat16"]
     assert list(table.columns)[-1] == "precision"
+
+
+def test_an_interval_without_width_is_never_written():
+    exact = Interval(1.75, 1.75, 1.75, 3)
+    assert plain(exact) == "1.75"
+    assert interval(exact, one_place, 10).text == "17.5"
+    assert (percent(Interval(0.5, 0.4, 0.6, 3)), interval(Interval(1, 0.5, 2, 3), one_place).text) == (
+        "50.0 % [40.0, 60.0]",
+        "1.0 [0.5, 2.0]",
+    )
+
+
+def test_the_page_carries_no_memory_of_trainings_that_held_their_images(tmp_path):
+    for record in (samples.training("eanet"), samples.training("vit").model_copy(update={"schema_version": 2})):
+        store.write(tmp_path, record)
+    inside = embedded(store.load(tmp_path))["trainings"]
+    rows = {row["variant"]: row for row in (dict(zip(inside["columns"], r, strict=True)) for r in inside["rows"])}
+    assert (rows["eanet"]["step_memory_bytes"], rows["vit"]["step_memory_bytes"]) == (600 * 2**20, None)
+    assert not [column for column in inside["columns"] if "peak" in column]

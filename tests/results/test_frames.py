@@ -33,3 +33,15 @@ def test_an_empty_run_has_empty_frames_with_their_columns(tmp_path):
     run = store.load(tmp_path)
     assert len(frames.trainings(run)) == len(frames.step_times(run)) == 0
     assert {"variant", "seed", "top1"} <= set(frames.trainings(run))
+
+
+def test_what_earlier_records_could_not_measure_is_empty(tmp_path):
+    """Their memory held the images, and a step of one epoch of one step is a compilation."""
+    compiled = samples.training("eanet", 0, training={"batch_size": 1151})
+    for record in (samples.training("vit", 1), compiled.model_copy(update={"schema_version": 2})):
+        store.write(tmp_path, record)
+    found = frames.trainings(store.load(tmp_path)).set_index("variant")
+    assert found.peak_memory_bytes["vit"] == 600 * 2**20
+    assert found.peak_memory_bytes.isna()["eanet"]
+    assert found.train_step_seconds["vit"] == 0.02
+    assert found.train_step_seconds.isna()["eanet"]

@@ -112,18 +112,33 @@ def test_gates_with_nothing_in_them_hardly_ever_claim_a_slowdown():
     assert claimed <= 10
 
 
-def test_the_smallest_detectable_slowdown_is_detected_as_often_as_it_says():
-    """Of 1,000 studies with exactly that slowdown, at least the promised 95 %, and hardly more."""
-    log_ratios = stats.norm(0, 0.04).ppf((np.arange(16) + 0.5) / 16)
-    log_ratios *= 0.04 / np.std(log_ratios, ddof=1)
-    least = smallest_detectable(log_ratios, 0.007 / 4, 0.05, 0.95)
-    rng = np.random.default_rng(7)
-    found = 0
-    for _ in range(1000):
-        values = rng.normal(math.log1p(least), 0.04, 16)
-        p_value = stats.ttest_1samp(values, 0, alternative="greater").pvalue
-        found += p_value <= 0.007 / 4 and np.mean(values) >= math.log1p(0.05)
-    assert 930 <= found <= 995
+def noise_of(n, spread):
+    """Logarithms of n pairs without a slowdown whose standard deviation is exactly that."""
+    values = stats.norm.ppf((np.arange(n) + 0.5) / n)
+    return values * spread / np.std(values, ddof=1)
+
+
+@pytest.mark.parametrize("n", [4, 10, 20])
+@pytest.mark.parametrize(("floor", "spread"), [(0.0, 0.04), (0.05, 0.04), (0.05, 0.026), (0.05, 0.01)])
+def test_the_smallest_detectable_slowdown_is_detected_as_often_as_it_says(n, floor, spread):
+    """Of 100,000 studies with exactly that slowdown, 95 %: where the test decides, the floor, or both."""
+    alpha = 0.002 / 6
+    least = smallest_detectable(noise_of(n, spread), alpha, floor, 0.95)
+    values = np.random.default_rng(7).normal(math.log1p(least), spread, (100_000, n))
+    p_values = stats.ttest_1samp(values, 0, axis=1, alternative="greater").pvalue
+    found = np.mean((p_values <= alpha) & (values.mean(axis=1) >= math.log1p(floor)))
+    assert found == pytest.approx(0.95, abs=0.003)
+
+
+@pytest.mark.parametrize("n", [4, 10, 20, 48])
+def test_without_a_floor_the_smallest_detectable_slowdown_is_that_of_the_noncentral_t(n):
+    alpha, spread = 0.005 / 6, 0.04
+    errors = math.log1p(smallest_detectable(noise_of(n, spread), alpha, 0.0, 0.95)) / (spread / math.sqrt(n))
+    assert stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, errors) == pytest.approx(0.95, abs=0.001)
+
+
+def test_without_any_noise_the_floor_is_detectable():
+    assert smallest_detectable([0.02] * 7, 0.001, 0.05, 0.95) == 0.05
 
 
 def test_every_look_spends_its_share_and_no_more():

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from results.stats import Interval, holm, mean_interval, paired_difference, paired_p_value, ratio_interval
+from results.stats import (
+    Interval,
+    accuracy_interval,
+    at_chance,
+    geometric_mean_interval,
+    holm,
+    mean_interval,
+    paired_difference,
+    paired_p_value,
+    ratio_interval,
+    ratio_p_value,
+    ratios,
+)
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -34,6 +46,14 @@ def test_a_ratio_of_independent_times_has_welchs_interval():
     assert found.n == 3
     assert ratio_interval([2.0, 2.2], theirs).low is None, "two processes tell no interval"
     assert ratio_interval([3.0] * 3, [2.0] * 3).low == pytest.approx(1.5), "equal ones have no spread"
+
+
+@pytest.mark.parametrize("value", [0.1, 0.00064, 41 / 999, 1e9 / 7])
+def test_equal_values_have_an_interval_of_no_width(value):
+    """However their sum is rounded: what is deterministic is printed without an interval."""
+    for n in range(3, 30):
+        found = geometric_mean_interval([value] * n)
+        assert found.low == found.high
 
 
 def test_one_value_has_no_interval_and_none_is_an_error():
@@ -101,6 +121,91 @@ def test_values_on_a_lattice_spread_at_least_as_much_as_their_rounding():
     assert paired_p_value(ours, theirs, resolution=0.01) == pytest.approx(expected)
     wide = mean_interval([0.1, 0.5, 0.9], resolution=0.01)
     assert wide == mean_interval([0.1, 0.5, 0.9]), "what spreads more is as it was"
+
+
+def test_an_accuracys_interval_stays_within_0_and_1_and_holds_the_mean():
+    """Mean 0.98 of 360 images: half width t s / sqrt(3) on the scale of accuracies, over p (1 - p) on the logit's."""
+    values = [0.96, 0.98, 1.0]
+    found = accuracy_interval(values, 360)
+    plain = mean_interval(values)
+    assert plain.high > 1
+    half = (plain.high - 0.98) / (0.98 * 0.02)
+    ends = [1 / (1 + math.exp(-(math.log(0.98 / 0.02) + end))) for end in (-half, half)]
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.98, *ends))
+    perfect = accuracy_interval([1.0] * 3, 360)
+    assert (perfect.estimate, perfect.high) == (1.0, 1.0)
+    assert 0.99 < perfect.low < 1
+    assert accuracy_interval([0.0] * 3, 360).low == 0.0
+    assert accuracy_interval([0.5], 360) == Interval(0.5, None, None, 1)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("spread", ["binomial", 0.012, 0.005])
+def test_an_accuracys_interval_covers_what_it_says_near_the_edge(seeds, spread):
+    """3,000 studies of seeds at 98 % of 360 images that differ by chance of the images, or by more, or by less."""
+    generator, images, mean = np.random.default_rng(17), 360, 0.98
+    size = (3000, seeds)
+    if spread == "binomial":
+        studies = generator.binomial(images, mean, size) / images
+    else:
+        concentration = mean * (1 - mean) / spread**2 - 1
+        seen = generator.beta(mean * concentration, (1 - mean) * concentration, size)
+        studies = np.round(seen * images) / images
+    found = [accuracy_interval(study, images) for study in studies]
+    assert np.mean([interval.low <= mean <= interval.high for interval in found]) >= 0.93
+    assert all(0 <= interval.low <= interval.estimate <= interval.high <= 1 for interval in found)
+
+
+def test_chance_is_the_exact_binomial_bound():
+    bound = scipy_stats.binom.isf(0.001, 360, 0.1)
+    assert at_chance(bound / 360, 360, 10)
+    assert not at_chance((bound + 1) / 360, 360, 10)
+    assert at_chance(0.0, 360, 10)
+    assert at_chance(0.013, 10_000, 100)
+    assert not at_chance(0.015, 10_000, 100)
+
+
+def three_each(generator, spreads, slower=1.0):
+    """Three processes of each case; the first case is slower by a factor."""
+    times = [list(np.exp(generator.normal(0, spread, 3))) for spread in spreads]
+    return [[slower * value for value in times[0]], *times[1:]]
+
+
+@pytest.mark.parametrize("unequal", [0.0, 0.6], ids=["spreads alike", "spreads differ"])
+def test_one_doubling_among_many_cases_is_seen_and_no_change_is_not(unequal):
+    """60 times 230 cases of 3 processes that spread by 5.7 % in root mean square, adjusted by Holm's method.
+
+    Welch's test, with two to four degrees of freedom a case, sees the doubling in about half.
+    """
+    generator = np.random.default_rng(19)
+    seen = seen_by_welch = false = 0
+    for _ in range(60):
+        spreads = 0.057 * generator.lognormal(-(unequal**2), unequal, 230)
+        before = three_each(generator, spreads)
+        doubled = list(zip(three_each(generator, spreads, slower=2.0), before, strict=True))
+        unchanged = list(zip(three_each(generator, spreads), before, strict=True))
+        seen += holm([p for _, p in ratios(doubled)])[0] <= 0.05
+        seen_by_welch += 230 * ratio_p_value(*doubled[0]) <= 0.05
+        false += min(holm([p for _, p in ratios(unchanged)])) <= 0.05
+    assert seen >= 56
+    assert seen_by_welch < 42
+    assert false <= 9, "3 of 60 are expected, and more than 9 in 1 of 1,000"
+
+
+def test_ratios_of_few_cases_are_welchs_and_an_interval_agrees_with_its_p():
+    ours, theirs = [2.0, 2.2, 2.1], [1.0, 1.3, 1.1]
+    few = ratios([(ours, theirs)] * 9)
+    assert few == [(ratio_interval(ours, theirs), ratio_p_value(ours, theirs))] * 9
+    generator = np.random.default_rng(23)
+    many = [
+        (list(np.exp(generator.normal(0.1, 0.05, 3))), list(np.exp(generator.normal(0, 0.05, 4)))) for _ in range(41)
+    ]
+    for (ratio, p_value), (ours, theirs) in zip(ratios(many), many, strict=True):
+        assert ratio.estimate == pytest.approx(ratio_interval(ours, theirs).estimate)
+        assert (p_value < 0.05) == (ratio.low > 1 or ratio.high < 1)
+    short = ratios([*many, ([1.0, 2.0], [1.0, 1.0, 1.0]), ([3.0] * 3, [2.0] * 3)])
+    assert short[41] == (Interval(pytest.approx(math.sqrt(2)), None, None, 2), None)
+    assert short[42] == (ratio_interval([3.0] * 3, [2.0] * 3), 0.0), "what is exact stays exact"
 
 
 def test_holm_by_hand():

@@ -1,0 +1,64 @@
+"""What this machine's processor is called. Two machines that may compute at different speeds have different names."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+IDENTIFIERS = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")
+"""Fields of /proc/cpuinfo that tell processors apart which a vendor or a cloud calls the same: of x86, and of ARM."""
+
+PLACEHOLDER = re.compile(r"virt|qemu|kvm|to be filled|default string", re.IGNORECASE)
+"""Matches the names that every virtual machine of a kind has, whatever it runs on, and those that nobody filled in."""
+
+
+def cpu_model() -> str:
+    """The processor's name, with what tells it from its namesakes.
+
+    Where neither the processor nor its machine has a name, that of this host stands for it: then it is compared with
+    no other, and averaged with none.
+    """
+    if sys.platform == "darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        return composed(asked.stdout.strip(), [], os.cpu_count() or 0, platform.node())
+    return of_linux(Path("/"), platform.node())
+
+
+def of_linux(root: Path, host: str) -> str:
+    """The name from the kernel's files under `root`. ARM's "model name", where there is one, is its architecture's."""
+    fields: dict[str, list[str]] = defaultdict(list)
+    for line in _text(root / "proc/cpuinfo").splitlines():
+        field, _, value = (part.strip() for part in line.partition(":"))
+        if value not in fields[field]:
+            fields[field].append(value)
+    vendor = "" if fields["CPU implementer"] else next(iter(fields["model name"]), "")
+    identifiers = [f"{name.split()[-1]} {'/'.join(fields[name])}" for name in IDENTIFIERS if fields[name]]
+    return composed(vendor or _product(root), identifiers, len(fields["processor"]), host)
+
+
+def composed(name: str, identifiers: Sequence[str], cpus: int, host: str) -> str:
+    """For example "AMD EPYC (family 26, model 2, stepping 1; 2 CPUs)"."""
+    if not name or PLACEHOLDER.search(name):
+        name = f"{name or f'{platform.machine()} processor'} of {host}"
+    counted = [f"{cpus} CPU{'s' * (cpus != 1)}"] if cpus else []
+    known = "; ".join([", ".join(identifiers)] * bool(identifiers) + counted)
+    return f"{name} ({known})" if known else name
+
+
+def _product(root: Path) -> str:
+    """What the firmware calls the machine; "" where it does not say."""
+    firmware = root / "sys/devices/virtual/dmi/id"
+    return _text(root / "proc/device-tree/model") or " ".join(
+        filter(None, (_text(firmware / "sys_vendor"), _text(firmware / "product_name")))
+    )
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""

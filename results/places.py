@@ -1,0 +1,50 @@
+"""What is written down is of no machine: commands and messages without the places of the one that ran them."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+OPTIONS = {
+    "--data-dir": "DIR",
+    "--out": "DIR",
+    "--worktree": "DIR",
+    "--record": "FILE",
+    "--ray-address": "HOST:PORT",
+}
+"""Options whose value is a place, and how their help names it."""
+
+
+def command(module: str, arguments: Sequence[str], root: Path) -> str:
+    """The command as it was typed, but for places outside the repository at `root`: these are named as in the help."""
+    shown, option = [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if option:
+            shown.append(_place(option, argument, root))
+        elif equals and name in OPTIONS:
+            shown.append(f"{name}={_place(name, value, root)}")
+        else:
+            shown.append(argument)
+        option = argument if not option and argument in OPTIONS else ""
+    return shlex.join(["python", "-m", module, *shown])
+
+
+def _place(option: str, value: str, root: Path) -> str:
+    inside = option != "--ray-address" and Path(value).expanduser().resolve().is_relative_to(root)
+    return value if inside and not Path(value).is_absolute() else OPTIONS[option]
+
+
+def without_places(text: str, known: Mapping[str, str]) -> str:
+    """The text with `known` places by their names, and of every other absolute path its last part alone.
+
+    Of an installed module the path within its packages stays.
+    """
+    text = re.sub(rf"{BEFORE}/(?:[^\s'\"]*/)?site-packages/", "", text)
+    for place in sorted(known, key=len, reverse=True):
+        text = re.sub(rf"{BEFORE}{re.escape(place)}(?![^\s/'\"),:;\]])", known[place], text)
+    return re.sub(rf"{BEFORE}/(?:[^\s/'\"]+/)+", "…/", text)
+
+
+BEFORE = r"(?<![^\s'\"(=\[,<])"
+"""Where an absolute path may begin: anything else before its slash makes it a part of another word."""

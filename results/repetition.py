@@ -1,0 +1,54 @@
+"""Which processes of a step time count, and whether they are enough: pure functions on the records of a case."""
+
+import statistics
+from collections.abc import Sequence
+
+from results import stats
+from results.records import StepTimeRecord
+from results.stats import FEWEST_PROCESSES, Interval
+
+NARROW = 0.10
+"""A case is measured in further processes until its 95 % interval reaches no further than this share from its time."""
+MOST_TAKEN = 0.15
+"""A process from whose processors others took more was disturbed. The kernel counts in hundredths of a second, which
+makes 0.05 of a short measurement uncertain."""
+LEAST_SPREAD, TIMES_ITS_PEERS = 0.2, 3
+"""A process was disturbed too whose steps spread by more than this share of their median, and by so many times as much
+as those of its peers do."""
+
+
+def usable(records: Sequence[StepTimeRecord]) -> list[StepTimeRecord]:
+    """Those of a case's processes that nothing disturbed; all of them, where fewer than three were left alone.
+
+    What tells is what was computed beside them and how their steps differ among themselves, never how long they took:
+    to leave out slow ones would make every case fast.
+    """
+    left_alone = [record for record in records if not is_disturbed(record, records)]
+    return left_alone if len(left_alone) >= FEWEST_PROCESSES else list(records)
+
+
+def is_disturbed(record: StepTimeRecord, case: Sequence[StepTimeRecord]) -> bool:
+    """Whether something else hit the process while its steps were timed."""
+    if record.taken_cpu_share is not None and record.taken_cpu_share > MOST_TAKEN:
+        return True
+    peers = [_spread(other) for other in case if other is not record]
+    usual = statistics.median(peers) if peers else _spread(record)
+    return _spread(record) > max(LEAST_SPREAD, TIMES_ITS_PEERS * usual)
+
+
+def _spread(record: StepTimeRecord) -> float:
+    """Half of the distance between the quartiles of its steps, as a share of their median."""
+    if len(record.samples_seconds) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(record.samples_seconds, n=4, method="inclusive")
+    return (high - low) / 2 / record.step_seconds
+
+
+def step_seconds(records: Sequence[StepTimeRecord]) -> Interval:
+    """A case's step time over those of its processes that count."""
+    return stats.geometric_mean_interval([record.step_seconds for record in usable(records)])
+
+
+def is_noisy(step: Interval) -> bool:
+    """Whether a step time's interval is wider than `NARROW`, or there is none."""
+    return step.high is None or step.high > (1 + NARROW) * step.estimate

@@ -1,0 +1,67 @@
+"""A run leaves no temporary file behind, not even where it is killed and can do nothing about it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-m", "benchmarks.run", "--suite", "scaling", "--variant", "vit-fused"]
+
+
+@pytest.fixture
+def temporary(tmp_path):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    return folder
+
+
+def test_a_run_of_step_times_leaves_nothing(tmp_path, temporary):
+    """TensorFlow writes a file for each function that it traces, and removes it in no fork."""
+    subprocess.run(
+        [*COMMAND, "--set", "core.patches=13", "--set", "core.processes=1", "--out", str(tmp_path / "run")],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
+    assert list(temporary.iterdir()) == []
+
+
+def forks_workers(process):
+    return any("multiprocessing.forkserver" in " ".join(child.cmdline()) for child in process.children())
+
+
+MOMENTS = {
+    "starting": lambda process, temporary: forks_workers(process),
+    "timing": lambda process, temporary: any(temporary.glob("*/*/__autograph_generated_file*")),
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux alone")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_run_leaves_nothing(tmp_path, temporary, moment):
+    """Killed when the process that workers are forked from has imported nothing, or once TensorFlow wrote a file."""
+    process = psutil.Popen(
+        [*COMMAND, "--out", str(tmp_path / "run")],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
+    wait_until(lambda: MOMENTS[moment](process, temporary), 60)
+    assert any(temporary.iterdir())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not any(temporary.iterdir()), 20)
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.005)

@@ -1,0 +1,55 @@
+"""Which processes of a case count: those that something else hit are left out, and never for being slow."""
+
+import pytest
+
+from results import repetition
+from results.records import StepTimeRecord
+from tests import samples
+
+
+def case(*processes):
+    """Records of (seconds, taken share), a process each."""
+    return [
+        samples.step_time(seconds=seconds, process=number).model_copy(update={"taken_cpu_share": taken})
+        for number, (seconds, taken) in enumerate(processes)
+    ]
+
+
+def seconds_of(records: list[StepTimeRecord]) -> list[float]:
+    return [record.step_seconds for record in records]
+
+
+def test_a_process_whose_processors_others_took_is_left_out_where_three_others_are_there():
+    records = case((0.023, 0.0), (0.052, 0.5), (0.024, 0.02), (0.023, None))
+    assert seconds_of(repetition.usable(records)) == [0.023, 0.024, 0.023]
+    assert repetition.step_seconds(records).n == 3
+
+
+def test_all_count_where_fewer_than_three_were_left_alone():
+    records = case((0.023, 0.0), (0.052, 0.5), (0.024, 0.02))
+    assert repetition.usable(records) == records
+    assert repetition.is_noisy(repetition.step_seconds(records))
+
+
+def test_a_process_is_not_left_out_for_being_slow():
+    records = case((0.023, 0.0), (0.046, 0.0), (0.024, 0.0), (0.023, 0.0))
+    assert repetition.usable(records) == records
+
+
+def test_a_process_whose_steps_spread_far_more_than_its_peers_do_is_left_out():
+    calm = case((0.023, 0.0), (0.024, 0.0), (0.025, 0.0), (0.022, 0.0))
+    wild = calm[-1].model_copy(update={"samples_seconds": (0.02, 0.02, 0.022, 0.06, 0.07)})
+    assert repetition.usable([*calm[:3], wild]) == calm[:3]
+
+
+def test_a_case_whose_every_process_spreads_widely_has_no_disturbed_one():
+    wide = [r.model_copy(update={"samples_seconds": (0.01, 0.01, 0.02, 0.04, 0.05)}) for r in case(*[(0.02, 0.0)] * 5)]
+    assert repetition.usable(wide) == wide
+
+
+@pytest.mark.parametrize(
+    ("seconds", "noisy"),
+    [([0.100, 0.102, 0.098], False), ([0.100, 0.110, 0.090], True), ([0.1, 0.1], True)],
+)
+def test_a_case_is_noisy_until_its_interval_is_within_ten_percent(seconds, noisy):
+    assert repetition.is_noisy(repetition.step_seconds(case(*[(value, 0.0) for value in seconds]))) is noisy
