@@ -1,9 +1,11 @@
 """Which processes of a step time count, and whether they are enough: pure functions on the records of a case."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
 from results import stats
+from results.growth import MANY_GAPS, SMALLEST_LIMIT
 from results.records import StepTimeRecord
 from results.stats import FEWEST_PROCESSES, Interval
 
@@ -18,22 +20,25 @@ as those of its peers do."""
 
 
 def usable(records: Sequence[StepTimeRecord]) -> list[StepTimeRecord]:
-    """Those of a case's processes that nothing disturbed; all of them, where fewer than three were left alone.
-
-    What tells is what was computed beside them and how their steps differ among themselves, never how long they took:
-    to leave out slow ones would make every case fast.
-    """
+    """Those of a case's processes that nothing disturbed; all of them, where fewer than three were left alone."""
     left_alone = [record for record in records if not is_disturbed(record, records)]
     return left_alone if len(left_alone) >= FEWEST_PROCESSES else list(records)
 
 
 def is_disturbed(record: StepTimeRecord, case: Sequence[StepTimeRecord]) -> bool:
-    """Whether something else hit the process while its steps were timed."""
+    """Whether something else hit the process while its steps were timed.
+
+    What tells is what was computed beside it, how its steps differ among themselves, and at last that it is far slower
+    than the fastest of its case, as it is for the models that are fitted to the case (`results.growth`).
+    """
     if record.taken_cpu_share is not None and record.taken_cpu_share > MOST_TAKEN:
         return True
     peers = [_spread(other) for other in case if other is not record]
     usual = statistics.median(peers) if peers else _spread(record)
-    return _spread(record) > max(LEAST_SPREAD, TIMES_ITS_PEERS * usual)
+    if _spread(record) > max(LEAST_SPREAD, TIMES_ITS_PEERS * usual):
+        return True
+    fastest, second, *_ = sorted(other.step_seconds for other in case) * 2
+    return math.log(record.step_seconds / fastest) > max(MANY_GAPS * math.log(second / fastest), SMALLEST_LIMIT)
 
 
 def _spread(record: StepTimeRecord) -> float:
