@@ -10,8 +10,8 @@ from results.stats import FEWEST_PROCESSES
 
 MOST_TIMES_PLANNED = 3
 """A case is measured in at most so many times its planned processes."""
-MOST_OF_ALL = 0.5
-"""All further processes of a suite are at most this share of its planned ones."""
+MOST_OF_ALL = 0.2
+"""All further processes of a suite are at most this share of its planned ones; what replaces a disturbed one is free."""
 
 
 def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) -> list[StepTimeTrial]:
@@ -30,7 +30,7 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
     spent = 0
     for case, processes in cases.items():
         there = _there(case, MOST_TIMES_PLANNED * processes, done)
-        spent += max(0, len(there) - processes)
+        spent += max(0, sum(not repetition.is_disturbed(record, there) for record in there) - processes)
         if FEWEST_PROCESSES <= processes <= len(there) < MOST_TIMES_PLANNED * processes:
             steps = [repetition.step_seconds(records) for records in _by_machine(there)]
             if all(map(repetition.is_noisy, steps)):

@@ -95,7 +95,7 @@ def test_what_a_trial_prints_is_not_told_of_the_next(tmp_path):
     broken = second.model_copy(update={"seed": -1})  # no plan would let through, and shares the step
     outcomes = run([first, broken], tmp_path)
     assert [type(outcome) for outcome in outcomes] == [TrainRecord, Failure]
-    assert "Traceback" in outcomes[1].log_tail
+    assert "ValueError: expected non-negative integer" in outcomes[1].log_tail
     assert "set aside" not in outcomes[1].log_tail
 
 
