@@ -11,7 +11,7 @@ from results.stats import FEWEST_PROCESSES
 MOST_TIMES_PLANNED = 3
 """A case is measured in at most so many times its planned processes."""
 MOST_OF_ALL = 0.2
-"""All further processes of a suite are at most this share of its planned ones; what replaces a disturbed one is free."""
+"""A suite's further processes are at most this share of its planned ones, replacements of disturbed ones apart."""
 
 
 def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) -> list[StepTimeTrial]:
@@ -26,18 +26,30 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
             case = _process(trial, 0)
             cases[case] = cases.get(case, 0) + 1
     done = {record.trial_id: record for record in records}
-    asked: list[tuple[float, StepTimeTrial]] = []
-    spent = 0
-    for case, processes in cases.items():
-        there = _there(case, MOST_TIMES_PLANNED * processes, done)
-        spent += max(0, sum(not repetition.is_disturbed(record, there) for record in there) - processes)
-        if FEWEST_PROCESSES <= processes <= len(there) < MOST_TIMES_PLANNED * processes:
-            steps = [repetition.step_seconds(records) for records in _by_machine(there)]
-            if all(map(repetition.is_noisy, steps)):
-                width = min((step.high or math.inf) / step.estimate for step in steps)
-                asked.append((width, _process(case, len(there))))
-    asked.sort(key=lambda pair: -pair[0])
-    return [trial for _, trial in asked][: max(0, int(MOST_OF_ALL * sum(cases.values())) - spent)]
+    there = {case: _there(case, MOST_TIMES_PLANNED * processes, done) for case, processes in cases.items()}
+    spent = sum(
+        max(0, sum(not repetition.is_disturbed(record, there[case]) for record in there[case]) - processes)
+        for case, processes in cases.items()
+    )
+    room = max(0, int(MOST_OF_ALL * sum(cases.values())) - spent)
+    wide = {
+        case: width
+        for case, width in _widths(there).items()
+        if FEWEST_PROCESSES <= cases[case] <= len(there[case]) < MOST_TIMES_PLANNED * cases[case]
+    }
+    return [_process(case, len(there[case])) for case in sorted(wide, key=lambda case: -wide[case])][:room]
+
+
+def _widths(there: Mapping[StepTimeTrial, Sequence[StepTimeRecord]]) -> dict[StepTimeTrial, float]:
+    """How far the interval of each case reaches that is narrow on no machine, as a factor: infinity without one."""
+    groups = [(case, group) for case, records in there.items() for group in _by_machine(records)]
+    found: dict[StepTimeTrial, float] = {}
+    narrow = set()
+    for (case, _), step in zip(groups, repetition.step_seconds([group for _, group in groups]), strict=True):
+        found[case] = min(found.get(case, math.inf), (step.high or math.inf) / step.estimate)
+        if not repetition.is_noisy(step):
+            narrow.add(case)
+    return {case: width for case, width in found.items() if case not in narrow}
 
 
 def _process(trial: StepTimeTrial, number: int) -> StepTimeTrial:

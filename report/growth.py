@@ -23,7 +23,8 @@ PHASES = {"train": "one training step", "infer": "one inference"}
 class StepTime:
     """One case of step time over its processes.
 
-    The intervals are Student's t on the logarithms around the processes' geometric mean, from three processes on.
+    The intervals are Student's t on the logarithms around the processes' geometric mean, from three processes on, that
+    of the step with a variance that is drawn towards those of the other cases (`stats.geometric_means`).
     `resident_bytes` is the peak over the process's baseline, `allocated_bytes` the peak of the backend's own allocator
     where it tells, `activation_bytes` the closed form, `moved_bytes` that of the least that it reads and writes, where
     it was counted; `seconds_by_process` are the processes' medians.
@@ -137,10 +138,13 @@ def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
         )
         for suite, scope, phase, _, _ in groups
     }
+    cases = [(key, patches) for key, sizes in groups.items() for patches in sizes]
+    intervals = dict(zip(cases, repetition.step_seconds([groups[key][size] for key, size in cases]), strict=True))
     found = []
-    for (suite, scope, phase, variant, shared), sizes in sorted(groups.items()):
+    for key, sizes in sorted(groups.items()):
+        suite, scope, phase, variant, shared = key
         label = labels[suite, scope, phase][variant, shared]
-        points = tuple(_point(label, of_size) for _, of_size in sorted(sizes.items()))
+        points = tuple(_point(label, intervals[key, size], of_size) for size, of_size in sorted(sizes.items()))
         found.append(
             Curve(
                 suite,
@@ -159,7 +163,7 @@ def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
     return tuple(found)
 
 
-def _point(label: str, case: list[StepTimeRecord]) -> StepTime:
+def _point(label: str, step_seconds: Interval, case: list[StepTimeRecord]) -> StepTime:
     """One case, from the records of those of its processes that count."""
     records = repetition.usable(case)
     first = records[0]
@@ -177,7 +181,7 @@ def _point(label: str, case: list[StepTimeRecord]) -> StepTime:
         first.multiply_adds,
         first.activation_bytes,
         first.moved_bytes,
-        repetition.step_seconds(case),
+        step_seconds,
         stats.geometric_mean_interval(resident) if min(resident) > 0 else None,
         stats.geometric_mean_interval(allocated) if told else None,
         tuple(record.step_seconds for record in records),
@@ -214,7 +218,7 @@ def crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
             if patches is not None:
                 shared = ours_seconds.keys() & base_seconds.keys()
                 smallest, largest = min(shared), max(shared)
-                ratio = stats.ratio_interval(base_seconds[largest], ours_seconds[largest])
+                ratio = growths.ratio(base_seconds, ours_seconds, largest)
                 found.append(Crossover(ours, base, patches, smallest, largest, ratio))
     return tuple(found)
 

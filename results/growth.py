@@ -158,6 +158,16 @@ def crossover(ours: Values, base: Values) -> Interval | None:
     return Interval(estimate, low, high, n)
 
 
+def ratio(ours: Values, base: Values, patches: int) -> Interval:
+    """Ours over base at a size: Student's t on the logarithms, with the standard deviation pooled within all sizes."""
+    groups = [values for side in (ours, base) for values in side.values()]
+    (mean,), n = _log_means(ours, [patches]) - _log_means(base, [patches]), min(len(ours[patches]), len(base[patches]))
+    if n < FEWEST_PROCESSES:
+        return Interval(math.exp(mean), None, None, n)
+    half = _pooled_half(groups) * math.sqrt(1 / len(ours[patches]) + 1 / len(base[patches]))
+    return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n)
+
+
 def exact_growth(values: Mapping[int, int]) -> Law:
     """The polynomial of degree 2 at most that whole numbers follow exactly, from three sizes on.
 

@@ -49,9 +49,9 @@ def _spread(record: StepTimeRecord) -> float:
     return (high - low) / 2 / record.step_seconds
 
 
-def step_seconds(records: Sequence[StepTimeRecord]) -> Interval:
-    """A case's step time over those of its processes that count."""
-    return stats.geometric_mean_interval([record.step_seconds for record in usable(records)])
+def step_seconds(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Interval]:
+    """The step time of each case of a run over those of its processes that count."""
+    return stats.geometric_means([[record.step_seconds for record in usable(case)] for case in cases])
 
 
 def is_noisy(step: Interval) -> bool:

@@ -6,7 +6,7 @@ measures it). The t interval is wide there, and right.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,14 +118,35 @@ def ratio_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return float(stats.ttest_ind(*logs, equal_var=False).pvalue)
 
 
-FEWEST_RATIOS = 10
+FEWEST_CASES = 10
 """Fewer cases do not tell how alike their spreads are."""
+
+
+def geometric_means(cases: Sequence[Sequence[float]]) -> list[Interval]:
+    """`geometric_mean_interval` of many cases, from `FEWEST_CASES` on with moderated variances as in `ratios`."""
+    logs = [np.log(values) for values in cases]
+    varying = {
+        place: max(float(np.var(values, ddof=1)), SMALLEST_SPREAD**2)
+        for place, values in enumerate(logs)
+        if len(values) >= FEWEST_PROCESSES and np.ptp(values)
+    }
+    moderated = _moderated(varying, {place: len(logs[place]) - 1 for place in varying})
+    found = []
+    for place, values in enumerate(logs):
+        if place in moderated:
+            variance, degrees = moderated[place]
+            half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(variance / len(values))
+            mean = float(np.mean(values))
+            found.append(exponential(Interval(mean, mean - half, mean + half, len(values))))
+        else:
+            found.append(geometric_mean_interval(cases[place]))
+    return found
 
 
 def ratios(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[tuple[Interval, float | None]]:
     """`ratio_interval` of many cases of one kind, each with its two-sided p; None where there is no interval.
 
-    From `FEWEST_RATIOS` cases on by the moderated t test: three processes a side tell little of a case's own spread.
+    From `FEWEST_CASES` cases on by the moderated t test: three processes a side tell little of a case's own spread.
     Its variance (one for both sides) is drawn towards that of all cases, the more the more alike those are. Source:
     Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3(1), 3. Of fewer cases by Welch's.
     """
@@ -135,18 +156,14 @@ def ratios(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[tup
         for place, sides in enumerate(logs)
         if min(map(len, sides)) >= FEWEST_PROCESSES and any(np.ptp(side) for side in sides)
     }
-    if len(varying) < FEWEST_RATIOS:
-        varying = {}
-    freedom = {place: len(logs[place][0]) + len(logs[place][1]) - 2 for place in varying}
-    common, weight = _common_variance(list(varying.values()), list(freedom.values())) if varying else (0.0, 0.0)
+    moderated = _moderated(varying, {place: sum(map(len, logs[place])) - 2 for place in varying})
     found: list[tuple[Interval, float | None]] = []
     for place, (ours, theirs) in enumerate(logs):
-        if place not in varying:
+        if place not in moderated:
             ratio = ratio_interval(*pairs[place])
             found.append((ratio, None if ratio.low is None else ratio_p_value(*pairs[place])))
             continue
-        degrees = weight + freedom[place]
-        variance = (weight * common + freedom[place] * varying[place]) / degrees
+        variance, degrees = moderated[place]
         error = math.sqrt(variance * (1 / len(ours) + 1 / len(theirs)))
         mean, half = float(ours.mean() - theirs.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * error)
         ratio = exponential(Interval(mean, mean - half, mean + half, min(len(ours), len(theirs))))
@@ -158,6 +175,17 @@ def _pooled_variance(ours: np.ndarray, theirs: np.ndarray) -> float:
     """The variance of two groups around their own means."""
     squares = sum(float(np.sum((side - side.mean()) ** 2)) for side in (ours, theirs))
     return squares / (len(ours) + len(theirs) - 2)
+
+
+def _moderated(variances: Mapping[int, float], freedom: Mapping[int, int]) -> dict[int, tuple[float, float]]:
+    """Each case's variance, drawn towards what they have in common, and its degrees of freedom; none of few cases."""
+    if len(variances) < FEWEST_CASES:
+        return {}
+    common, weight = _common_variance(list(variances.values()), list(freedom.values()))
+    return {
+        place: ((weight * common + freedom[place] * variance) / (weight + freedom[place]), weight + freedom[place])
+        for place, variance in variances.items()
+    }
 
 
 MOST_FREEDOM = 1000.0

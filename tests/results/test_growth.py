@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from results import growth_study, store
+from results import growth, growth_study, stats, store
 from results.growth import (
     EXCLUDED,
     MATERIAL_SHARE,
@@ -308,3 +308,21 @@ def test_exact_growth_is_exact_and_refuses_what_is_not():
     assert exact_growth({n: 640 + 40_960 * n for n in SIZES}).terms == ((640, 0), (40_960, 1), (0, 2))
     with pytest.raises(ValueError, match="no polynomial"):
         exact_growth({n: n**3 for n in SIZES})
+
+
+def test_a_ratio_at_a_size_takes_its_spread_from_all_sizes():
+    """Of 300 made-up pairs of curves: Welch's interval of three processes a side is half as wide again."""
+    generator = np.random.default_rng(13)
+    held, ours, welch = [], [], []
+    for _ in range(300):
+        one, other = (
+            {size: list(level * size * np.exp(generator.normal(0, 0.06, 3))) for size in (64, 121, 225, 400, 729)}
+            for level in (5.0, 1.0)
+        )
+        interval = growth.ratio(one, other, 729)
+        held.append(interval.low <= 5 <= interval.high)
+        ours.append(math.log(interval.high / interval.low))
+        alone = stats.ratio_interval(one[729], other[729])
+        welch.append(math.log(alone.high / alone.low))
+    assert 0.92 < np.mean(held) < 0.98
+    assert np.mean(ours) < 0.75 * np.mean(welch)

@@ -15,6 +15,11 @@ def case(*processes):
     ]
 
 
+def step_seconds(records):
+    (interval,) = repetition.step_seconds([records])
+    return interval
+
+
 def seconds_of(records: list[StepTimeRecord]) -> list[float]:
     return [record.step_seconds for record in records]
 
@@ -22,20 +27,20 @@ def seconds_of(records: list[StepTimeRecord]) -> list[float]:
 def test_a_process_whose_processors_others_took_is_left_out_where_three_others_are_there():
     records = case((0.023, 0.0), (0.052, 0.5), (0.024, 0.02), (0.023, None))
     assert seconds_of(repetition.usable(records)) == [0.023, 0.024, 0.023]
-    assert repetition.step_seconds(records).n == 3
+    assert step_seconds(records).n == 3
 
 
 def test_all_count_where_fewer_than_three_were_left_alone():
     records = case((0.023, 0.0), (0.052, 0.5), (0.024, 0.02))
     assert repetition.usable(records) == records
-    assert repetition.is_noisy(repetition.step_seconds(records))
+    assert repetition.is_noisy(step_seconds(records))
 
 
 def test_a_process_far_slower_than_others_that_agree_is_left_out_once_three_others_are_there():
     """51.6 ms beside 23.1 and 23.5 was told as a ratio of 5.3 [1.7, 16.5]."""
     records = case((0.0231, 0.0), (0.0516, 0.0), (0.0235, 0.0))
     assert repetition.usable(records) == records
-    assert repetition.is_noisy(repetition.step_seconds(records)), "so that it is measured again"
+    assert repetition.is_noisy(step_seconds(records)), "so that it is measured again"
     more = case((0.0231, 0.0), (0.0516, 0.0), (0.0235, 0.0), (0.0229, 0.0))
     assert seconds_of(repetition.usable(more)) == [0.0231, 0.0235, 0.0229]
 
@@ -64,4 +69,4 @@ def test_a_case_whose_every_process_spreads_widely_has_no_disturbed_one():
     [([0.100, 0.102, 0.098], False), ([0.100, 0.110, 0.090], True), ([0.1, 0.1], True)],
 )
 def test_a_case_is_noisy_until_its_interval_is_within_ten_percent(seconds, noisy):
-    assert repetition.is_noisy(repetition.step_seconds(case(*[(value, 0.0) for value in seconds]))) is noisy
+    assert repetition.is_noisy(step_seconds(case(*[(value, 0.0) for value in seconds]))) is noisy

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from results import stats
 from results.stats import (
     Interval,
     accuracy_interval,
@@ -222,3 +223,25 @@ def test_holm_keeps_the_chance_of_any_false_claim_among_many():
     claimed = np.mean([min(holm(suite)) <= 0.05 for suite in p_values])
     assert 0.035 < claimed < 0.065
     assert np.mean(p_values.min(axis=1) <= 0.05) > 0.2
+
+
+@pytest.mark.parametrize("alike", [True, False], ids=["alike", "spreads of 2 to 10 %"])
+def test_moderated_intervals_of_many_cases_hold_the_truth_and_are_narrower(alike):
+    """96 cases of three processes, in 40 studies."""
+    generator = np.random.default_rng(11)
+    held, ours, own = [], [], []
+    for _ in range(40):
+        spreads = np.full(96, 0.06) if alike else generator.uniform(0.02, 0.10, 96)
+        cases = np.exp(generator.normal(0, spreads[:, None], (96, 3)))
+        for case, interval in zip(cases, stats.geometric_means(cases), strict=True):
+            held.append(interval.low <= 1 <= interval.high)
+            ours.append(math.log(interval.high / interval.low))
+            alone = stats.geometric_mean_interval(case)
+            own.append(math.log(alone.high / alone.low))
+    assert 0.935 < np.mean(held) < 0.965
+    assert np.mean(ours) < 0.75 * np.mean(own)
+
+
+def test_few_cases_have_intervals_of_their_own():
+    cases = [[1.0, 1.1, 0.9], [2.0, 2.1, 2.3]]
+    assert stats.geometric_means(cases) == [stats.geometric_mean_interval(case) for case in cases]
