@@ -10,12 +10,13 @@ from results.stats import FEWEST_PROCESSES
 
 MOST_TIMES_PLANNED = 3
 """A case is measured in at most so many times its planned processes."""
-MOST_OF_ALL = 0.2
+MOST_OF_ALL = 0.08
 """A suite's further processes are at most this share of its planned ones, replacements of disturbed ones apart."""
 
 
 def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) -> list[StepTimeTrial]:
-    """One more process for each case of a suite's `planned` trials that is not narrow, the widest first.
+    """One more process for each case of a suite's `planned` trials of which one was disturbed, and for those that are
+    not narrow, the widest first.
 
     None for a case that was planned in fewer processes than give an interval, or of which one has no result. What is
     asked for depends on the plan and the records alone, so that a run that was interrupted goes on as it would have.
@@ -27,17 +28,13 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
             cases[case] = cases.get(case, 0) + 1
     done = {record.trial_id: record for record in records}
     there = {case: _there(case, MOST_TIMES_PLANNED * processes, done) for case, processes in cases.items()}
-    spent = sum(
-        max(0, sum(not repetition.is_disturbed(record, there[case]) for record in there[case]) - processes)
-        for case, processes in cases.items()
-    )
-    room = max(0, int(MOST_OF_ALL * sum(cases.values())) - spent)
-    wide = {
-        case: width
-        for case, width in _widths(there).items()
-        if FEWEST_PROCESSES <= cases[case] <= len(there[case]) < MOST_TIMES_PLANNED * cases[case]
-    }
-    return [_process(case, len(there[case])) for case in sorted(wide, key=lambda case: -wide[case])][:room]
+    left_alone = {case: sum(not repetition.is_disturbed(r, found) for r in found) for case, found in there.items()}
+    room = MOST_OF_ALL * sum(cases.values()) - sum(max(0, left_alone[case] - cases[case]) for case in cases)
+    more = {c for c in cases if FEWEST_PROCESSES <= cases[c] <= len(there[c]) < MOST_TIMES_PLANNED * cases[c]}
+    replacing = [case for case in cases if case in more and left_alone[case] < cases[case]]
+    widths = _widths(there)
+    others = sorted((more & widths.keys()) - set(replacing), key=lambda case: -widths[case])
+    return [_process(case, len(there[case])) for case in (*replacing, *others[: max(0, int(room))])]
 
 
 def _widths(there: Mapping[StepTimeTrial, Sequence[StepTimeRecord]]) -> dict[StepTimeTrial, float]:

@@ -401,7 +401,7 @@ def _run_further(console: Console, plan: Plan, folder: Path, execute: Execute, t
         store.write_plan(folder, run.plan.model_copy(update={"suites": asked}), run.plan)
         console.print(
             f"{len(trials)} step {'time varies' if len(trials) == 1 else 'times vary'} by more than "
-            f"{repetition.NARROW * 100:g} %: each in one process more",
+            f"{repetition.NARROW * 100:g} %, or had a disturbed process: each in one process more",
             highlight=False,
         )
         failed += _run_trials(console, trials, folder, execute, timeout, lambda _: None)

@@ -8,7 +8,7 @@ from typing import Any
 WARMUP_STEPS = 2
 WARMUP_SECONDS = 0.1
 """A first warm-up step that takes so long is the only one."""
-MOST_STEPS = 600
+MOST_STEPS = 400
 
 
 @dataclass(frozen=True)

@@ -177,14 +177,26 @@ def _pooled_variance(ours: np.ndarray, theirs: np.ndarray) -> float:
     return squares / (len(ours) + len(theirs) - 2)
 
 
+ATYPICAL = 0.01
+"""A case whose variance so few would exceed has an interval of its own: something else was at work in it."""
+
+
 def _moderated(variances: Mapping[int, float], freedom: Mapping[int, int]) -> dict[int, tuple[float, float]]:
-    """Each case's variance, drawn towards what they have in common, and its degrees of freedom; none of few cases."""
-    if len(variances) < FEWEST_CASES:
+    """Each typical case's variance, drawn towards what they have in common, and its degrees of freedom; none of few."""
+    typical, before = dict(variances), -1
+    while FEWEST_CASES <= len(typical) != before:
+        before = len(typical)
+        common, weight = _common_variance(list(typical.values()), [freedom[place] for place in typical])
+        typical = {
+            place: variance
+            for place, variance in typical.items()
+            if variance <= common * stats.f.isf(ATYPICAL, freedom[place], weight)
+        }
+    if len(typical) < FEWEST_CASES:
         return {}
-    common, weight = _common_variance(list(variances.values()), list(freedom.values()))
     return {
         place: ((weight * common + freedom[place] * variance) / (weight + freedom[place]), weight + freedom[place])
-        for place, variance in variances.items()
+        for place, variance in typical.items()
     }
 
 

@@ -397,9 +397,9 @@ def test_estimates_are_positive_and_the_tutorial_takes_hours():
     assert sum(map(estimate.seconds, tutorial)) > 5 * 3600
 
 
-def test_each_pass_over_the_cases_measures_the_machines_peaks_once():
+def test_the_machines_peaks_are_measured_once():
     trials = plan("scaling", variants=("eanet",), backend="jax").trials
     peaks = [trial for trial in trials if isinstance(trial, PeakTrial)]
-    assert [trial.process for trial in peaks] == [0, 1, 2]
+    assert [trial.process for trial in peaks] == [0]
     assert {(trial.suite, trial.backend, trial.precision) for trial in peaks} == {("scaling", "jax", "float32")}
     assert len({trial.trial_id for trial in trials}) == len(trials)

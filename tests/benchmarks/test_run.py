@@ -71,7 +71,7 @@ def test_a_step_time_that_varies_is_measured_in_further_processes_until_it_does_
     store.write(tmp_path, record.model_copy(update={"samples_seconds": slow}))
     again = run(*asked, "--out", tmp_path)
     assert again.returncode == 0, again.stderr
-    assert re.search(r"\d step times? var(y|ies) by more than 10 %: each in one process more", again.stdout)
+    assert re.search(r"\d step times? var(y|ies) by more than 10 %, or had a disturbed process: each", again.stdout)
     now = of_attention_in_training(tmp_path)
     assert len(now) > 3
     assert sorted(r.process for r in now) == list(range(len(now)))

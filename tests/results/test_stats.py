@@ -245,3 +245,12 @@ def test_moderated_intervals_of_many_cases_hold_the_truth_and_are_narrower(alike
 def test_few_cases_have_intervals_of_their_own():
     cases = [[1.0, 1.1, 0.9], [2.0, 2.1, 2.3]]
     assert stats.geometric_means(cases) == [stats.geometric_mean_interval(case) for case in cases]
+
+
+def test_one_case_that_was_hit_by_something_else_has_its_own_wide_interval_and_widens_no_other():
+    generator = np.random.default_rng(17)
+    calm = [list(np.exp(generator.normal(0, 0.02, 3))) for _ in range(95)]
+    *others, hit = stats.geometric_means([*calm, [0.0231, 0.0516, 0.0235]])
+    assert hit == stats.geometric_mean_interval([0.0231, 0.0516, 0.0235])
+    assert hit.high > 2 * hit.estimate
+    assert others == stats.geometric_means(calm)
