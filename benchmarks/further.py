@@ -33,7 +33,8 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
     more = {c for c in cases if FEWEST_PROCESSES <= cases[c] <= len(there[c]) < MOST_TIMES_PLANNED * cases[c]}
     replacing = [case for case in cases if case in more and left_alone[case] < cases[case]]
     widths = _widths(there)
-    others = sorted((more & widths.keys()) - set(replacing), key=lambda case: -widths[case])
+    wide = [case for case in cases if case in more and case in widths and case not in replacing]
+    others = sorted(wide, key=lambda case: -widths[case])
     return [_process(case, len(there[case])) for case in (*replacing, *others[: max(0, int(room))])]
 
 

@@ -119,7 +119,7 @@ def test_a_record_of_each_kind_and_version_stays_readable(path):
 
 def test_there_is_a_sample_of_each_kind_and_version():
     kinds = {"train", "steptime", "peak", "failure"}
-    assert {path.stem for path in SAMPLES} == {f"{kind}-{version}" for kind in kinds for version in (1, 2)}
+    assert {path.stem for path in SAMPLES} == {f"{kind}-{version}" for kind in kinds for version in (1, 2, 3)}
 
 
 def test_a_plan_remembers_what_was_asked_before(tmp_path):
