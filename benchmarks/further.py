@@ -13,6 +13,9 @@ MOST_TIMES_PLANNED = 3
 MOST_OF_ALL = 0.08
 """A suite's further processes are at most this share of its planned ones, replacements of disturbed ones apart."""
 
+MOST_DISTURBED = 0.5
+"""Where more than this share of a suite's processes were disturbed, the machine is busy, and none is replaced."""
+
 
 def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) -> list[StepTimeTrial]:
     """One more process for each case of a suite's `planned` trials of which one was disturbed, and for those that are
@@ -31,7 +34,9 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
     left_alone = {case: sum(not repetition.is_disturbed(r, found) for r in found) for case, found in there.items()}
     room = MOST_OF_ALL * sum(cases.values()) - sum(max(0, left_alone[case] - cases[case]) for case in cases)
     more = {c for c in cases if FEWEST_PROCESSES <= cases[c] <= len(there[c]) < MOST_TIMES_PLANNED * cases[c]}
-    replacing = [case for case in cases if case in more and left_alone[case] < cases[case]]
+    measured = sum(map(len, there.values()))
+    is_busy = measured - sum(left_alone.values()) > MOST_DISTURBED * measured
+    replacing = [case for case in cases if not is_busy and case in more and left_alone[case] < cases[case]]
     widths = _widths(there)
     wide = [case for case in cases if case in more and case in widths and case not in replacing]
     others = sorted(wide, key=lambda case: -widths[case])

@@ -26,6 +26,8 @@ from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
 
 EVALUATION_BATCH = 256
+WATCHED_STEPS = 3
+"""After so many steps all that a step needs has been held at once."""
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
@@ -92,7 +94,7 @@ class History(keras.callbacks.Callback):
     An epoch's step is the mean of those that compile nothing: in the first epoch of this process not the first one, and
     never a last, smaller batch, for which JAX and XLA compile once more. Without such a step an epoch gives none.
 
-    `peaks` are those of the first epoch's steps but the last, or of its only one. It has nothing to do after a batch:
+    `peaks` are those of the first few steps, as many whatever the number of images. It has nothing to do after a batch:
     Keras would wait for the device there, after every step.
     """
 
@@ -128,7 +130,7 @@ class History(keras.callbacks.Callback):
             self.clean_since = self._now()
         if batch == self.alike:
             self.clean_until = self._now()
-        if batch == self.steps - 1 and batch:
+        if batch and batch == min(WATCHED_STEPS, self.steps - 1):
             self._note_peaks()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:

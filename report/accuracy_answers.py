@@ -237,5 +237,7 @@ def _why_no_step(comparison: Comparison) -> str:
         return "they were trained on different machines"
     if not all(side.seconds_by_process for side in sides):
         return "a training had no step to measure"
+    if any(record.environment.process is None for side in sides for record in side.records):
+        return "their records do not name their processes"
     fewest = min(len(side.seconds_by_process) for side in sides)
     return f"they come from {words.processes(fewest)} each, fewer than {FEWEST_PROCESSES}"

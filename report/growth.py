@@ -46,7 +46,9 @@ class StepTime:
     seconds_by_process: tuple[float, ...]
     bytes_by_process: tuple[int, ...]
     disturbed: int
-    """Processes that something else hit, which are left out."""
+    """Processes that something else hit."""
+    left_out: int
+    """Those of them that are left out: all, where at least three others are there, and else none."""
 
     @property
     def noisy(self) -> bool:
@@ -186,6 +188,7 @@ def _point(label: str, step_seconds: Interval, case: list[StepTimeRecord]) -> St
         stats.geometric_mean_interval(allocated) if told else None,
         tuple(record.step_seconds for record in records),
         tuple(allocated if told else resident),
+        sum(repetition.is_disturbed(record, case) for record in case),
         len(case) - len(records),
     )
 
@@ -260,7 +263,8 @@ def answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Ite
 
 
 def _processes(curves: Iterable[Curve]) -> str:
-    return f", n = {min(curve.processes for curve in curves)} processes a size"
+    sizes = {point.step_seconds.n for curve in curves for point in curve.points}
+    return f", n = {'at least ' if len(sizes) > 1 else ''}{min(sizes)} processes a size"
 
 
 def _claimable(growth: Growth | None) -> bool:
@@ -285,10 +289,12 @@ def _measured(curve: Curve, growth: Growth | None, what: str, claim: Claim) -> s
         return _unclaimed(curve)
     largest = curve.sizes[-1]
     rival = "" if growth.n_log_n_excluded >= growths.EXCLUDED[claim] else "; N log N is not excluded"
+    part = f"{words.share(growth.quadratic_share)} of the fitted {what} at {largest:,} is quadratic"
+    if growth.quadratic_share.high == 0:
+        part = f"it grows more slowly than a line: no part of the {what} at {largest:,} is quadratic"
     return (
         f"{_classified(growth)} in the number of patches N (log-log slope {words.plain(growth.exponent)} from N = "
-        f"{growths.upper_half(curve.sizes)[0]:,} to {largest:,}; {words.share(growth.quadratic_share)} of the fitted "
-        f"{what} at {largest:,} is quadratic{rival})"
+        f"{growths.upper_half(curve.sizes)[0]:,} to {largest:,}; {part}{rival})"
     )
 
 
@@ -301,9 +307,9 @@ def _remembered(curve: Curve) -> str:
     last = curve.points[-1]
     assert curve.memory is not None
     assert last.memory_bytes is not None
-    peak = words.mebibytes(last.memory_bytes.estimate)
+    peak = words.with_interval(last.memory_bytes, words.mebibytes, " MiB")
     slope = words.plain(curve.memory.exponent)
-    at = f"{peak} MiB at N = {last.patches:,}, batch {last.batch}"
+    at = f"{peak} at N = {last.patches:,}, batch {last.batch}"
     return f"{_classified(curve.memory)} (log-log slope {slope}; {at})"
 
 
@@ -316,7 +322,9 @@ def _payoff(crossover: Crossover) -> str:
     since = f"above {crossing} patches"
     if patches.estimate == 0:
         since = f"at every measured size, from {crossover.smallest:,} patches"
-        since += f" (the crossing lies {crossing})" if patches.high else ""
+        if patches.high:
+            sure = "none" if math.isinf(patches.high) else f"those above {patches.high:,.0f} patches"
+            since = f"at every size as measured, beyond chance at {sure}"
     return (
         f"{ours}'s is faster {since}; at N = {crossover.largest:,} {base}'s takes "
         f"{words.times(crossover.ratio)} times as long"
@@ -340,7 +348,7 @@ def verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
                 continue
             growth = curve.growth if what == "time" else curve.memory
             claim = claimed[_kind(curve)]
-            n = f", n = {curve.processes}" if _claimable(growth) else ""
+            n = _processes([curve]) if _claimable(growth) else ""
             remark = "" if what == "time" or _fused(curve) else "; no fused kernel ran: this backend has none here"
             yield Verdict(
                 curve,

@@ -174,8 +174,8 @@ def _memory_caption(findings: Findings) -> str:
 
 
 def _provenance(environments: list[Environment]) -> list[Provenance]:
-    """The environments that differ in more than their start time, each with how many records came from it."""
+    """The environments that differ in more than start and process, each with how many records came from it."""
     found: dict[str, list[Environment]] = {}
     for environment in environments:
-        found.setdefault(environment.model_dump_json(exclude={"started"}), []).append(environment)
+        found.setdefault(environment.model_dump_json(exclude={"started", "process"}), []).append(environment)
     return [Provenance(len(group), group[0]) for _, group in sorted(found.items())]

@@ -125,8 +125,17 @@ def _study(study: Study) -> Table:
             + (f", after {epochs(first)}" if one_length else "")
             + f". {_trained_on(study)}.",
             *([_tested(study)] if study.compared else []),
+            *(
+                [f"Trained in batches of {batch}."]
+                if (batch := first.records[0].count("training", "batch_size"))
+                else []
+            ),
             "Multiply-adds are those of one image, forward.",
-            _measured_in(processes, any(training.bytes_by_process for training in study.trainings)),
+            _measured_in(
+                processes,
+                all(r.environment.process for training in study.trainings for r in training.records),
+                any(training.bytes_by_process for training in study.trainings),
+            ),
         ]
     )
     rows = tuple(tuple(cell(training) for _, cell in made) for training in study.trainings)
@@ -163,14 +172,14 @@ def _tested(study: Study) -> str:
     return f"{how}."
 
 
-def _measured_in(processes: set[int], with_memory: bool) -> str:
+def _measured_in(processes: set[int], named: bool, with_memory: bool) -> str:
     """In how many processes a row's step was measured: the same number for all rows, or a column of the table."""
     (same,) = processes if len(processes) == 1 else (None,)
     if same == 0:
         return "No training step was measured on one machine."
     what, is_ = ("Training step and peak memory", "are") if with_memory else ("Training step", "is")
     if same == 1:
-        said = f"{what} {is_} of one process a row."
+        said = f"{what} {is_} of {'one process a row' if named else 'records that do not name their processes'}."
     else:
         rows = "the processes that its column counts" if same is None else f"{words.processes(same)} a row"
         said = f"{what}: geometric mean over {rows}, with an interval from {FEWEST_PROCESSES} on."
@@ -348,11 +357,20 @@ def _slopes(curves: Iterable[Curve]) -> Table:
     return Table("slopes", "Log-log slopes from size to size", caption, columns, tuple(rows), "variant")
 
 
-CASES = """Geometric mean over the processes of each one's median step, with a 95 % interval (Student's t) from three
-processes on. Resident memory is the peak of the process over its size before the step was built; the allocator's is
-the most that the backend handed out at once, where it tells; activations are the closed form. A step is noisy whose
-interval reaches further than 10 % from it. Disturbed processes, from whose processors other programs took more than
-15 % or whose own steps spread far more than their peers', are in the records and not in the mean."""
+CASES = """Geometric mean over the processes of each one's median step, with a 95 % interval from three processes on: of
+the step by the moderated t, which draws a case's variance towards that of the others where it is like them, of memory
+by Student's. Resident memory is the peak of the process over its size before the step was built; the allocator's is
+the most that the backend handed out at once, where it tells, also of what was never written; activations are the closed
+form. A step is noisy whose interval reaches further than 10 % from it. A process was disturbed from whose processors
+other programs took more than 15 %, whose steps spread far more than its peers' do, or that is more than 1.5 times as
+slow as the fastest while others agree with that one; it is in the records, and in the mean only where fewer than three
+others are there."""
+
+
+def _disturbed(point: StepTime) -> str:
+    if point.left_out:
+        return f"{point.left_out} disturbed left out"
+    return f"{point.disturbed} of them disturbed" if point.disturbed else ""
 
 
 def _cases(points: Iterable[StepTime]) -> Table:
@@ -377,7 +395,7 @@ def _cases(points: Iterable[StepTime]) -> Table:
             replace(interval(point.step_seconds, words.significant, MILLISECOND), note="noisy" if point.noisy else ""),
             replace(
                 number(point.step_seconds.n, words.count),
-                note=f"{point.disturbed} more disturbed" if point.disturbed else "",
+                note=_disturbed(point),
             ),
             number(point.multiply_adds, words.count),
             interval(point.resident_bytes, words.significant, MEBIBYTE),

@@ -15,7 +15,7 @@ from results.store import Run
 
 SCALING_COLUMNS = ["scope", "variant", "phase", "patches", "batch", "step_seconds", "step_seconds_low"]
 LONGEST_ROW = 10_000
-SCALING_COLUMNS += ["step_seconds_high", "macs", "peak_memory_bytes", "status"]
+SCALING_COLUMNS += ["step_seconds_high", "macs", "peak_memory_bytes", "status", "allocated_memory_bytes", "processes"]
 
 
 def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
@@ -40,7 +40,10 @@ def _cell(training: Training | None, outcome: Record) -> dict[str, Any]:
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:
-    """One row a case, over its processes: no interval below three of them. A failed process has a row of its own."""
+    """One row a case, over its processes: no interval below three of them. A failed process has a row of its own.
+
+    `peak_memory_bytes` is the resident size over the baseline, `allocated_memory_bytes` the allocator's own peak.
+    """
     rows = [
         {
             "scope": point.scope,
@@ -54,6 +57,8 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
             "macs": point.multiply_adds,
             "peak_memory_bytes": round(point.resident_bytes.estimate) if point.resident_bytes else None,
             "status": "done",
+            "allocated_memory_bytes": round(point.allocated_bytes.estimate) if point.allocated_bytes else None,
+            "processes": point.step_seconds.n,
         }
         for curve in findings.curves
         for point in curve.points

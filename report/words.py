@@ -87,7 +87,9 @@ def difference(value: Interval) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p as "p = 0.012"; very small ones are only said to be."""
+    """A p as "p = 0.012"; very small ones are only said to be, and one next to 0.05 is on the side that it is on."""
+    if 0.0495 < value < 0.0505:
+        return f"p = {value:.5f}"
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 

@@ -6,6 +6,7 @@ from results.records import Failure
 from results.store import Run
 
 COUNTS = {"seed", "epochs", "parameters", "macs", "peak_memory_bytes", "patches", "batch", "process"}
+COUNTS |= {"allocated_memory_bytes", "processes"}
 
 
 def trainings(run: Run) -> pd.DataFrame:

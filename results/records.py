@@ -95,7 +95,7 @@ class TrainRecord(Record):
     epoch's mean step, with input and metrics and without a step that compiles; None where there was no other. The
     losses hold the label smoothing of the training. Where the training was interrupted and went on from its checkpoint,
     `interrupted_after` names the epochs after which, and `interrupted_in` where; `environment` is that of the last
-    process, and so are the peaks of memory, which are those of `StepTimeRecord`: those of the process's first epoch of
+    process, and so are the peaks of memory, which are those of `StepTimeRecord`: those of the process's first few
     steps, without the images. Before version 3 they held the images and what their normalisation took.
 
     `dataset_sha256` is of the images in their order, which decides which of them validate; `dataset_content_sha256` is

@@ -102,6 +102,12 @@ def test_what_replaces_a_disturbed_process_is_no_part_of_that_budget():
     assert len({trial.model_copy(update={"process": 0}) for trial in asked}) == cases > MOST_OF_ALL * 3 * cases
 
 
+def test_on_a_machine_that_is_busy_throughout_nothing_is_replaced():
+    trials = planned()
+    records = [r.model_copy(update={"taken_cpu_share": 0.6}) for r in measured(trials, {})]
+    assert further_trials(trials, records) == []
+
+
 def test_a_case_without_an_interval_by_plan_or_with_a_failed_process_is_left_as_it_is():
     few = planned(**{"core.processes": "2", "model.processes": "1"})
     assert further_trials(few, measured(few, {64: WILDER})) == []

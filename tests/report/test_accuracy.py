@@ -85,19 +85,23 @@ def step_of(findings):
 def test_seeds_that_share_a_process_are_one_measurement_of_its_step():
     """Five seeds of two shared processes: n is 1 on either side, and nothing is compared."""
     records = slower(in_processes(pairs([0.0] * 5), of=lambda r: r.variant), [1, 1.01, 1.02, 1.03, 1.04])
-    for shared in (records, in_processes(records, of=lambda _: None)):
+    unnamed = in_processes(records, of=lambda _: None)
+    ways = (
+        (records, "one process a row", "they come from one process each, fewer than 3"),
+        (unnamed, "records that do not name their processes", "their records do not name their processes"),
+    )
+    for shared, where, why in ways:
         found = find(run(shared))
         (comparison,) = found.studies[0].variants
         assert [len(side.seconds_by_process) for side in (comparison.ours, comparison.base)] == [1, 1]
         assert (comparison.step_ratio.low, comparison.step_p_value) == (None, None)
         texts, caption = step_of(found)
         assert texts == ["10.2", "20.4"]
-        assert "Training step and peak memory are of one process a row." in caption
+        assert f"Training step and peak memory are of {where}." in caption
         said = list(accuracy_answers.cost_sentences(found.studies[0], timed_elsewhere=True))
         assert said == [
             "At 16 patches EANet has 0.50 times the parameters of ViT and 0.75 times its multiply-adds.",
-            "Training steps are not compared here: they come from one process each, fewer than 3; step times of fresh "
-            "processes are under Cost and growth.",
+            f"Training steps are not compared here: {why}; step times of fresh processes are under Cost and growth.",
         ]
 
 

@@ -100,7 +100,7 @@ def test_a_constant_meets_a_bound_from_above():
 def test_what_could_be_either_is_inconclusive_and_says_why():
     verdict, numbers = verdict_of(lambda n, p: 1e-6 * n * math.log(n) * (1 + 0.02 * p))
     assert (verdict, "classified as N log N" in numbers) == ("inconclusive", True)
-    assert numbers.endswith("N log N is not excluded), n = 3")
+    assert numbers.endswith("N log N is not excluded), n = 3 processes a size")
 
 
 def test_without_the_two_largest_sizes_a_square_is_none_the_less_one():

@@ -25,7 +25,7 @@ def test_tables_have_the_columns_of_the_contract(folder):
     )
     assert " ".join(scaling) == (
         "scope variant phase patches batch step_seconds step_seconds_low step_seconds_high macs "
-        "peak_memory_bytes status"
+        "peak_memory_bytes status allocated_memory_bytes processes"
     )
     assert accuracy.status.value_counts().to_dict() == {"done": 6, "failed": 1}
     failed = accuracy[accuracy.status == "failed"].iloc[0]
