@@ -135,7 +135,9 @@ def test_a_view_can_be_sent_as_an_address(visit, address):
     assert set(column(other, "cases", "variant")) == {"ViT"}
     assert not other.locator("#cases th[data-key=batch]").is_visible()
     assert "8 of 32 rows" in tools(other, "cases").inner_text()
-    assert 0 <= tools(other, "cases").evaluate("tools => tools.getBoundingClientRect().top") < DESKTOP["height"] / 2
+    assert (
+        0 <= round(tools(other, "cases").evaluate("tools => tools.getBoundingClientRect().top")) < DESKTOP["height"] / 2
+    )
     other.locator(".answers a").first.click()
     assert "cases.filter=vit+model" in other.url, "a link within the page keeps the view"
     assert column(visit(other.url), "cases", "patches") == expected
@@ -162,21 +164,23 @@ def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
     assert name == "table-recipes.csv"
     (row,) = csv.DictReader(io.StringIO(text))
     assert (row["variant"], row["augmentation"], row["seeds"]) == ("EANet", "corrected", "3")
-    assert [float(row[f"top-1 (%){end}"]) for end in ("", " low", " high")] == pytest.approx([51, 48.5159, 53.4841])
+    assert [float(row[f"top-1 (%){end}"]) for end in ("", " low", " high")] == pytest.approx(
+        [51, 48.5154, 53.4796], abs=1e-4
+    )
     _, text = saved(page, "table-recipes", "JSON")
     (row,) = json.loads(text)
-    assert row["top-1 (%)"] == pytest.approx({"estimate": 51, "low": 48.5159, "high": 53.4841})
+    assert row["top-1 (%)"] == pytest.approx({"estimate": 51, "low": 48.5154, "high": 53.4796}, abs=1e-4)
     _, text = saved(page, "table-recipes", "Markdown")
     head, ruler, row = text.splitlines()
-    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 10
+    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 9
     assert ruler.startswith("|---|---|---:|")
     assert "51.0 \\[48.5, 53.5\\]" in row
     _, text = saved(page, "table-recipes", "LaTeX")
     lines = text.splitlines()
-    assert lines[1] == "\\begin{tabular}{llrrrrrrrrr}"
+    assert lines[1] == "\\begin{tabular}{llrrrrrrrr}"
     assert [line for line in lines if line.endswith("rule")] == ["\\toprule", "\\midrule", "\\bottomrule"]
     assert "top-1 (\\%)" in text
-    assert all(line.count(" & ") == 10 and line.endswith("\\\\") for line in (lines[3], lines[5]))
+    assert all(line.count(" & ") == 9 and line.endswith("\\\\") for line in (lines[3], lines[5]))
 
 
 def test_a_table_is_copied(visit, address):
@@ -186,7 +190,7 @@ def test_a_table_is_copied(visit, address):
     menu.locator("summary").click()
     menu.get_by_label("Copy as CSV:").click()
     tools(page, "crossovers").get_by_text("copied as CSV").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()").startswith('"scope","phase","shorter"')
+    assert page.evaluate("navigator.clipboard.readText()").startswith('"scope","phase","faster"')
 
 
 def test_a_figure_is_saved_as_a_drawing_of_its_own(visit, address):
@@ -289,6 +293,7 @@ def test_what_changed_between_two_runs_is_shown_alone_at_a_switch(visit, tmp_pat
     shutil.copytree(full_run, other)
     changed = next((other / "records").glob("train-eanet-digits-seed0-*.json"))
     record = json.loads(changed.read_text())
+    del record["checksum"]
     changed.write_text(json.dumps(record | {"schema_version": 1, "parameters": record["parameters"] + 7}))
     page = visit(build_comparison(full_run, other)[0].as_uri())
     count = len(column(page, "changes", "subject"))
