@@ -198,9 +198,18 @@ def _digits() -> Dataset:
     return Dataset(SHAPES["digits"], train_images, train_labels, test_images, test_labels)
 
 
+KERAS_HOME = "EANET_ABLATION_KERAS_HOME"
+"""Where the user's Keras keeps its datasets: workers have a KERAS_HOME of their own, without the user's keras.json."""
+
+
+def keras_home() -> Path:
+    """The folder of the user's Keras."""
+    return Path(os.environ.get(KERAS_HOME) or os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+
+
 def _from_keras(name: str) -> Dataset:
     """What Keras has downloaded into its folder, or downloads now, read as any other folder."""
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    home = keras_home()
     try:
         files = _cifar_files(name, home / "datasets")
     except DataError:

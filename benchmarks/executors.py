@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks import estimate, memory
+from benchmarks import datasets, estimate, memory
 from benchmarks.environment import Origin, default_threads, worker_variables
 from benchmarks.isolation import isolate
 from benchmarks.trials import Progress, TrainTrial, Trial
@@ -145,7 +145,11 @@ class Workers:
         logs: Path,
         program: Program = TRIALS,
     ) -> None:
-        isolate(variables)  # for the process that workers are forked from, and those that are spawned
+        home = {
+            "KERAS_HOME": str(logs / "keras"),
+            datasets.KERAS_HOME: str(datasets.keras_home()),
+        }  # a user's may be refused
+        isolate({**variables, **home})  # for the process that workers are forked from, and those that are spawned
         self.context, self.target = start_context(backend, program.imported), program.target
         self.variables, self.origin, self.logs = variables, origin, logs
         self.kept: dict[str, Worker] = {}

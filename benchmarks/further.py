@@ -38,7 +38,7 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
     is_busy = measured - sum(left_alone.values()) > MOST_DISTURBED * measured
     replacing = [case for case in cases if not is_busy and case in more and left_alone[case] < cases[case]]
     widths = _widths(there)
-    wide = [case for case in cases if case in more and case in widths and case not in replacing]
+    wide = [case for case in cases if case in more and case in widths and left_alone[case] >= cases[case]]
     others = sorted(wide, key=lambda case: -widths[case])
     return [_process(case, len(there[case])) for case in (*replacing, *others[: max(0, int(room))])]
 

@@ -72,8 +72,14 @@ class Watch:
 
     def peaks(self) -> Peaks:
         """The largest resident size since `watch`, over the baseline (outside Linux since the start of the process),
-        and the allocator's peak since then (on TensorFlow; elsewhere since it started)."""
-        return Peaks(max(0, _peak_resident_bytes() - self.baseline_bytes), _device_peak_bytes())
+        and the allocator's peak since then (on TensorFlow; elsewhere since it started). On JAX without an allocator
+        that tells there is none, 0: XLA's compilation takes far more than the step."""
+        import keras
+
+        device = _device_peak_bytes()
+        if keras.backend.backend() == "jax" and device is None:
+            return Peaks(0, None)
+        return Peaks(max(0, _peak_resident_bytes() - self.baseline_bytes), device)
 
 
 def watch() -> Watch:

@@ -3,6 +3,7 @@
 import functools
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -254,15 +255,20 @@ def _by_other_code(run: store.Run, plan: Plan, origin: Origin) -> str:
 
 
 def _differs(commit: str | None) -> bool:
-    """Whether what measures is other now than in the commit, or nobody knows."""
+    """Whether what measures is other now than in the commit, or nobody knows: a record may hold any text for one."""
     try:
-        return commit is None or bool(git(ROOT, "diff", "--name-only", commit, "--", *MEASURES))
+        return not _is_commit(commit) or bool(git(ROOT, "diff", "--name-only", str(commit), "--", *MEASURES))
     except GitError:
         return True
 
 
 def _code(commit: str | None, dirty: bool | None) -> str:
-    return (f"commit {commit[:7]}" if commit else "an unknown commit") + (" with uncommitted changes" if dirty else "")
+    named = f"commit {commit[:7]}" if commit and _is_commit(commit) else "an unknown commit"
+    return named + (" with uncommitted changes" if dirty else "")
+
+
+def _is_commit(text: str | None) -> bool:
+    return bool(re.fullmatch("[0-9a-f]{40}", text or ""))
 
 
 def _asked(plan: Plan, command: str) -> RunPlan:
@@ -389,22 +395,23 @@ def _run_further(console: Console, plan: Plan, folder: Path, execute: Execute, t
         run = store.load(folder)
         assert run.plan is not None
         more = {name: further_trials(plan.of(name), run.step_times) for name in plan.suites}
-        trials = [trial for of_suite in more.values() for trial in of_suite if trial.trial_id not in tried]
+        asked_for = {trial.trial_id: trial for of_suite in more.values() for trial in of_suite}
+        trials = [trial for trial_id, trial in asked_for.items() if trial_id not in tried]
         if not trials:
             return failed
-        tried |= {trial.trial_id for trial in trials}
-        asked = {
-            name: suite.model_copy(update={"trial_ids": tuple(trial.trial_id for trial in more[name])})
-            for name, suite in run.plan.suites.items()
-            if name in more
-        }
-        store.write_plan(folder, run.plan.model_copy(update={"suites": asked}), run.plan)
+        tried |= asked_for.keys()
         console.print(
             f"{len(trials)} step {'time varies' if len(trials) == 1 else 'times vary'} by more than "
             f"{repetition.NARROW * 100:g} %, or had a disturbed process: each in one process more",
             highlight=False,
         )
         failed += _run_trials(console, trials, folder, execute, timeout, lambda _: None)
+        asked = {
+            name: suite.model_copy(update={"trial_ids": tuple(trial.trial_id for trial in more[name])})
+            for name, suite in run.plan.suites.items()
+            if name in more
+        }
+        store.write_plan(folder, run.plan.model_copy(update={"suites": asked}), run.plan)
 
 
 def _report(folder: Path, *options: str) -> int:
@@ -489,5 +496,12 @@ def main() -> int:
     return 2
 
 
+def _interrupt(number: int, frame: object) -> None:
+    """A terminal that is closed and a job that is cancelled end a run as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
     sys.exit(main())

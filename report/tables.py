@@ -94,7 +94,8 @@ def _is_ours(path: Path) -> bool:
     try:
         with store.open_plain(path) as file:
             head, row = file.readline(LONGEST_ROW).decode(), file.readline(LONGEST_ROW).decode()
-    except (OSError, ValueError, store.StoreError):
+        suite = [value for values in csv.reader([row]) for value in values[:1]]
+    except (OSError, ValueError, csv.Error, store.StoreError):
         return False
-    of_suite = head.startswith("suite,variant,dataset,seed,") and next(csv.reader([row]), [""])[0] == cell(path.stem)
+    of_suite = head.startswith("suite,variant,dataset,seed,") and suite == [cell(path.stem)]
     return of_suite or (path.name == "scaling.csv" and head.startswith("scope,variant,phase,patches,batch,"))

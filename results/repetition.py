@@ -50,8 +50,14 @@ def _spread(record: StepTimeRecord) -> float:
 
 
 def step_seconds(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Interval]:
-    """The step time of each case of a run over those of its processes that count."""
-    return stats.geometric_means([[record.step_seconds for record in usable(case)] for case in cases])
+    """The step time of each case of a run over those of its processes that count; without an interval where disturbed
+    ones are among them."""
+    counted = [usable(case) for case in cases]
+    found = stats.geometric_means([[record.step_seconds for record in records] for records in counted])
+    return [
+        Interval(step.estimate, None, None, step.n) if any(is_disturbed(r, case) for r in records) else step
+        for case, records, step in zip(cases, counted, found, strict=True)
+    ]
 
 
 def is_noisy(step: Interval) -> bool:

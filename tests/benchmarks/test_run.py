@@ -65,10 +65,12 @@ def test_a_step_time_that_varies_is_measured_in_further_processes_until_it_does_
     first = run(*asked, "--set", "core.processes=2", "--set", "model.processes=2", "--out", tmp_path)
     assert first.returncode == 0, first.stderr
     assert "vary by more" not in first.stdout, "two give no interval"
-    (record,) = of_attention_in_training(tmp_path, process=0)
-    (tmp_path / "records" / f"{record.trial_id}.json").unlink()
-    slow = tuple(5 * seconds for seconds in record.samples_seconds)
-    store.write(tmp_path, record.model_copy(update={"samples_seconds": slow}))
+    (slow,) = of_attention_in_training(tmp_path, process=0)
+    for record in store.load(tmp_path).step_times:  # whatever else this machine computes, none was disturbed
+        (tmp_path / "records" / f"{record.trial_id}.json").unlink()
+        factor = 5 if record.trial_id == slow.trial_id else 1
+        samples = tuple(factor * seconds for seconds in record.samples_seconds)
+        store.write(tmp_path, record.model_copy(update={"samples_seconds": samples, "taken_cpu_share": 0.0}))
     again = run(*asked, "--out", tmp_path)
     assert again.returncode == 0, again.stderr
     assert re.search(r"\d step times? var(y|ies) by more than 10 %, or had a disturbed process: each", again.stdout)
