@@ -198,13 +198,15 @@ def _digits() -> Dataset:
     return Dataset(SHAPES["digits"], train_images, train_labels, test_images, test_labels)
 
 
-KERAS_HOME = "EANET_ABLATION_KERAS_HOME"
-"""Where the user's Keras keeps its datasets: workers have a KERAS_HOME of their own, without the user's keras.json."""
+KERAS_HOME, OWN_KERAS_HOME = "EANET_ABLATION_KERAS_HOME", "eanet-ablation-keras"
+"""The variable that tells workers where the user's Keras keeps its datasets, and the name of the KERAS_HOME that they
+have themselves, without the user's keras.json."""
 
 
 def keras_home() -> Path:
     """The folder of the user's Keras."""
-    return Path(os.environ.get(KERAS_HOME) or os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    return Path(os.environ[KERAS_HOME]) if home.name == OWN_KERAS_HOME else home
 
 
 def _from_keras(name: str) -> Dataset:

@@ -146,9 +146,9 @@ class Workers:
         program: Program = TRIALS,
     ) -> None:
         home = {
-            "KERAS_HOME": str(logs / "keras"),
+            "KERAS_HOME": str(logs / datasets.OWN_KERAS_HOME),
             datasets.KERAS_HOME: str(datasets.keras_home()),
-        }  # a user's may be refused
+        }  # the user's keras.json may be one that Keras refuses
         isolate({**variables, **home})  # for the process that workers are forked from, and those that are spawned
         self.context, self.target = start_context(backend, program.imported), program.target
         self.variables, self.origin, self.logs = variables, origin, logs
