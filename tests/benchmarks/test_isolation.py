@@ -59,6 +59,11 @@ def test_a_training_gives_the_same_record_whatever_its_user_has_set(tmp_path, ho
     assert found == usual
 
 
+def test_a_keras_json_that_keras_itself_refuses_costs_no_training(tmp_path):
+    (tmp_path / "keras.json").write_text('{"epsilon": 1, "floatx": "bfloat16"}')
+    assert trained(tmp_path / "run", os.environ | {"KERAS_HOME": str(tmp_path)})
+
+
 def counted(environment):
     """What the gate's process counts of its cases: shapes, parameters and operations."""
     done = subprocess.run(
