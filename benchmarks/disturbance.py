@@ -1,6 +1,6 @@
 """How much of the processors that a process needs others took meanwhile: programs beside it, or a VM's host.
 
-What the process itself would tell, its involuntary switches and the time that its threads waited, does not tell the
+What the process itself would tell, its involuntary switches and the time that its threads waited, did not tell the
 two apart: a backend's own threads, more than the processors, displace one another (docs/measurements.md).
 """
 
