@@ -165,7 +165,7 @@ def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
     (row,) = csv.DictReader(io.StringIO(text))
     assert (row["variant"], row["augmentation"], row["seeds"]) == ("EANet", "corrected", "3")
     assert [float(row[f"top-1 (%){end}"]) for end in ("", " low", " high")] == pytest.approx(
-        [51, 48.5154, 53.4796], abs=1e-4
+        [51, 48.5154381, 53.4796313]
     )
     _, text = saved(page, "table-recipes", "JSON")
     (row,) = json.loads(text)
