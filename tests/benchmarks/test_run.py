@@ -23,7 +23,7 @@ from pydantic_core import PydanticSerializationError
 from benchmarks import datasets
 from benchmarks.environment import Origin
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.run import _by_other_code, going_on, is_interruption, main
+from benchmarks.run import _by_other_code, _code, _differs, going_on, is_interruption, main
 from benchmarks.suite import suites
 from results import store
 from tests import samples
@@ -509,3 +509,11 @@ def test_an_interruption_is_told_from_other_errors_wherever_it_came():
     assert is_interruption(KeyboardInterrupt())
     assert not is_interruption(PydanticSerializationError("unknown type"))
     assert not is_interruption(ValueError("KeyboardInterrupt"))
+
+
+def test_a_records_commit_is_no_option_of_gits_and_no_escape_of_the_terminals(tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    assert _differs(f"--output={precious}")
+    assert precious.read_text() == "mine"
+    assert _code("\x1b[2J", False) == "an unknown commit"

@@ -183,3 +183,12 @@ def test_the_page_carries_no_memory_of_trainings_that_held_their_images(tmp_path
     rows = {row["variant"]: row for row in (dict(zip(inside["columns"], r, strict=True)) for r in inside["rows"])}
     assert (rows["eanet"]["step_memory_bytes"], rows["vit"]["step_memory_bytes"]) == (600 * 2**20, None)
     assert not [column for column in inside["columns"] if "peak" in column]
+
+
+@pytest.mark.parametrize("content", ["suite,variant,dataset,seed,epochs\n", "suite,variant,dataset,seed,\na\rb,c\n"])
+def test_a_table_with_our_head_and_no_row_of_ours_stays(folder, content):
+    stranger = folder / "tables" / "stranger.csv"
+    stranger.parent.mkdir(exist_ok=True)
+    stranger.write_bytes(content.encode())
+    build(folder)
+    assert stranger.read_bytes() == content.encode()
