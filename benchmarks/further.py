@@ -48,7 +48,8 @@ def _widths(there: Mapping[StepTimeTrial, Sequence[StepTimeRecord]]) -> dict[Ste
     groups = [(case, group) for case, records in there.items() for group in _by_machine(records)]
     found: dict[StepTimeTrial, float] = {}
     narrow = set()
-    for (case, _), step in zip(groups, repetition.step_seconds([group for _, group in groups]), strict=True):
+    for (case, _), repeated in zip(groups, repetition.repeated([group for _, group in groups]), strict=True):
+        step = repeated.step_seconds
         found[case] = min(found.get(case, math.inf), (step.high or math.inf) / step.estimate)
         if not repetition.is_noisy(step):
             narrow.add(case)

@@ -13,6 +13,7 @@ from results import growth as growths
 from results import repetition, stats
 from results.growth import Claim, Growth, Law
 from results.records import Environment, StepTimeRecord
+from results.repetition import Repeated
 from results.stats import Interval
 
 SCOPES = {"core": "The attention alone", "model": "The whole model"}
@@ -27,7 +28,8 @@ class StepTime:
     of the step with a variance that is drawn towards those of the other cases (`stats.geometric_means`).
     `resident_bytes` is the peak over the process's baseline, `allocated_bytes` the peak of the backend's own allocator
     where it tells, `activation_bytes` the closed form, `moved_bytes` that of the least that it reads and writes, where
-    it was counted; `seconds_by_process` are the processes' medians.
+    it was counted; `seconds_by_process` are the processes' medians at the machine's usual pace
+    (`results.repetition`).
     """
 
     suite: str
@@ -141,12 +143,12 @@ def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
         for suite, scope, phase, _, _ in groups
     }
     cases = [(key, patches) for key, sizes in groups.items() for patches in sizes]
-    intervals = dict(zip(cases, repetition.step_seconds([groups[key][size] for key, size in cases]), strict=True))
+    repeated = dict(zip(cases, repetition.repeated([groups[key][size] for key, size in cases]), strict=True))
     found = []
     for key, sizes in sorted(groups.items()):
         suite, scope, phase, variant, shared = key
         label = labels[suite, scope, phase][variant, shared]
-        points = tuple(_point(label, intervals[key, size], of_size) for size, of_size in sorted(sizes.items()))
+        points = tuple(_point(label, repeated[key, size]) for size in sorted(sizes))
         found.append(
             Curve(
                 suite,
@@ -165,9 +167,9 @@ def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
     return tuple(found)
 
 
-def _point(label: str, step_seconds: Interval, case: list[StepTimeRecord]) -> StepTime:
-    """One case, from the records of those of its processes that count."""
-    records = repetition.usable(case)
+def _point(label: str, case: Repeated) -> StepTime:
+    """One case, from those of its processes that count."""
+    records = case.records
     first = records[0]
     resident = [record.peak_memory_bytes for record in records]
     allocated = [r.device_peak_memory_bytes for r in records if r.device_peak_memory_bytes is not None]
@@ -183,13 +185,13 @@ def _point(label: str, step_seconds: Interval, case: list[StepTimeRecord]) -> St
         first.multiply_adds,
         first.activation_bytes,
         first.moved_bytes,
-        step_seconds,
+        case.step_seconds,
         stats.geometric_mean_interval(resident) if min(resident) > 0 else None,
         stats.geometric_mean_interval(allocated) if told else None,
-        tuple(record.step_seconds for record in records),
+        case.seconds,
         tuple(allocated if told else resident),
-        sum(repetition.is_disturbed(record, case) for record in case),
-        len(case) - len(records),
+        case.disturbed,
+        case.left_out,
     )
 
 

@@ -1,8 +1,11 @@
 """Which processes of a step time count, and whether they are enough: pure functions on the records of a case."""
 
+import bisect
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from results import stats
 from results.growth import MANY_GAPS, SMALLEST_LIMIT
@@ -17,6 +20,66 @@ makes 0.05 of a short measurement uncertain."""
 LEAST_SPREAD, TIMES_ITS_PEERS = 0.2, 3
 """A process was disturbed too whose steps spread by more than this share of their median, and by so many times as much
 as those of its peers do."""
+NEIGHBOURS = 20
+"""The machine's pace around a process is that of so many processes of other cases, those measured nearest to it."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """One case over those of its processes that count.
+
+    `seconds` are the processes' step times at the machine's usual pace, `step_seconds` their geometric mean with its
+    interval: none, where disturbed processes are among them. `disturbed` counts the processes that something else hit,
+    and `left_out` those of them that are left out: all, where at least three others are there, and else none.
+    """
+
+    records: tuple[StepTimeRecord, ...]
+    seconds: tuple[float, ...]
+    step_seconds: Interval
+    disturbed: int
+    left_out: int
+
+
+def repeated(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Repeated]:
+    """Each case of a run over its processes. Their variances are drawn towards one another
+    (`stats.geometric_means`)."""
+    counted = [usable(case) for case in cases]
+    paced = _at_the_usual_pace(counted)
+    found = []
+    for case, records, seconds, step in zip(cases, counted, paced, stats.geometric_means(paced), strict=True):
+        disturbed = sum(is_disturbed(record, case) for record in case)
+        if disturbed > len(case) - len(records):
+            step = Interval(step.estimate, None, None, step.n)
+        found.append(Repeated(tuple(records), tuple(seconds), step, disturbed, len(case) - len(records)))
+    return found
+
+
+def _at_the_usual_pace(cases: Sequence[Sequence[StepTimeRecord]]) -> list[list[float]]:
+    """The step times of each case's processes, had the machine kept its usual pace.
+
+    A machine's pace drifts, by 15 % within minutes (docs/measurements.md), and then for every case alike. So each time
+    is divided by the median of how much longer than usual its `NEIGHBOURS` took. A case's usual time is the median of
+    its processes, which the plan measures in as many passes over all cases, each in another random order. Where there
+    are fewer neighbours, as in a small run, nothing is divided.
+    """
+    usual = [statistics.median(record.step_seconds for record in case) for case in cases]
+    by_node: dict[str | None, list[tuple[str, int, float]]] = defaultdict(list)
+    for place, case in enumerate(cases):
+        for record in case:
+            slowness = math.log(record.step_seconds / usual[place])
+            by_node[record.environment.node].append((record.environment.started, place, slowness))
+    for measured in by_node.values():
+        measured.sort()
+
+    def paced(record: StepTimeRecord, place: int) -> float:
+        measured = by_node[record.environment.node]
+        at = bisect.bisect_left(measured, (record.environment.started, place))
+        around = range(max(0, at - NEIGHBOURS), min(len(measured), at + NEIGHBOURS + 1))
+        nearest = sorted((abs(i - at), measured[i][2]) for i in around if measured[i][1] != place)[:NEIGHBOURS]
+        pace = statistics.median(slowness for _, slowness in nearest) if len(nearest) == NEIGHBOURS else 0.0
+        return record.step_seconds / math.exp(pace)
+
+    return [[paced(record, place) for record in case] for place, case in enumerate(cases)]
 
 
 def usable(records: Sequence[StepTimeRecord]) -> list[StepTimeRecord]:
@@ -47,17 +110,6 @@ def _spread(record: StepTimeRecord) -> float:
         return 0.0
     low, _, high = statistics.quantiles(record.samples_seconds, n=4, method="inclusive")
     return (high - low) / 2 / record.step_seconds
-
-
-def step_seconds(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Interval]:
-    """The step time of each case of a run over those of its processes that count; without an interval where disturbed
-    ones are among them."""
-    counted = [usable(case) for case in cases]
-    found = stats.geometric_means([[record.step_seconds for record in records] for records in counted])
-    return [
-        Interval(step.estimate, None, None, step.n) if any(is_disturbed(r, case) for r in records) else step
-        for case, records, step in zip(cases, counted, found, strict=True)
-    ]
 
 
 def is_noisy(step: Interval) -> bool:

@@ -139,7 +139,7 @@ def test_a_view_can_be_sent_as_an_address(visit, address):
         0 <= round(tools(other, "cases").evaluate("tools => tools.getBoundingClientRect().top")) < DESKTOP["height"] / 2
     )
     other.locator(".answers a").first.click()
-    assert "cases.filter=vit+model" in other.url, "a link within the page keeps the view"
+    other.wait_for_url("**cases.filter=vit+model**", timeout=5_000)  # a link within the page keeps the view
     assert column(visit(other.url), "cases", "patches") == expected
     tools(page, "cases").locator("input[type=search]").fill("model 1024")
     assert set(column(page, "cases", "patches")) == {"1,024"}

@@ -1,5 +1,8 @@
 """Which processes of a case count: those that something else hit are left out, and never for being slow."""
 
+import random
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from results import repetition
@@ -16,8 +19,8 @@ def case(*processes):
 
 
 def step_seconds(records):
-    (interval,) = repetition.step_seconds([records])
-    return interval
+    (repeated,) = repetition.repeated([records])
+    return repeated.step_seconds
 
 
 def seconds_of(records: list[StepTimeRecord]) -> list[float]:
@@ -70,3 +73,41 @@ def test_a_case_whose_every_process_spreads_widely_has_no_disturbed_one():
 )
 def test_a_case_is_noisy_until_its_interval_is_within_ten_percent(seconds, noisy):
     assert repetition.is_noisy(step_seconds(case(*[(value, 0.0) for value in seconds]))) is noisy
+
+
+def drifting(*, cases, pace):
+    """Records of cases whose usual steps take 1, 2, 3... ms, in three passes over all of them, each in an order of its
+    own, one process a second. `pace(second)` is how much longer all takes then."""
+    order, found, second = random.Random(13), [[] for _ in range(cases)], 0
+    for process in range(3):
+        for case in order.sample(range(cases), cases):
+            started = (datetime(2026, 11, 27, tzinfo=UTC) + timedelta(seconds=second)).isoformat(timespec="seconds")
+            record = samples.step_time(seconds=0.001 * (case + 1) * pace(second), process=process)
+            environment = record.environment.model_copy(update={"started": started})
+            found[case].append(record.model_copy(update={"environment": environment}))
+            second += 1
+    return found
+
+
+def test_a_pace_that_drifts_for_all_cases_alike_widens_no_interval():
+    found = repetition.repeated(drifting(cases=31, pace=lambda second: 1.2 - second / 400))
+    assert not any(repetition.is_noisy(case.step_seconds) for case in found)
+    ratios = [case.step_seconds.estimate / found[0].step_seconds.estimate for case in found]
+    assert ratios == pytest.approx(range(1, 32), rel=0.05)
+
+
+def test_what_hits_one_case_alone_stays_in_its_interval():
+    cases = drifting(cases=31, pace=lambda second: 1.0)
+    cases[7] = [
+        record.model_copy(update={"samples_seconds": (record.step_seconds * factor,)})
+        for record, factor in zip(cases[7], (1.0, 1.3, 1.1), strict=True)
+    ]
+    found = repetition.repeated(cases)
+    assert found[7].seconds == pytest.approx([0.008, 0.0104, 0.0088])
+    assert repetition.is_noisy(found[7].step_seconds)
+
+
+def test_too_few_neighbours_tell_no_pace():
+    found = repetition.repeated(drifting(cases=5, pace=lambda second: 1 + second / 100))
+    raw = drifting(cases=5, pace=lambda second: 1 + second / 100)
+    assert [case.seconds for case in found] == [tuple(seconds_of(case)) for case in raw]
