@@ -2,7 +2,7 @@
 
 from benchmarks import datasets
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.trials import StepTimeTrial
+from results.trials import StepTimeTrial
 
 SIZES = {"core": {"64": "2", "1296": "2"}, "model": {"64": "4", "400": "4"}}
 """Scope -> number of patches -> batch: a small and a middle size of each."""

@@ -11,7 +11,7 @@ from benchmarks import datasets
 from benchmarks.environment import MODULES, available_threads
 from benchmarks.plan import Overrides, Plan
 from benchmarks.suite import InputError
-from benchmarks.trials import TrainTrial
+from results.trials import TrainTrial
 
 
 def check_backend(backend: str) -> None:

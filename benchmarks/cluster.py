@@ -26,7 +26,8 @@ from benchmarks import datasets
 from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import TRIALS, Program, Workers, failure
 from benchmarks.suite import InputError
-from benchmarks.trials import Progress, TrainTrial, Trial
+from benchmarks.answers import Progress
+from results.trials import TrainTrial, Trial
 from benchmarks.worker import Task, Trouble
 from results import store
 from results.records import Failure, Result

@@ -21,7 +21,7 @@ import typer
 from benchmarks import datasets, memory
 from benchmarks.environment import Origin, available_threads, observe, worker_variables
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.trials import TrainTrial
+from results.trials import TrainTrial
 
 
 def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float]]:

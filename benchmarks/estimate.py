@@ -7,7 +7,7 @@ its progress scales the estimate by what the trials so far really took.
 import math
 
 from benchmarks import stopwatch
-from benchmarks.trials import CoreStepTrial, ModelStepTrial, PeakTrial, TrainTrial, Trial
+from results.trials import CoreStepTrial, ModelStepTrial, PeakTrial, TrainTrial, Trial
 from models import cost
 
 MULTIPLY_ADDS_PER_SECOND = 3.3e10

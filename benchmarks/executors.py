@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Protocol
 from benchmarks import datasets, estimate, memory
 from benchmarks.environment import Origin, default_threads, worker_variables
 from benchmarks.isolation import isolate
-from benchmarks.trials import Progress, TrainTrial, Trial
+from benchmarks.answers import Progress
+from results.trials import TrainTrial, Trial
 from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
 from results.places import without_places
@@ -292,9 +293,7 @@ def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:
     tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
     return Failure(
         trial_id=trial.trial_id,
-        suite=trial.suite,
-        variant=trial.variant,
-        settings=trial.recorded,
+        trial=trial.model_copy(update={"data_dir": None}) if isinstance(trial, TrainTrial) else trial,
         status=trouble.status,
         reason=without_places(trouble.reason, known),
         log_tail="" if trouble.status == "skipped" else without_places(tail, known)[-LOG_TAIL:],

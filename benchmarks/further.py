@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.trials import StepTimeTrial, Trial
+from results.trials import StepTimeTrial, Trial
 from results import repetition
 from results.records import StepTimeRecord
 from results.stats import FEWEST_PROCESSES

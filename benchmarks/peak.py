@@ -14,7 +14,7 @@ from benchmarks import stopwatch
 from benchmarks.environment import Origin, jit_setting, observe
 from benchmarks.isolation import configure_keras
 from benchmarks.steptime import FORWARD
-from benchmarks.trials import PeakTrial
+from results.trials import PeakTrial
 from results.records import PeakRecord
 
 SIDE = 2048
@@ -39,10 +39,7 @@ def measure_peaks(trial: PeakTrial, origin: Origin) -> PeakRecord:
     array = rng.standard_normal((PASSED // SIDE, SIDE), np.float32)
     return PeakRecord(
         trial_id=trial.trial_id,
-        suite=trial.suite,
-        variant=trial.variant,
-        settings=trial.model_dump(mode="json"),
-        process=trial.process,
+        trial=trial,
         multiply_adds=SIDE**3,
         product_seconds=_samples(keras.layers.Dense(SIDE, use_bias=False), matrix, trial),
         moved_bytes=2 * array.nbytes,

@@ -27,7 +27,7 @@ from benchmarks.suite import (
     profiles,
     suites,
 )
-from benchmarks.trials import (
+from results.trials import (
     Backend,
     CoreStepTrial,
     ModelStepTrial,

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from benchmarks import estimate
-from benchmarks.trials import Progress as TrialProgress
-from benchmarks.trials import Trial
+from benchmarks.answers import Progress as TrialProgress
+from results.trials import Trial
 from results.printable import printable
 from results.records import Failure, PeakRecord, Result, TrainRecord
 

@@ -34,7 +34,7 @@ from benchmarks.executors import Execute, run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
-from benchmarks.trials import Backend, Precision, Trial
+from results.trials import Backend, Precision, Trial
 from models import cost
 from models.config import PRESETS
 from results import places, store

@@ -57,7 +57,7 @@ def model_steps(variant: str, batch: int, blocks: int) -> Steps:
     from benchmarks import datasets
     from benchmarks.plan import Overrides, build_plan
     from benchmarks.training import compile_model
-    from benchmarks.trials import TrainTrial
+    from results.trials import TrainTrial
     from models.build import build_model
     from models.published import build_published_model
 

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import disturbance, memory, stopwatch
 from benchmarks.environment import Origin, jit_setting, observe, on_accelerator, pinned_threads
 from benchmarks.isolation import configure_keras
-from benchmarks.trials import CoreStepTrial, ModelStepTrial
+from results.trials import CoreStepTrial, ModelStepTrial
 from models import cost
 from models.attention import build_attention
 from models.build import build_model
@@ -59,14 +59,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     taken = disturbance.taken_cpu_share(moments[0], end, pinned_threads())
     return StepTimeRecord(
         trial_id=trial.trial_id,
-        suite=trial.suite,
-        variant=trial.variant,
-        settings=trial.model_dump(mode="json"),
-        scope=trial.scope,
-        phase=trial.phase,
-        patches=trial.patches,
-        batch=trial.batch,
-        process=trial.process,
+        trial=trial,
         multiply_adds=cost.multiply_adds(case.parts),
         activation_bytes=cost.activation_bytes(held, trial.batch, trial.phase, value_bytes),
         moved_bytes=cost.moved_bytes(held, trial.batch, trial.phase, value_bytes),

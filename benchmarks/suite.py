@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
-from benchmarks.trials import Precision, TrainConfig
+from results.trials import Precision, TrainConfig
 from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
 from results.records import Drawing, MetricName
 

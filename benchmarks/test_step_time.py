@@ -12,7 +12,7 @@ from benchmarks.cases import cases
 from benchmarks.environment import available_threads, worker_variables
 from benchmarks.isolation import isolate
 from benchmarks.stopwatch import WARMUP_STEPS, synchroniser
-from benchmarks.trials import StepTimeTrial
+from results.trials import StepTimeTrial
 
 isolate(
     worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads())

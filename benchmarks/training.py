@@ -20,7 +20,8 @@ from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
 from benchmarks.isolation import configure_keras
 from benchmarks.stopwatch import synchroniser
-from benchmarks.trials import DivergedError, Progress, TrainConfig, TrainTrial
+from benchmarks.answers import DivergedError, Progress
+from results.trials import TrainConfig, TrainTrial
 from models import cost
 from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
@@ -290,18 +291,13 @@ def train(
     )
     return TrainRecord(
         trial_id=trial.trial_id,
-        suite=trial.suite,
-        variant=trial.variant,
-        settings=trial.recorded,
-        seed=trial.seed,
-        dataset=trial.dataset,
+        trial=trial.model_copy(update={"data_dir": None}),
         dataset_sha256=data.sha256,
         dataset_content_sha256=data.content_sha256,
         batch_order_sha256=_order_sha256(trial, len(images)),
         train_images=len(images),
         validation_images=len(validation_images),
         test_images=len(data.test_images),
-        patches=trial.model.patches,
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
         multiply_adds=cost.multiply_adds(cost.model(trial.model)),
         epochs=history.passed.epochs,

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks import memory
 from benchmarks.environment import Origin, pinned_threads
-from benchmarks.trials import DivergedError, PeakTrial, Progress, TrainTrial, Trial
+from benchmarks.answers import DivergedError, Progress
+from results.trials import PeakTrial, TrainTrial, Trial
 from results.records import Result
 
 

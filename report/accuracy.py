@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from report import conditions, words
-from report.conditions import Conditions, alike, proper
+from report.conditions import alike, proper
+from results.trials import Conditions
 from report.words import METRICS, Metric
 from results import stats
 from results.records import Environment, PlannedSuite, TrainRecord
@@ -35,7 +36,7 @@ class Training:
     variant: str
     label: str
     title: str
-    cell: Conditions
+    cell: tuple[tuple[str, str], ...]
     dataset: str
     conditions: Conditions
     records: tuple[TrainRecord, ...]
@@ -72,10 +73,8 @@ class Training:
     @property
     def seeds_at_chance(self) -> int:
         """How many seeds ended no better than guessing one of the classes."""
-        known = [(record, record.count("model", "classes")) for record in self.records]
         return sum(
-            classes is not None and stats.at_chance(record.test_top1, record.test_images, classes)
-            for record, classes in known
+            stats.at_chance(record.test_top1, record.test_images, record.trial.model.classes) for record in self.records
         )
 
     @property
@@ -217,9 +216,8 @@ class Study:
     @property
     def smoothing(self) -> str:
         """Words for the label smoothing that its losses hold, " with label smoothing 0.1"; else nothing."""
-        found = {conditions.flat(r.settings).get("label_smoothing", "0") for t in self.trainings for r in t.records}
-        values = sorted(found, key=words.sortable)
-        return f" with label smoothing {' or '.join(values)}" if found - {"0", "0.0"} else ""
+        found = sorted({r.trial.training.label_smoothing for t in self.trainings for r in t.records})
+        return f" with label smoothing {' or '.join(map(conditions.text, found))}" if any(found) else ""
 
     @property
     def title(self) -> str:
@@ -241,8 +239,7 @@ def studies(run: Run) -> tuple[Study, ...]:
     groups: dict[Key, list[TrainRecord]] = defaultdict(list)
     asked: dict[str, dict[Key, None]] = defaultdict(dict)
     for record in run.trainings:
-        data = {"dataset_sha256": record.dataset_sha256[:12]}
-        key = record.variant, conditions.of(record.settings, NOT_CONDITIONS, None, data)
+        key = record.variant, (*record.trial.conditions, data(record))
         groups[key].append(record)
         for suite in run.asked_by(record):
             asked[suite][key] = None
@@ -263,7 +260,11 @@ def studies(run: Run) -> tuple[Study, ...]:
     return _adjusted(found)
 
 
-NOT_CONDITIONS = {"suite", "variant", "grid", "seed", "kind", "data_dir"}
+def data(record: TrainRecord) -> tuple[str, str]:
+    """The condition that trainings share which are of the same images in the same order."""
+    return "dataset_sha256", record.dataset_sha256[:12]
+
+
 Key = tuple[str, Conditions]
 """A variant and the conditions that its trainings share."""
 
@@ -298,12 +299,12 @@ def _title(variant: str, plan: PlannedSuite) -> str:
 
 def _place(variant: str, shared: Conditions, grid: tuple[str, ...]) -> tuple[object, ...]:
     """Sorts by variant, then by the cell's values, numbers as numbers."""
-    values = {conditions.bare(name): value for name, value in shared}
-    return variant, *(words.sortable(values.get(name, "")) for name in grid), shared
+    values = dict(_cell(shared, grid))
+    return variant, *(words.sortable(values.get(name, "")) for name in grid), str(shared)
 
 
-def _cell(shared: Conditions, grid: tuple[str, ...]) -> Conditions:
-    values = {conditions.bare(name): value for name, value in shared}
+def _cell(shared: Conditions, grid: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    values = {conditions.bare(name): conditions.text(value) for name, value in shared}
     return tuple((name, values[name]) for name in grid if name in values)
 
 

@@ -92,7 +92,7 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
         if any(values.get(name, published.SETTINGS[name]) != published.SETTINGS[name] for name in published.ATTENTION):
             continue
         others = [
-            f"{name} {values[name]}"
+            f"{name} {conditions.text(values[name])}"
             for name, value in published.SETTINGS.items()
             if name not in published.RECIPE and values.get(name, value) != value
         ]
@@ -105,7 +105,7 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
             others.append(OTHER_IMAGES)
         interval = training.mean(claim.figure)
         yield Measured(
-            ", ".join([*(f"{name} {values[name]}" for name in published.RECIPE if name in values), *others]),
+            ", ".join([*(f"{name} {conditions.text(values[name])}" for name in published.RECIPE if name in values), *others]),
             f"{words.percent(interval)}, n = {interval.n}",
             " and ".join(dict.fromkeys(map(hardware, training.machines))),
             _verdict(claim.claimed, interval, others),

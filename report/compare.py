@@ -8,7 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from report import accuracy, growth, words
 from report.accuracy import FEWEST_SEEDS, LARGEST_P, Training, full_name
-from report.conditions import MACHINE, Conditions, machine_name, proper, same_machine
+from report.conditions import MACHINE, machine_name, proper, same_machine
+from results.trials import Conditions
 from report.incomplete import incomplete
 from report.render import render
 from report.table import NOTHING, Cell, Column, Table, interval

@@ -3,16 +3,15 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Container, Iterable
+from typing import Protocol
 
 from report import words
 from results.records import Environment
+from results.trials import Conditions, Value
 
 OURS, BASE = "eanet", "vit"
 """The variant whose step times are told, and the one that they are held against."""
-Conditions = tuple[tuple[str, str], ...]
-"""Every setting and property that two groups must share to be averaged, as (name, value), sorted."""
 
 
 class Named(Protocol):
@@ -35,20 +34,9 @@ class Group(Named, Protocol):
     def conditions(self) -> Conditions: ...
 
 
-def text(value: Any) -> str:
-    """A setting's value as conditions hold it."""
+def text(value: Value) -> str:
+    """A setting's value for people."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as one level of dotted names: `model.attention.heads` -> `attention.heads`."""
-    found: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, "" if name in ("model", "training") else f"{prefix}{name}.")
-        else:
-            found[prefix + name] = text(value)
-    return found
 
 
 MACHINE = ("device", "cpu", "threads")
@@ -78,26 +66,6 @@ def machine_name(environment: Environment) -> str:
     return name if environment.device == "cpu" else f"{environment.device} of {name}"
 
 
-def of(
-    settings: Mapping[str, Any], without: set[str], where: Environment | None, more: Mapping[str, str]
-) -> Conditions:
-    """The conditions of a record: its settings `without` those that tell no difference, and the machine.
-
-    `where` is None where results belong to no machine, as accuracies do.
-
-    What a record does not name is what it was before there was a choice: the first protocol, all training images, one
-    pair of memories a block.
-    """
-    chosen = {"protocol": "1"}
-    if settings.get("kind") == "train":
-        chosen |= {"train_share": "1.0", "devices": "1"}
-    if flat(settings).get("attention.kind") == "external":
-        chosen |= {"attention.memory_sharing": "heads", "attention.implementation": "auto"}
-    chosen |= {name: value for name, value in flat(settings).items() if name.split(".")[0] not in without}
-    machine = {name: str(getattr(where, name)) for name in MACHINE} if where else {}
-    return tuple(sorted((chosen | machine | dict(more)).items()))
-
-
 def labels(keys: Iterable[tuple[str, Conditions]], grid: tuple[str, ...] = ()) -> dict[tuple[str, Conditions], str]:
     """(variant, conditions) -> label: the variant, and the conditions in which its groups differ, the grid's apart."""
     by_variant: dict[str, list[Conditions]] = defaultdict(list)
@@ -110,7 +78,7 @@ def labels(keys: Iterable[tuple[str, Conditions]], grid: tuple[str, ...] = ()) -
         }
         for group in groups:
             extra = ", ".join(
-                f"{name}={value}" for name, value in group if name in differing and bare(name) not in grid
+                f"{name}={text(value)}" for name, value in group if name in differing and bare(name) not in grid
             )
             found[variant, group] = variant + (f" ({extra})" if extra else "")
     return found

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from report import conditions, words
 from report.accuracy import PUBLISHED
 from report.answer import Answer
-from report.conditions import Conditions, alike, proper
+from report.conditions import alike, proper
+from results.trials import Conditions
 from results import growth as growths
 from results import repetition, stats
 from results.growth import Claim, Growth, Law
@@ -125,16 +126,14 @@ class Verdict:
     numbers: str
 
 
-NOT_CONDITIONS = {"suite", "variant", "kind", "process", "patches", "image_size", "phase", "scope"}
-
-
 def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
     """Step times by size, with the models fitted to them. Only like is averaged with like."""
     groups: dict[tuple[str, str, str, str, Conditions], dict[int, list[StepTimeRecord]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for record in records:
-        shared = conditions.of(record.settings, NOT_CONDITIONS, record.environment, {})
+        machine = ((name, getattr(record.environment, name)) for name in conditions.MACHINE)
+        shared = (*record.trial.conditions, *machine)
         groups[record.suite, record.scope, record.phase, record.variant, shared][record.patches].append(record)
     labels = {
         (suite, scope, phase): conditions.labels(
@@ -234,8 +233,8 @@ def _rivals(ours: Curve, base: Curve) -> bool:
 
 
 def _kind(curve: Curve) -> str:
-    """The kind of the curve's attention, "" where its settings do not say."""
-    return dict(curve.conditions).get("attention.kind", "")
+    """The kind of the curve's attention."""
+    return str(dict(curve.conditions)["attention.kind"])
 
 
 def answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Iterable[Answer]:

@@ -19,7 +19,7 @@ from results.stats import FEWEST_PROCESSES
 
 MEBIBYTE = 2.0**-20
 MILLISECOND = 1e3
-FEW_CLASSES = {"2", "3", "4", "5"}
+FEW_CLASSES = {2, 3, 4, 5}
 """Of so many any model's top-5 is 100 %."""
 
 
@@ -125,11 +125,7 @@ def _study(study: Study) -> Table:
             + (f", after {epochs(first)}" if one_length else "")
             + f". {_trained_on(study)}.",
             *([_tested(study)] if study.compared else []),
-            *(
-                [f"Trained in batches of {batch}."]
-                if (batch := first.records[0].count("training", "batch_size"))
-                else []
-            ),
+            f"Trained in batches of {first.records[0].trial.training.batch_size}.",
             "Multiply-adds are those of one image, forward.",
             _measured_in(
                 processes,

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from report import conditions
-from report.accuracy import NOT_CONDITIONS, Study, Training, full_name, have_cost
-from report.conditions import Conditions
+from report.accuracy import Study, Training, data, full_name, have_cost
+
+from results.trials import Conditions
 from results.records import TrainRecord
 
 FEWEST_MODELS = 3
@@ -62,5 +62,4 @@ def race(studies: Iterable[Study]) -> Race | None:
 
 def _recipe(record: TrainRecord) -> Conditions:
     """Everything under which a model was trained; the model itself is left out."""
-    settings = {name: value for name, value in record.settings.items() if name != "model"}
-    return conditions.of(settings, NOT_CONDITIONS, None, {"dataset_sha256": record.dataset_sha256})
+    return (*record.trial.recipe, data(record))

@@ -12,6 +12,7 @@ from results import frames, store
 from results.printable import cell
 from results.records import Record
 from results.store import Run
+from results.trials import TrainTrial
 
 SCALING_COLUMNS = ["scope", "variant", "phase", "patches", "batch", "step_seconds", "step_seconds_low"]
 LONGEST_ROW = 10_000
@@ -36,7 +37,9 @@ def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
 
 
 def _cell(training: Training | None, outcome: Record) -> dict[str, Any]:
-    return dict(training.cell) if training else outcome.grid
+    if training:
+        return dict(training.cell)
+    return dict(outcome.trial.grid) if isinstance(outcome.trial, TrainTrial) else {}
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:
@@ -76,7 +79,7 @@ def write(run: Run, findings: Findings) -> None:
     """
     folder = run.folder / "tables"
     studies = {study.suite: study for study in findings.studies}
-    failed = [failure for failure in run.failures if failure.settings.get("kind") == "train"]
+    failed = [failure for failure in run.failures if failure.trial.kind == "train"]
     suites = sorted(studies.keys() | {suite for failure in failed for suite in run.asked_by(failure)})
     tables = {suite: trainings(run, suite, studies.get(suite)) for suite in suites}
     full = {name: frame for name, frame in (tables | {"scaling": scaling(run, findings)}).items() if len(frame)}

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from results.records import Failure
 from results.store import Run
 
 COUNTS = {"seed", "epochs", "parameters", "macs", "peak_memory_bytes", "patches", "batch", "process"}
@@ -87,18 +86,10 @@ def _failed(run: Run, kind: str, names: tuple[str, ...]) -> list[dict[str, objec
     """Rows of the failed trials of a kind, with the settings of theirs that are named."""
     return [
         {"trial_id": failure.trial_id, "suite": failure.suite, "variant": failure.variant, "status": failure.status}
-        | {name: _setting(failure, name) for name in names}
+        | {name: getattr(failure.trial, name) for name in names}
         for failure in run.failures
-        if failure.settings.get("kind") == kind
+        if failure.trial.kind == kind
     ]
-
-
-def _setting(failure: Failure, name: str) -> object:
-    """A failed trial's setting, and none where it is not what a trial has: settings may hold anything."""
-    value = failure.settings.get(name)
-    if name in COUNTS:
-        return value if type(value) is int and 0 <= value < 2**63 else None
-    return value if isinstance(value, str) else None
 
 
 def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:

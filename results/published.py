@@ -9,6 +9,8 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from results.trials import Value
+
 SOURCE = "https://keras.io/examples/vision/eanet/"
 
 
@@ -35,31 +37,31 @@ CLAIMS = (
     Published("vit", "parameters", 600_000),
 )
 
-SETTINGS = {
+SETTINGS: dict[str, Value] = {
     "dataset": "cifar100",
     "precision": "float32",
     "augmentation": "tutorial",
-    "weight_decay": "0.0001",
-    "epochs": "50",
-    "batch_size": "128",
-    "learning_rate": "0.001",
+    "weight_decay": 0.0001,
+    "epochs": 50,
+    "batch_size": 128,
+    "learning_rate": 0.001,
     "schedule": "constant",
-    "label_smoothing": "0.1",
-    "validation_split": "0.2",
-    "train_share": "1.0",
-    "patch_size": "2",
-    "blocks": "8",
-    "embedding_dim": "64",
-    "mlp_dim": "64",
-    "mlp_dropout": "0.2",
-    "heads": "4",
-    "dim_coefficient": "4",
-    "memory_units": "16",
+    "label_smoothing": 0.1,
+    "validation_split": 0.2,
+    "train_share": 1.0,
+    "patch_size": 2,
+    "blocks": 8,
+    "embedding_dim": 64,
+    "mlp_dim": 64,
+    "mlp_dropout": 0.2,
+    "heads": 4,
+    "dim_coefficient": 4,
+    "memory_units": 16,
     "normalization": "double",
     "memory_sharing": "heads",
-    "key_dim": "64",
-    "attention_dropout": "0.2",
-    "projection_dropout": "0.2",
+    "key_dim": 64,
+    "attention_dropout": 0.2,
+    "projection_dropout": 0.2,
 }
 """The page's hyperparameters, by the names that this project gives them."""
 ATTENTION = ("heads", "dim_coefficient", "memory_units", "normalization", "memory_sharing", "key_dim")

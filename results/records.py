@@ -1,9 +1,12 @@
 """What was measured: one frozen, validated record per trial. Units are in the names; nothing here imports Keras."""
 
 import statistics
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from results.trials import CoreStepTrial, ModelStepTrial, Name, PeakTrial, SuiteName, TrainTrial
 
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
@@ -11,13 +14,11 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Bytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0, le=1e30)]
-Name = Annotated[str, Field(max_length=200, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$")]
-"""Of letters that can be printed."""
-SuiteName = Annotated[str, Field(pattern=r"^[^./\\\p{C}\p{Zl}\p{Zp}][^/\\\p{C}\p{Zl}\p{Zp}]{0,49}$")]
-"""A suite's table is a file of its name, which has 255 bytes at most."""
 MetricName = Literal["top1", "top5", "test_loss"]
 Drawing = Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"]
 Settings = dict[str, Any]
+StepTimeTrial = Annotated[CoreStepTrial | ModelStepTrial, Field(discriminator="scope")]
+AnyTrial = Annotated[TrainTrial | StepTimeTrial | PeakTrial, Field(discriminator="kind")]
 
 
 class Frozen(BaseModel):
@@ -62,30 +63,20 @@ class Epoch(Frozen):
 
 
 class Record(Frozen):
-    """What every outcome of a trial carries. `settings` is the whole trial as it was planned.
+    """What every outcome of a trial carries: the trial itself, without where a machine had the data, and its id."""
 
-    Version 1 had no checksum in its file, version 2 has (`results.store`). Version 3 names the process, and the memory
-    of its trainings is that of their step (`TrainRecord`).
-    """
-
-    schema_version: Literal[1, 2, 3] = 3
+    schema_version: Literal[4] = 4
     checksum: Annotated[str | None, Field(exclude=True, repr=False)] = None
     trial_id: Name
-    suite: SuiteName
-    variant: Name
-    settings: Settings
+    trial: AnyTrial
 
     @property
-    def grid(self) -> Settings:
-        """The settings that its suite's grid gave the trial."""
-        found = self.settings.get("grid")
-        return found if isinstance(found, dict) else {}
+    def suite(self) -> str:
+        return self.trial.suite
 
-    def count(self, part: str, name: str) -> int | None:
-        """A whole number above 0 in a part of the settings; None where there is none, for they may hold anything."""
-        of_part = self.settings.get(part)
-        found = of_part.get(name) if isinstance(of_part, dict) else None
-        return found if type(found) is int and found > 0 else None
+    @property
+    def variant(self) -> str:
+        return self.trial.variant
 
 
 class TrainRecord(Record):
@@ -96,22 +87,20 @@ class TrainRecord(Record):
     losses hold the label smoothing of the training. Where the training was interrupted and went on from its checkpoint,
     `interrupted_after` names the epochs after which, and `interrupted_in` where; `environment` is that of the last
     process, and so are the peaks of memory, which are those of `StepTimeRecord`: those of the process's first few
-    steps, without the images. Before version 3 they held the images and what their normalisation took.
+    steps, without the images. Records from before version 3 had measured them with the images, and have none.
 
     `dataset_sha256` is of the images in their order, which decides which of them validate; `dataset_content_sha256` is
     of the same in whatever order, and None in records from before it was told.
     """
 
     kind: Literal["train"] = "train"
-    seed: Count
-    dataset: Name
+    trial: TrainTrial
     dataset_sha256: str
     dataset_content_sha256: str | None = None
     batch_order_sha256: str
     train_images: Positive
     validation_images: Positive
     test_images: Positive
-    patches: Positive
     parameters: Positive
     multiply_adds: Positive
     epochs: Annotated[tuple[Epoch, ...], Field(min_length=1)]
@@ -121,26 +110,31 @@ class TrainRecord(Record):
     test_top1: Share
     test_top5: Share
     train_step_seconds: Seconds | None
-    baseline_memory_bytes: Bytes
-    peak_memory_bytes: Bytes
+    baseline_memory_bytes: Bytes | None
+    peak_memory_bytes: Bytes | None
     device_peak_memory_bytes: Bytes | None
     environment: Environment
 
     @property
+    def seed(self) -> int:
+        return self.trial.seed
+
+    @property
+    def dataset(self) -> str:
+        return self.trial.dataset
+
+    @property
+    def patches(self) -> int:
+        return self.trial.model.patches
+
+    @property
     def step_seconds(self) -> float | None:
-        """Training step, `train_step_seconds`; None in records from before version 3 that hold a compilation: in an
-        epoch of one step it was part of the first epoch's."""
-        batch = self.count("training", "batch_size")
-        one_step = batch is not None and self.train_images <= batch
-        compiled = self.schema_version < 3 and one_step and len(self.epochs) < 3
-        return None if compiled else self.train_step_seconds
+        return self.train_step_seconds
 
     @property
     def step_memory_bytes(self) -> int | None:
         """Peak memory of the training step: the allocator's own where it tells, else the resident size over the
-        baseline. None in records from before version 3, which held the images too."""
-        if self.schema_version < 3:
-            return None
+        baseline."""
         return self.device_peak_memory_bytes or self.peak_memory_bytes or None
 
     @model_validator(mode="after")
@@ -165,11 +159,7 @@ class StepTimeRecord(Record):
     """
 
     kind: Literal["steptime"] = "steptime"
-    scope: Literal["core", "model"]
-    phase: Literal["train", "infer"]
-    patches: Positive
-    batch: Positive
-    process: Count
+    trial: StepTimeTrial
     multiply_adds: Positive
     activation_bytes: Positive
     moved_bytes: Annotated[Positive | None, Field(exclude_if=lambda count: count is None)] = None
@@ -183,6 +173,27 @@ class StepTimeRecord(Record):
     environment: Environment
 
     @property
+    def scope(self) -> str:
+        return self.trial.scope
+
+    @property
+    def phase(self) -> str:
+        return self.trial.phase
+
+    @property
+    def patches(self) -> int:
+        return self.trial.patches
+
+    @property
+    def batch(self) -> int:
+        return self.trial.batch
+
+    @property
+    def process(self) -> int:
+        """Which of its case's processes it was, from 0."""
+        return self.trial.process
+
+    @property
     def step_seconds(self) -> float:
         """Median of its steps."""
         return statistics.median(self.samples_seconds)
@@ -193,12 +204,16 @@ class PeakRecord(Record):
     large array, which reads and writes it once."""
 
     kind: Literal["peak"] = "peak"
-    process: Count
+    trial: PeakTrial
     multiply_adds: Positive
     product_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     moved_bytes: Positive
     pass_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     environment: Environment
+
+    @property
+    def process(self) -> int:
+        return self.trial.process
 
     @property
     def multiply_adds_per_second(self) -> float:
@@ -266,4 +281,29 @@ Result = TrainRecord | StepTimeRecord | PeakRecord
 """What a trial has given; the alternative is a `Failure`."""
 AnyRecord = Annotated[Result | Failure, Field(discriminator="kind")]
 RECORD: TypeAdapter[Result | Failure] = TypeAdapter(AnyRecord)
-"""Reads a record of any kind: `RECORD.validate_json(text)`."""
+"""Reads a record of any kind: `RECORD.validate_python(upgrade(content))`."""
+
+OF_THE_TRIAL = {"settings", "suite", "variant", "seed", "dataset", "patches", "scope", "phase", "batch", "process"}
+"""Fields of records before version 4 that their trial holds."""
+
+
+def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's JSON of any version, as one of the newest. What cannot be one is left for the reader to refuse.
+
+    Version 1 had no checksum in its file. Version 3 came to name the process. Before it the memory of a training held
+    its images, and its step a compilation where an epoch had but one step: neither is the model's, and both are left
+    out. Before version 4 a record held its trial as a dictionary, and parts of it beside it.
+    """
+    version, settings = record.get("schema_version", 1), record.get("settings")
+    if version not in (1, 2, 3) or not isinstance(settings, Mapping):
+        return dict(record)
+    kept = {name: value for name, value in record.items() if name not in OF_THE_TRIAL}
+    trial = {"protocol": 1} | {name: value for name, value in settings.items() if name != "data_dir"}
+    if record.get("kind") == "train" and version < 3:
+        kept |= dict.fromkeys(("baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"))
+        training, epochs, images = settings.get("training"), record.get("epochs"), record.get("train_images")
+        batch = training.get("batch_size") if isinstance(training, Mapping) else None
+        if isinstance(epochs, list) and type(batch) is int and type(images) is int:
+            if images <= batch and len(epochs) < 3:
+                kept["train_step_seconds"] = None
+    return kept | {"schema_version": 4, "trial": trial}

@@ -7,15 +7,16 @@ import os
 import stat
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from results.printable import printable
 from results.records import (
@@ -29,6 +30,7 @@ from results.records import (
     RunPlan,
     StepTimeRecord,
     TrainRecord,
+    upgrade,
 )
 
 LARGEST_RECORD_BYTES = 64 * 2**20
@@ -120,9 +122,12 @@ def load(folder: Path) -> Run:
 
 def read(path: Path) -> Result | Failure:
     """One record. Raises `pydantic.ValidationError`, `OSError`, or `StoreError` where its checksum is not of it."""
-    text = content(path)
-    record = RECORD.validate_json(text)
-    if (record.schema_version > 1 or record.checksum is not None) and record.checksum != _checksum(text):
+    try:
+        found = from_json(content(path), allow_inf_nan=False)
+    except ValueError as error:
+        raise StoreError(f"Invalid JSON: {error}") from None
+    record = RECORD.validate_python(upgrade(found) if isinstance(found, dict) else found)
+    if (found.get("schema_version") != 1 or "checksum" in found) and record.checksum != _checksum(found):
         raise StoreError("its checksum is of another content: the file was damaged or changed")
     return record.model_copy(update={"checksum": None})
 
@@ -145,10 +150,9 @@ def open_plain(path: Path) -> IO[bytes]:
     raise StoreError("is no plain file")
 
 
-def _checksum(record: bytes) -> str:
+def _checksum(record: Mapping[str, Any]) -> str:
     """SHA-256 of what a record's JSON says, but for the checksum itself."""
-    content = json.loads(record)
-    content.pop("checksum", None)
+    content = {name: value for name, value in record.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -158,7 +162,7 @@ def _first_line(error: ValidationError | OSError | StoreError) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         if first["loc"][-1:] == ("schema_version",):
-            return f"is of schema version {first['input']}, and this program reads version {first['ctx']['expected']}"
+            return f"is of schema version {first['input']}, and this program reads versions 1 to {first['ctx']['expected']}"
         return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
     return error.strerror or type(error).__name__
 
@@ -255,8 +259,8 @@ def _shown(path: Path) -> str:
 
 
 def _write_record(path: Path, record: Record) -> None:
-    content = record.model_copy(update={"schema_version": max(2, record.schema_version)}).model_dump_json(indent=1)
-    replace(path, f'{{\n "checksum": "{_checksum(content.encode())}",{content[1:]}\n'.encode())
+    content = record.model_dump_json(indent=1, exclude={"trial": {"data_dir"}})
+    replace(path, f'{{\n "checksum": "{_checksum(json.loads(content))}",{content[1:]}\n'.encode())
 
 
 def _write_atomically(path: Path, model: Frozen) -> None:

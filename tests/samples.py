@@ -1,12 +1,12 @@
 """Small records for the tests of results and report: made up, consistent, and no result of anything."""
 
 import random
-import zlib
 
 from results import gates
 from results.gates import Block, Design, Gate, Machine
 from results.records import Environment, Epoch, Failure, PeakRecord, StepTimeRecord, TrainRecord
 from results.regression import judge
+from results.trials import PeakTrial, TrainTrial
 
 ENVIRONMENT = Environment(
     commit="0123456789abcdef",
@@ -28,6 +28,17 @@ ENVIRONMENT = Environment(
 def environment(**changes):
     return ENVIRONMENT.model_copy(update=changes)
 
+TRAINING = {
+    "augmentation": "digits",
+    "epochs": 2,
+    "batch_size": 128,
+    "learning_rate": 0.005,
+    "schedule": "constant",
+    "weight_decay": 0.0001,
+    "label_smoothing": 0.0,
+    "validation_split": 0.2,
+}
+
 
 def training(
     variant="eanet",
@@ -39,23 +50,23 @@ def training(
     where=ENVIRONMENT,
     dropout=0.1,
     model=None,
+    dataset="digits",
     **changes,
 ):
     """A TrainRecord of two epochs; `training` overrides its training settings, `model` its model's."""
     attention = {"kind": "external", "heads": 4} if variant == "eanet" else {"kind": "self", "heads": 4, "key_dim": 64}
-    settings = {
-        "suite": suite,
-        "variant": variant,
-        "kind": "train",
-        "seed": seed,
-        "dataset": "digits",
-        "data_dir": None,
-        "backend": "tensorflow",
-        "precision": "float32",
-        "model": {"image_size": 8, "patch_size": 2, "attention": attention | {"attention_dropout": dropout}}
-        | (model or {}),
-        "training": {"augmentation": "digits", "epochs": 2} | (training or {}),
-    }
+    attention |= {"attention_dropout": dropout}
+    model = {"image_size": 8, "channels": 1, "classes": 10, "patch_size": 2, "attention": attention} | (model or {})
+    trial = TrainTrial(
+        suite=suite,
+        variant=variant,
+        backend="tensorflow",
+        precision="float32",
+        seed=seed,
+        dataset=dataset,
+        model=model,
+        training=TRAINING | (training or {}),
+    )
     first, last = (
         Epoch(
             epoch=number,
@@ -70,18 +81,13 @@ def training(
         for number in (1, 2)
     )
     values = {
-        "trial_id": f"train-{variant}-digits-seed{seed}-{zlib.crc32(str(settings).encode()):08x}"[:50],
-        "suite": suite,
-        "variant": variant,
-        "settings": settings,
-        "seed": seed,
-        "dataset": "digits",
+        "trial_id": trial.trial_id,
+        "trial": trial,
         "dataset_sha256": "ab" * 32,
         "batch_order_sha256": "cd" * 32,
         "train_images": 1150,
         "validation_images": 287,
         "test_images": 360,
-        "patches": 16,
         "parameters": {"eanet": 100, "vit": 200}.get(variant, 300),
         "multiply_adds": {"eanet": 3000, "vit": 4000}.get(variant, 5000),
         "epochs": (first, last),
@@ -113,30 +119,15 @@ def step_time(
     moved=None,
 ):
     """A StepTimeRecord whose median step takes `seconds`."""
-    settings = {
-        "suite": "scaling",
-        "variant": variant,
-        "kind": "steptime",
-        "scope": scope,
-        "phase": phase,
-        "patches": patches,
-        "batch": 2,
-        "process": process,
-        "backend": "tensorflow",
-        "precision": "float32",
-        "dim": 64,
-        "attention": {"kind": KINDS.get(variant, variant), "heads": 4},
-    }
+    attention = {"kind": KINDS.get(variant, variant)}
+    case = {"scope": "core", "dim": 64, "attention": attention}
+    if scope == "model":
+        case = {"scope": "model", "model": {"attention": attention}}
+    shared = {"suite": "scaling", "variant": variant, "backend": "tensorflow", "precision": "float32", "phase": phase}
+    shared |= {"patches": patches, "batch": 2, "process": process, "steps": 3, "seconds": 0.0}
     return StepTimeRecord(
         trial_id=f"{scope}-{phase}-{variant}-n{patches}-process{process}",
-        suite="scaling",
-        variant=variant,
-        settings=settings,
-        scope=scope,
-        phase=phase,
-        patches=patches,
-        batch=2,
-        process=process,
+        trial=shared | case,
         multiply_adds=40_960 * patches,
         compile_seconds=1.0,
         warmup_seconds=(0.1, 0.1, 0.1),
@@ -154,10 +145,7 @@ def peaks(process=0, product_seconds=0.1, pass_seconds=0.02, where=ENVIRONMENT):
     """A PeakRecord of 8.6e9 multiply-adds and 2.7e8 bytes in so many seconds."""
     return PeakRecord(
         trial_id=f"peak-process{process}",
-        suite="scaling",
-        variant="machine",
-        settings={"suite": "scaling", "variant": "machine", "kind": "peak", "process": process},
-        process=process,
+        trial=PeakTrial(suite="scaling", backend="tensorflow", precision="float32", process=process),
         multiply_adds=2**33,
         product_seconds=(product_seconds * 1.5, product_seconds),
         moved_bytes=2**28,
@@ -166,13 +154,23 @@ def peaks(process=0, product_seconds=0.1, pass_seconds=0.02, where=ENVIRONMENT):
     )
 
 
+def altered(record, **changes):
+    """The record with other settings in its trial, and so of another id: `model`, `attention` and `training` hold
+    some of those, the others are the trial's own."""
+    trial = record.trial.model_dump(mode="json")
+    for name in ("model", "training"):
+        if name in trial:
+            trial[name] |= changes.pop(name, {})
+    (trial["model"] if "model" in trial else trial)["attention"] |= changes.pop("attention", {})
+    trial = type(record.trial).model_validate(trial | changes)
+    return record.model_copy(update={"trial": trial, "trial_id": trial.trial_id})
+
+
 def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\nValueError: no", status="failed"):
     done = training(variant, seed)
     return Failure(
         trial_id=done.trial_id,
-        suite=done.suite,
-        variant=variant,
-        settings=done.settings,
+        trial=done.trial,
         status=status,
         reason=reason,
         log_tail=log_tail,

@@ -12,9 +12,9 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 HEAVY = {"keras", *BACKENDS, "pandas", "seaborn", "matplotlib", "scipy", "sklearn", "numpy"}
 MAY_IMPORT = {
     "models": {"models"},
-    "results": {"results"},
+    "results": {"results", "models"},
     "benchmarks": {"benchmarks", "models", "results"},
-    "report": {"report", "results"},
+    "report": {"report", "results", "models"},
 }
 
 

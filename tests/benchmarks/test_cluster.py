@@ -23,7 +23,7 @@ from benchmarks.cluster import Cluster, Share, _first_line, connected, largest_n
 from benchmarks.environment import Origin, available_threads  # noqa: E402
 from benchmarks.plan import Overrides, build_plan  # noqa: E402
 from benchmarks.suite import InputError  # noqa: E402
-from benchmarks.trials import CoreStepTrial  # noqa: E402
+from results.trials import CoreStepTrial  # noqa: E402
 from results import store  # noqa: E402
 from results.records import StepTimeRecord, TrainRecord  # noqa: E402
 
@@ -74,7 +74,7 @@ def command(*arguments, **environment):
 
 def result(record):
     epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
-    return epochs, record.test_loss, record.test_top1, record.batch_order_sha256, record.settings
+    return epochs, record.test_loss, record.test_top1, record.batch_order_sha256, record.trial
 
 
 def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path):

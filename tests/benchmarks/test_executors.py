@@ -17,7 +17,7 @@ from benchmarks import datasets
 from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import _ending, run_local
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.trials import CoreStepTrial
+from results.trials import CoreStepTrial
 from benchmarks.worker import Trouble, settle
 from results.records import Failure, StepTimeRecord
 

@@ -3,7 +3,7 @@
 from benchmarks import datasets
 from benchmarks.further import MOST_OF_ALL, MOST_TIMES_PLANNED, further_trials
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.trials import StepTimeTrial
+from results.trials import StepTimeTrial
 from tests import samples
 
 NEVER_CALM = (1.0, 1.5, 2.2, 1.2, 1.9, 1.35, 2.0, 1.7, 1.1)

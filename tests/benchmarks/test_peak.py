@@ -7,7 +7,7 @@ from benchmarks import datasets, peak
 from benchmarks.environment import Origin
 from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.trials import PeakTrial
+from results.trials import PeakTrial
 from results.records import PeakRecord
 
 

@@ -14,7 +14,7 @@ import results
 from benchmarks import datasets, estimate
 from benchmarks.plan import Overrides, build_plan, settings_allowed, suites_with
 from benchmarks.suite import InputError, TrainSuite, profiles, suites
-from benchmarks.trials import ModelStepTrial, PeakTrial, StepTimeTrial, TrainTrial
+from results.trials import ModelStepTrial, PeakTrial, StepTimeTrial, TrainTrial
 from models import cost
 from models.config import EANET, VIT
 
@@ -171,7 +171,7 @@ def with_suite(monkeypatch, **suite):
 
 def test_a_variant_without_the_grids_setting_is_trained_once(monkeypatch):
     trials = with_suite(monkeypatch, grid={"memory_units": (3, 5, 7)}).trials
-    assert [(trial.variant, trial.grid) for trial in trials] == [
+    assert [(trial.variant, dict(trial.grid)) for trial in trials] == [
         ("eanet", {"memory_units": 3}),
         ("vit", {}),
         ("eanet", {"memory_units": 5}),
@@ -185,7 +185,7 @@ def test_a_base_is_told_as_its_trials_have_it(monkeypatch):
     base = made.suites["made-up"].base
     assert base == {"weight_decay": 0.0}
     assert isinstance(base["weight_decay"], float)
-    assert [trial.grid["weight_decay"] for trial in made.trials] == [0.0, 0.0, 0.1, 0.1]
+    assert [dict(trial.grid)["weight_decay"] for trial in made.trials] == [0.0, 0.0, 0.1, 0.1]
 
 
 def test_a_grids_setting_that_no_variant_has_is_an_error(monkeypatch):
@@ -223,7 +223,7 @@ def test_the_suite_precision_trains_each_variant_in_both_and_shares_what_is_usua
     made = plan("precision", seeds=1)
     asked = {(trial.variant, trial.precision): trial for trial in made.trials}
     assert set(asked) == {(v, p) for v in ("eanet", "vit") for p in ("float32", "mixed_bfloat16")}
-    assert all(trial.grid == {"precision": trial.precision} for trial in made.trials)
+    assert all(dict(trial.grid) == {"precision": trial.precision} for trial in made.trials)
     assert made.suites["precision"].base == {"precision": "float32"}
     usual = {trial.trial_id for trial in plan("controls", seeds=1).trials}
     assert {asked[v, "float32"].trial_id for v in ("eanet", "vit")} <= usual
@@ -271,7 +271,7 @@ def test_accuracy_and_scaling_are_run_first():
 def test_an_id_is_a_function_of_the_trial_and_of_nothing_else(variant, seed):
     one, two = (plan("accuracy", variants=(variant,)).trials[seed] for _ in range(2))
     assert one.trial_id == two.trial_id
-    elsewhere = {"suite": "another", "data_dir": "/elsewhere", "grid": {"augmentation": "digits"}}
+    elsewhere = {"suite": "another", "data_dir": "/elsewhere", "grid": (("augmentation", "digits"),)}
     assert one.model_copy(update=elsewhere).trial_id == one.trial_id
 
 
@@ -281,7 +281,7 @@ def test_settings_that_were_added_later_change_no_earlier_id():
     records = sorted(Path(results.__file__).parent.glob("reference/cifar100-patch4-2-cores/records/*.json"))
     assert records
     for record in map(json.loads, map(Path.read_text, records)):
-        trial = TrainTrial.model_validate(record["settings"]).model_copy(update={"protocol": 2})
+        trial = TrainTrial.model_validate(record["trial"]).model_copy(update={"protocol": 2})
         assert trial.trial_id == record["trial_id"]
 
 

@@ -296,7 +296,7 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
     assert "in epoch 1" in (tmp_path / "report.html").read_text()
     (failure, _) = store.load(tmp_path).failures
     assert failure.status == "diverged"
-    assert json.loads(failure.model_dump_json())["settings"]["training"]["learning_rate"] == 1e38
+    assert json.loads(failure.model_dump_json())["trial"]["training"]["learning_rate"] == 1e38
 
 
 @pytest.mark.parametrize(

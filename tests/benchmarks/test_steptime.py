@@ -9,7 +9,7 @@ from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.steptime import build_case, measure_steps
 from benchmarks.stopwatch import synchroniser
-from benchmarks.trials import StepTimeTrial
+from results.trials import StepTimeTrial
 from models import cost
 from models.attention import ExternalAttention, SelfAttention
 
@@ -38,7 +38,7 @@ def test_every_case_gives_a_complete_record(trial):
     assert record.compile_seconds > max(record.samples_seconds)
     parts = cost.model(trial.model) if trial.scope == "model" else cost.attention(trial.attention, trial.dim, 64)
     assert record.multiply_adds == cost.multiply_adds(parts)
-    assert record.settings == trial.model_dump(mode="json")
+    assert record.trial == trial
 
 
 @pytest.mark.parametrize("trial", small_trials(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")

@@ -55,7 +55,7 @@ def test_a_record_says_what_was_trained_on_what(records):
     assert record.dataset_content_sha256 == datasets.load("digits", None).content_sha256
     assert (record.variant, record.seed, record.dataset) == ("vit", 1, "digits")
     trial = trials()[3]
-    assert record.settings == trial.model_dump(mode="json", exclude={"data_dir"})
+    assert record.trial == trial.model_copy(update={"data_dir": None})
     assert record.trial_id == trial.trial_id
     assert record.parameters == cost.parameters(cost.model(trial.model))
     assert [epoch.epoch for epoch in record.epochs] == [1, 2]
@@ -215,7 +215,7 @@ import json, sys, time
 import jax
 from benchmarks import training
 from benchmarks.training import History
-from benchmarks.trials import TrainTrial
+from results.trials import TrainTrial
 from benchmarks.environment import Origin
 from pathlib import Path
 

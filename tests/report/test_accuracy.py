@@ -248,11 +248,9 @@ DRIFT = PlannedSuite(
 
 def cell(augmentation, weight_decay, differences, base, **changes):
     """A cell of the drift grid: pairs of EANet and ViT, whose suite's grid gave them these settings."""
+    settings = {"augmentation": augmentation, "weight_decay": weight_decay}
     return [
-        record.model_copy(update={"settings": record.settings | {"grid": record.settings["training"]}})
-        for record in pairs(
-            differences, base, training={"augmentation": augmentation, "weight_decay": weight_decay}, **changes
-        )
+        samples.altered(record, grid=settings) for record in pairs(differences, base, training=settings, **changes)
     ]
 
 
@@ -297,7 +295,7 @@ OTHERWISE = [{"backend": "jax"}, {"precision": "mixed_bfloat16"}, {"devices": 2}
 
 @pytest.mark.parametrize("change", OTHERWISE, ids=str)
 def test_trainings_on_another_backend_in_another_precision_or_on_more_devices_are_never_averaged(change):
-    other = [r.model_copy(update={"settings": r.settings | change}) for r in pairs([0.1] * 3)]
+    other = [samples.altered(r, **change) for r in pairs([0.1] * 3)]
     (study,) = find(run([*pairs([0.0] * 3), *other])).studies
     assert [len(training.records) for training in study.trainings] == [3, 3, 3, 3]
     assert sorted(round(c.difference.estimate, 6) for c in study.variants) == [0, 0.1], "each among its own"
@@ -311,7 +309,7 @@ def test_a_grids_table_tells_how_many_times_as_long_a_step_takes_as_the_bases():
         places = {column.key: place for place, column in enumerate(table.columns)}
         return [row[places["step-ratio"]].text for row in table.rows] if "step-ratio" in places else None
 
-    records = in_processes([*base, *slower(other, [2.5] * 3)], of=lambda r: f"{r.variant} {r.seed} {r.grid}")
+    records = in_processes([*base, *slower(other, [2.5] * 3)], of=lambda r: f"{r.variant} {r.seed} {r.trial.grid}")
     assert ratios(records) == ["2.50", NOTHING, "2.50", NOTHING], "equal ones have no interval"
     assert ratios(in_processes(records, of=lambda r: r.variant)) is None, "one process compares nothing"
 
@@ -373,10 +371,7 @@ def test_a_rival_in_another_cell_than_its_base_says_in_which():
     plan = PlannedSuite(question="?", grid=("memory_units",), trial_ids=())
     records = pairs([0.04, 0.05, 0.06])[1::2]
     for units in (3, 5):
-        for record in pairs([0.04, 0.05, 0.06])[::2]:
-            attention = record.settings["model"]["attention"] | {"memory_units": units}
-            settings = record.settings | {"model": record.settings["model"] | {"attention": attention}}
-            records.append(record.model_copy(update={"settings": settings, "trial_id": f"{record.trial_id}-{units}"}))
+        records += [samples.altered(r, attention={"memory_units": units}) for r in pairs([0.04, 0.05, 0.06])[::2]]
     suites = {"units": plan.model_copy(update={"trial_ids": tuple(record.trial_id for record in records)})}
     said = sentences(find(Run(None, RunPlan(profile="", command="", suites=suites), tuple(records), (), (), {})))
     assert "EANet with memory_units 3 is significantly more accurate" in said
@@ -403,10 +398,9 @@ def test_a_suites_own_variants_differ_in_what_the_suite_says_and_are_named_by_it
     small = PlannedVariant(title="A small EANet", preset="eanet", settings={"heads": 2})
     records = []
     for record in pairs([0.04, 0.05, 0.06]):
-        attention = record.settings["model"]["attention"] | {"heads": 2 if record.variant == "eanet" else 4}
-        settings = record.settings | {"model": record.settings["model"] | {"attention": attention}}
-        variant = "small" if record.variant == "eanet" else "vit"
-        records.append(record.model_copy(update={"variant": variant, "settings": settings | {"variant": variant}}))
+        ours = record.variant == "eanet"
+        changes = {"variant": "small", "attention": {"heads": 2}} if ours else {"attention": {"heads": 4}}
+        records.append(samples.altered(record, **changes))
     ids = tuple(record.trial_id for record in records)
     own, unsaid = (PlannedSuite(question="?", own=own, trial_ids=ids) for own in ({"small": small}, {}))
 
@@ -485,14 +479,14 @@ def test_a_comparison_has_all_seeds_that_the_run_has_of_it_in_every_suite():
 def test_the_sentence_of_all_ablations_names_their_epochs():
     short = pairs([0.04, 0.05, 0.06], training={"augmentation": "none"})
     longer = [
-        r.model_copy(update={"epochs": 3 * r.epochs, "settings": r.settings | {"training": {"epochs": 6}}})
+        samples.altered(r, training={"epochs": 6}).model_copy(update={"epochs": 3 * r.epochs})
         for r in recipe("other", (0.04, 0.05, 0.06))
     ]
     found = find(planned(one=(short, GRID), two=(longer, GRID))).studies
     assert "in 2 suites, after 2 to 6 epochs, are significant" in str(accuracy_answers.which_parts(found))
 
 
-CLASSES = {"image_size": 8, "patch_size": 2, "classes": 10, "attention": {"kind": "none"}}
+CLASSES = {"image_size": 8, "patch_size": 2, "classes": 10, "attention": {"kind": "identity"}}
 
 
 def test_trainings_at_chance_are_said_to_be_and_are_no_comparison():
@@ -541,11 +535,11 @@ def test_a_suite_may_be_judged_by_its_loss():
 
 
 def test_results_of_different_protocols_are_not_averaged_together():
-    old = pairs([0.01, 0.02, 0.03])
-    new = [r.model_copy(update={"settings": r.settings | {"protocol": 2}, "trial_id": f"{r.trial_id}-2"}) for r in old]
+    old = pairs([0.01, 0.02, 0.03])  # of protocol 3
+    new = [samples.altered(r, protocol=2) for r in old]
     (study,) = find(run([*old, *new])).studies
     assert {training.label: len(training.records) for training in study.trainings} == {
-        f"{variant} (protocol={protocol})": 3 for variant in ("eanet", "vit") for protocol in (1, 2)
+        f"{variant} (protocol={protocol})": 3 for variant in ("eanet", "vit") for protocol in (2, 3)
     }
 
 

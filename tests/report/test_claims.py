@@ -1,7 +1,6 @@
 """The tutorial's claims: each gets the verdict that the measurement allows, and none on other settings than its own."""
 
 import json
-import zlib
 from pathlib import Path
 
 import pytest
@@ -29,16 +28,11 @@ def trained(top1s, variant="eanet", model=None, **training):
     """A training at the tutorial's own settings for each top-1, `training` and `model` apart."""
     records = []
     for seed, top1 in enumerate(top1s):
-        record = samples.training(variant, seed, top1=top1, suite="tutorial-drift", dataset="cifar100", **IMAGES)
-        record = record.model_copy(update={"dataset_content_sha256": IMAGES_CONTENT_SHA256})
+        images = IMAGES | {"dataset_content_sha256": IMAGES_CONTENT_SHA256}
+        record = samples.training(variant, seed, top1=top1, suite="tutorial-drift", **images)
         attention = ATTENTIONS[variant] | {"attention_dropout": 0.2}
-        settings = record.settings | {
-            "dataset": "cifar100",
-            "training": TRAINING | training,
-            "model": MODEL | {"attention": attention} | (model or {}),
-        }
-        trial_id = f"{record.trial_id}-{zlib.crc32(str(settings).encode()):08x}"
-        records.append(record.model_copy(update={"settings": settings, "trial_id": trial_id}))
+        settings = MODEL | {"attention": attention} | (model or {})
+        records.append(samples.altered(record, dataset="cifar100", training=TRAINING | training, model=settings))
     return records
 
 

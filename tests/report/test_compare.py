@@ -193,7 +193,7 @@ def test_a_count_that_differs_is_a_change_however_small():
 
 def test_another_backend_is_told_as_what_differs_and_compared():
     where = samples.environment(backend="jax")
-    before = [r.model_copy(update={"settings": r.settings | {"backend": "jax"}}) for r in trained(0.7, where=where)]
+    before = [samples.altered(r, backend="jax") for r in trained(0.7, where=where)]
     found = compare(run(*trained(0.9)), run(*before), "now", "before")
     assert next(c for c in found.changes if c.figure == "test top-1").verdict == CHANGED
     assert ("backend", "jax", "tensorflow") in found.environments

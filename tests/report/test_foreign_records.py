@@ -82,13 +82,12 @@ def test_a_plan_that_no_run_writes_is_named_and_the_page_says_what_is_not_known(
     assert "what was planned is not known" in text
 
 
-@pytest.mark.parametrize("seed", ["x", 2**70, 1e-300, -1, None, [3], True])
-def test_a_failure_whose_settings_are_of_other_kinds_has_empty_cells(folder, seed):
-    failed = samples.failure()
-    store.write(folder, failed.model_copy(update={"settings": failed.settings | {"seed": seed, "dataset": [seed]}}))
-    build(folder)
-    table = pd.read_csv(folder / "tables" / "accuracy.csv")
-    assert table[table.status != "done"][["dataset", "seed"]].isna().all(axis=None)
+@pytest.mark.parametrize("seed", ["x", 2**70, 1e-300, -1, None, [3]])
+def test_a_failure_whose_trial_is_none_is_named(folder, seed):
+    failed = json.loads(samples.failure().model_dump_json()) | {"schema_version": 3, "trial_id": "odd"}
+    settings = failed.pop("trial") | {"seed": seed}
+    (folder / "records" / "odd.failure.json").write_text(json.dumps(failed | {"settings": settings}))
+    assert "odd.failure.json: failure.trial.train.seed" in page_of(folder).text
 
 
 @pytest.mark.parametrize("told", [0, -1])
@@ -118,15 +117,6 @@ def test_nothing_of_a_record_acts_in_a_terminal_or_a_spreadsheet(tmp_path, capsy
     for text in (f"'{formula}".replace('"', '""'), "'@SUM(1)", "'-1+1"):
         assert text in table, text
     assert not re.search(r"(^|,)\"?[=@+-]\D", table, re.MULTILINE)
-
-
-def test_a_failure_of_odd_settings_is_shown(folder):
-    failed = samples.failure()
-    for place, grid in enumerate(([1], None, "x")):
-        odd = failed.model_copy(update={"settings": failed.settings | {"grid": grid}, "trial_id": f"odd{place}"})
-        store.write(folder, odd)
-    text = page_of(folder).text
-    assert all(f"odd{place}" in text for place in range(3))
 
 
 def test_a_trial_counts_once_however_many_files_it_has(folder):

@@ -162,7 +162,7 @@ def test_memory_is_the_allocators_where_it_tells_and_else_the_resident_peak():
 
 def test_step_times_of_two_backends_are_two_curves():
     tensorflow = samples.step_time()
-    jax = tensorflow.model_copy(update={"settings": tensorflow.settings | {"backend": "jax"}})
+    jax = samples.altered(tensorflow, backend="jax")
     assert [len(curve.points) for curve in find(run(step_times=[tensorflow, jax])).curves] == [1, 1]
 
 

@@ -57,7 +57,7 @@ def test_two_models_are_no_race(count):
 def test_a_model_that_suites_name_differently_races_once():
     one, other = (run(("a", 10, 0.5), ("b", 20, 0.6), (name, 30, 0.7), suite=name) for name in ("mine", "other"))
     renamed = [
-        record.model_copy(update={"settings": record.settings | {"model": one.trainings[2].settings["model"]}})
+        samples.altered(record, model=one.trainings[2].trial.model.model_dump(mode="json"))
         for record in other.trainings[2:]
     ]
     both = dataclasses.replace(one, trainings=(*one.trainings, *other.trainings[:2], *renamed))

@@ -93,13 +93,11 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
                     interrupted_in=(samples.ENVIRONMENT,) if seed == 0 else (),
                 )
                 if variant == "eanet":
-                    attention = record.settings["model"]["attention"] | {"memory_units": 16}
-                    model = record.settings["model"] | {"attention": attention}
-                    record = record.model_copy(update={"settings": record.settings | {"model": model}})
+                    record = samples.altered(record, attention={"memory_units": 16})
                 store.write(tmp_path, record)
                 ids.append(record.trial_id)
     failed = samples.failure("vit", seed=9)
-    failed = failed.model_copy(update={"settings": failed.settings | {"grid": {"augmentation": "none"}}})
+    failed = samples.altered(failed, grid={"augmentation": "none"})
     store.write(tmp_path, failed)
     base = {"augmentation": "tutorial", "memory_units": 16}
     suite = PlannedSuite(
@@ -152,11 +150,9 @@ def test_a_grid_of_a_setting_that_the_table_has_already_adds_no_second_column(tm
 def test_a_grid_of_precisions_has_its_column(tmp_path):
     ids = []
     for precision in ("float32", "mixed_bfloat16"):
-        record = samples.training(
-            where=samples.environment(precision=precision), trial_id=f"train-{precision}", suite="precision"
-        )
-        settings = record.settings | {"precision": precision, "grid": {"precision": precision}}
-        store.write(tmp_path, record.model_copy(update={"settings": settings}))
+        record = samples.training(where=samples.environment(precision=precision), suite="precision")
+        record = samples.altered(record, precision=precision, grid={"precision": precision})
+        store.write(tmp_path, record)
         ids.append(record.trial_id)
     suite = PlannedSuite(question="As accurate?", grid=("precision",), trial_ids=tuple(ids))
     store.write_plan(tmp_path, RunPlan(profile="quick", command="now", suites={"precision": suite}), None)

@@ -1,24 +1,39 @@
-"""One trial: frozen settings, and an id that is the hash of everything that can change its result."""
+"""One trial: frozen settings, an id that is the hash of everything that can change its result, and what has to agree
+for results to be averaged. The same object goes from the suite's file through the worker and the record to the page."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
 from models.config import AttentionConfig, Count, ModelConfig, Rate, Settings
 
 Backend = Literal["tensorflow", "jax", "torch"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Positive = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(max_length=200, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$")]
+"""Of letters that can be printed."""
+SuiteName = Annotated[str, Field(pattern=r"^[^./\\\p{C}\p{Zl}\p{Zp}][^/\\\p{C}\p{Zl}\p{Zp}]{0,49}$")]
+"""A suite's table is a file of its name, which has 255 bytes at most."""
+Value = str | bool | int | float | None
+"""A setting's."""
+Cell = Annotated[
+    tuple[tuple[Name, Value], ...],
+    BeforeValidator(lambda given: tuple(given.items()) if isinstance(given, Mapping) else given),
+    PlainSerializer(dict),
+]
+"""A cell of a grid, setting -> value: hashable, and an object in JSON."""
+Conditions = tuple[tuple[str, Value], ...]
+"""Every setting and property that two results must share to be averaged, by name."""
 
 
 class TrainConfig(Settings):
     """How a model is trained. Every variant of a comparison gets the same one.
 
     A setting that was added later is left out of what is written while it has its default, so that the ids of earlier
-    trials stay what they are (`exclude_if`); `report.conditions` knows the default.
+    trials stay what they are (`exclude_if`).
 
     `schedule` "warmup_cosine" rises linearly over the first tenth of the steps and then falls as a cosine to 0;
     "constant" is the tutorial's. The optimizer is AdamW, the loss categorical cross-entropy. The validation images
@@ -40,8 +55,8 @@ class TrainConfig(Settings):
 class _Trial(Settings):
     """`protocol` is to be raised when a change of the code makes earlier results of its kind incomparable."""
 
-    suite: str
-    variant: str
+    suite: SuiteName
+    variant: Name
     backend: Backend
     precision: Precision
 
@@ -55,16 +70,25 @@ class _Trial(Settings):
         return f"{self.suite} {self._case()}"
 
     @property
-    def recorded(self) -> dict[str, Any]:
-        """The trial as its record holds it: without where this machine has the data."""
-        return self.model_dump(mode="json", exclude={"data_dir"})
-
-    @property
     def trial_id(self) -> str:
         """The case in words and the hash of all that can change the result (so neither suite nor data folder)."""
         content = self.model_dump(mode="json", exclude={"suite", "grid", "data_dir"})
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self._case()}-{digest[:12]}"
+
+    def _conditions(self, *names: str) -> Conditions:
+        return tuple(sorted(_flat({name: getattr(self, name) for name in names}).items()))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
+    """Nested settings as one level of dotted names, those of the model and of the training without a prefix."""
+    found: dict[str, Value] = {}
+    for name, value in settings.items():
+        if isinstance(value, BaseModel):
+            found |= _flat(dict(value), "" if name in ("model", "training") else f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
 
 
 class TrainTrial(_Trial):
@@ -75,24 +99,34 @@ class TrainTrial(_Trial):
     """
 
     kind: Literal["train"] = "train"
-    protocol: Literal[3] = 3
-    seed: Annotated[int, Field(ge=0)]
-    dataset: str
+    protocol: Annotated[int, Field(ge=1, le=3)] = 3
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    dataset: Name
     data_dir: str | None = None
     devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
-    grid: dict[str, Any] = Field(default_factory=dict)
+    grid: Cell = ()
     model: ModelConfig
     training: TrainConfig
 
     @property
+    def conditions(self) -> Conditions:
+        """What trainings have to share to be averaged over their seeds, their variant and their data apart."""
+        return self._conditions("backend", "precision", "protocol", "dataset", "devices", "model", "training")
+
+    @property
+    def recipe(self) -> Conditions:
+        """What different models have to share to have been trained alike, their data apart."""
+        return self._conditions("backend", "precision", "protocol", "dataset", "devices", "training")
+
+    @property
     def step(self) -> str:
         """All that its compiled step depends on, as the JSON of a trial: where it is equal, the step can be shared."""
-        return self.model_copy(update={"suite": "", "variant": "", "grid": {}, "seed": 0}).model_dump_json()
+        return self.model_copy(update={"suite": "", "variant": "", "grid": (), "seed": 0}).model_dump_json()
 
     @property
     def label(self) -> str:
         """With the settings of its suite's grid, which tell it from its neighbours."""
-        return " ".join([super().label, *(f"{name}={value}" for name, value in self.grid.items())])
+        return " ".join([super().label, *(f"{name}={value}" for name, value in self.grid)])
 
     def _case(self) -> str:
         return f"train-{self.variant}-{self.dataset}-seed{self.seed}"
@@ -102,13 +136,17 @@ class _StepTimeTrial(_Trial):
     """Times the steps of one case in one fresh process: at least `steps` steps and at least `seconds` seconds."""
 
     kind: Literal["steptime"] = "steptime"
-    protocol: Literal[2] = 2
+    protocol: Annotated[int, Field(ge=1, le=2)] = 2
     phase: Literal["train", "infer"]
     patches: Count
     batch: Count
-    process: Annotated[int, Field(ge=0)]
+    process: Annotated[int, Field(ge=0, lt=2**63)]
     steps: Count
     seconds: Annotated[float, Field(ge=0)]
+
+
+CURVE = ("backend", "precision", "protocol", "batch", "steps", "seconds")
+"""What the points of a curve share, whatever is timed."""
 
 
 class CoreStepTrial(_StepTimeTrial):
@@ -117,6 +155,11 @@ class CoreStepTrial(_StepTimeTrial):
     scope: Literal["core"] = "core"
     dim: Count
     attention: Annotated[AttentionConfig, Field(discriminator="kind")]
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the points of a curve have to share, and a point's processes besides its number of patches."""
+        return self._conditions(*CURVE, "dim", "attention")
 
     def _case(self) -> str:
         return f"core-{self.phase}-{self.variant}-n{self.patches}-process{self.process}"
@@ -128,6 +171,15 @@ class ModelStepTrial(_StepTimeTrial):
     scope: Literal["model"] = "model"
     model: ModelConfig
 
+    @property
+    def attention(self) -> AttentionConfig:
+        return self.model.attention
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the points of a curve have to share: the model but for its images, which make its number of patches."""
+        return tuple((name, value) for name, value in self._conditions(*CURVE, "model") if name != "image_size")
+
     def _case(self) -> str:
         return f"model-{self.phase}-{self.variant}-n{self.patches}-process{self.process}"
 
@@ -136,7 +188,7 @@ class PeakTrial(_Trial):
     """Measures what the machine can do at most: multiply-adds and bytes a second (`benchmarks.peak`)."""
 
     kind: Literal["peak"] = "peak"
-    variant: str = "machine"
+    variant: Name = "machine"
     protocol: Literal[1] = 1
     process: Annotated[int, Field(ge=0)]
     steps: Count = 5
@@ -148,18 +200,3 @@ class PeakTrial(_Trial):
 
 StepTimeTrial = CoreStepTrial | ModelStepTrial
 Trial = TrainTrial | CoreStepTrial | ModelStepTrial | PeakTrial
-
-
-class DivergedError(Exception):
-    """A training's loss is no longer a number; the message names the epoch."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training trial is, after an epoch of `epochs`; `resumed` of them came from a checkpoint."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    val_top1: float
-    resumed: int = 0
