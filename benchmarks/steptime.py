@@ -62,7 +62,6 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
         trial=trial,
         multiply_adds=cost.multiply_adds(case.parts),
         activation_bytes=cost.activation_bytes(held, trial.batch, trial.phase, value_bytes),
-        moved_bytes=cost.moved_bytes(held, trial.batch, trial.phase, value_bytes),
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,

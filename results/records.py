@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from results.trials import CoreStepTrial, ModelStepTrial, Name, PeakTrial, SuiteName, TrainTrial
+from results.trials import CoreStepTrial, ModelStepTrial, Name, SuiteName, TrainTrial
 
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
 Positive = Annotated[int, Field(gt=0, lt=2**63)]
@@ -18,7 +18,7 @@ MetricName = Literal["top1", "top5", "test_loss"]
 Drawing = Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"]
 Settings = dict[str, Any]
 StepTimeTrial = Annotated[CoreStepTrial | ModelStepTrial, Field(discriminator="scope")]
-AnyTrial = Annotated[TrainTrial | StepTimeTrial | PeakTrial, Field(discriminator="kind")]
+AnyTrial = Annotated[TrainTrial | StepTimeTrial, Field(discriminator="kind")]
 
 
 class Frozen(BaseModel):
@@ -149,8 +149,7 @@ class StepTimeRecord(Record):
 
     `scope` "core" is the attention layer alone (train: forward and backward), "model" the whole model (train: one
     optimiser step). `multiply_adds` is the closed form of one image, forward, whatever the phase.
-    `activation_bytes` is the closed form of what the step holds at once, `moved_bytes` that of the least that it reads
-    and writes (`models.cost`), None in records from before it was counted.
+    `activation_bytes` is the closed form of what the step holds at once (`models.cost`).
     `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
     libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
     allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
@@ -162,7 +161,6 @@ class StepTimeRecord(Record):
     trial: StepTimeTrial
     multiply_adds: Positive
     activation_bytes: Positive
-    moved_bytes: Annotated[Positive | None, Field(exclude_if=lambda count: count is None)] = None
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
@@ -197,31 +195,6 @@ class StepTimeRecord(Record):
     def step_seconds(self) -> float:
         """Median of its steps."""
         return statistics.median(self.samples_seconds)
-
-
-class PeakRecord(Record):
-    """The most that one process got out of the machine: each timed step of a large matrix product and of a pass over a
-    large array, which reads and writes it once."""
-
-    kind: Literal["peak"] = "peak"
-    trial: PeakTrial
-    multiply_adds: Positive
-    product_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
-    moved_bytes: Positive
-    pass_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
-    environment: Environment
-
-    @property
-    def process(self) -> int:
-        return self.trial.process
-
-    @property
-    def multiply_adds_per_second(self) -> float:
-        return self.multiply_adds / min(self.product_seconds)
-
-    @property
-    def bytes_per_second(self) -> float:
-        return self.moved_bytes / min(self.pass_seconds)
 
 
 class Failure(Record):
@@ -277,7 +250,7 @@ class RunPlan(Frozen):
     suites: dict[SuiteName, PlannedSuite]
 
 
-Result = TrainRecord | StepTimeRecord | PeakRecord
+Result = TrainRecord | StepTimeRecord
 """What a trial has given; the alternative is a `Failure`."""
 AnyRecord = Annotated[Result | Failure, Field(discriminator="kind")]
 RECORD: TypeAdapter[Result | Failure] = TypeAdapter(AnyRecord)
@@ -285,6 +258,8 @@ RECORD: TypeAdapter[Result | Failure] = TypeAdapter(AnyRecord)
 
 OF_THE_TRIAL = {"settings", "suite", "variant", "seed", "dataset", "patches", "scope", "phase", "batch", "process"}
 """Fields of records before version 4 that their trial holds."""
+DROPPED = {"moved_bytes"}
+"""Fields of records before version 4 that nothing reads any more."""
 
 
 def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,7 +272,7 @@ def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
     version, settings = record.get("schema_version", 1), record.get("settings")
     if version not in (1, 2, 3) or not isinstance(settings, Mapping):
         return dict(record)
-    kept = {name: value for name, value in record.items() if name not in OF_THE_TRIAL}
+    kept = {name: value for name, value in record.items() if name not in OF_THE_TRIAL | DROPPED}
     trial = {"protocol": 1} | {name: value for name, value in settings.items() if name != "data_dir"}
     if record.get("kind") == "train" and version < 3:
         kept |= dict.fromkeys(("baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"))

@@ -4,9 +4,9 @@ import random
 
 from results import gates
 from results.gates import Block, Design, Gate, Machine
-from results.records import Environment, Epoch, Failure, PeakRecord, StepTimeRecord, TrainRecord
+from results.records import Environment, Epoch, Failure, StepTimeRecord, TrainRecord
 from results.regression import judge
-from results.trials import PeakTrial, TrainTrial
+from results.trials import TrainTrial
 
 ENVIRONMENT = Environment(
     commit="0123456789abcdef",
@@ -116,7 +116,6 @@ def step_time(
     where=ENVIRONMENT,
     allocated=None,
     activation=2**20,
-    moved=None,
 ):
     """A StepTimeRecord whose median step takes `seconds`."""
     attention = {"kind": KINDS.get(variant, variant)}
@@ -133,23 +132,9 @@ def step_time(
         warmup_seconds=(0.1, 0.1, 0.1),
         samples_seconds=(seconds * 0.9, seconds, seconds * 1.5),
         activation_bytes=activation,
-        moved_bytes=moved,
         baseline_memory_bytes=300 * 2**20,
         peak_memory_bytes=100 * 2**20 + activation,
         device_peak_memory_bytes=allocated,
-        environment=where,
-    )
-
-
-def peaks(process=0, product_seconds=0.1, pass_seconds=0.02, where=ENVIRONMENT):
-    """A PeakRecord of 8.6e9 multiply-adds and 2.7e8 bytes in so many seconds."""
-    return PeakRecord(
-        trial_id=f"peak-process{process}",
-        trial=PeakTrial(suite="scaling", backend="tensorflow", precision="float32", process=process),
-        multiply_adds=2**33,
-        product_seconds=(product_seconds * 1.5, product_seconds),
-        moved_bytes=2**28,
-        pass_seconds=(pass_seconds, pass_seconds * 3),
         environment=where,
     )
 

@@ -9,7 +9,7 @@ from models.blocks import EncoderBlock
 from models.build import adapt_normalization, build_model
 from models.config import EANET, VIT, ExternalAttentionConfig, ModelConfig, SelfAttentionConfig
 from models.dropout import Dropout
-from models.published import attention_model, build_published_model
+from tests.studies.published import attention_model, build_published_model
 
 SMALL = {"image_size": 12, "patch_size": 3, "classes": 5, "blocks": 3, "embedding_dim": 14, "mlp_dim": 11}
 ATTENTIONS = {
