@@ -354,8 +354,9 @@ def _slopes(curves: Iterable[Curve]) -> Table:
 CASES = """Geometric mean over the processes of each one's median step, with a 95 % interval from three processes on: of
 the step by the moderated t, which draws a case's variance towards that of the others where it is like them, of memory
 by Student's. A machine's pace drifts within a run; each process's step is divided by how much longer than usual the 20
-processes of other cases took that were measured nearest to it. Resident memory is the peak of the process over its size before the step was built; the allocator's is
-the most that the backend handed out at once, where it tells, also of what was never written; activations are the closed
+processes of other cases took that were measured nearest to it. Resident memory is the peak of the process over its size
+before the step was built; the allocator's is the most that the backend handed out at once, where it tells, also of what
+was never written; activations are the closed
 form. A step is noisy whose interval reaches further than 10 % from it. A process was disturbed from whose processors
 other programs took more than 15 %, whose steps spread far more than its peers' do, or that is more than 1.5 times as
 slow as the fastest while others agree with that one; it is in the records, and in the mean only where fewer than three
