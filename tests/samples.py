@@ -151,6 +151,13 @@ def altered(record, **changes):
     return record.model_copy(update={"trial": trial, "trial_id": trial.trial_id})
 
 
+def earlier(record):
+    """The record's JSON as version 1 had it: its trial as settings, parts of it beside them, and no checksum."""
+    found = record.model_dump(mode="json") | {"schema_version": 1}
+    settings = found.pop("trial")
+    return found | {"settings": settings} | {name: settings[name] for name in ("suite", "variant", "seed", "dataset")}
+
+
 def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\nValueError: no", status="failed"):
     done = training(variant, seed)
     return Failure(
