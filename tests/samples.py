@@ -4,9 +4,9 @@ import random
 import zlib
 
 from results import gates
+from results.gate_verdict import judge
 from results.gates import Block, Design, Gate, Machine
 from results.records import Environment, Epoch, Failure, PeakRecord, StepTimeRecord, TrainRecord
-from results.regression import judge
 
 ENVIRONMENT = Environment(
     commit="0123456789abcdef",
