@@ -3,9 +3,9 @@
 import random
 
 from results import gates
+from results.gate_verdict import judge
 from results.gates import Block, Design, Gate, Machine
 from results.records import Environment, Epoch, Failure, StepTimeRecord, TrainRecord
-from results.regression import judge
 from results.trials import TrainTrial
 
 ENVIRONMENT = Environment(

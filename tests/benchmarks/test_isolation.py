@@ -68,7 +68,7 @@ def test_a_keras_json_that_keras_itself_refuses_costs_no_training(tmp_path):
 def counted(environment):
     """What the gate's process counts of its cases: shapes, parameters and operations."""
     done = subprocess.run(
-        [sys.executable, "-P", "benchmarks/probe.py", "counts"],
+        [sys.executable, "-P", "benchmarks/gate_process.py"],
         check=True,
         capture_output=True,
         cwd=ROOT,
