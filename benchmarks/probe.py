@@ -47,7 +47,6 @@ def counts() -> dict[str, dict[str, Any]]:
     """What the clock does not tell: the shape, the parameters, the multiply-adds and the operations of each case."""
     from benchmarks.cases import gate_cases
     from benchmarks.steptime import build_case
-    from models import cost
 
     found = {}
     for name, trial in gate_cases().items():
@@ -55,7 +54,7 @@ def counts() -> dict[str, dict[str, Any]]:
         found[name] = {
             "shape": trial.model_dump(mode="json", exclude=NOT_SHAPE),
             "parameters": case.parameters,
-            "multiply_adds": cost.multiply_adds(case.parts),
+            "multiply_adds": case.cost.multiply_adds,
             "operations": case.operations(),
         }
     return found

@@ -35,8 +35,7 @@ from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suite
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
 from benchmarks.trials import Backend, Precision, Trial
-from models import cost
-from models.config import PRESETS
+from models.config import VARIANTS
 from results import places, store
 from results.printable import printable
 from results.records import Failure, RunPlan
@@ -273,7 +272,7 @@ def _is_commit(text: str | None) -> bool:
 
 def _asked(plan: Plan, command: str) -> RunPlan:
     """What the report has to know of the plan."""
-    counts = {variant: cost.parameters(cost.model(PRESETS[variant])) for variant in ("eanet", "vit")}
+    counts = {variant: VARIANTS[variant].model.cost().parameters for variant in ("eanet", "vit")}
     return RunPlan(profile=plan.profile, command=command, tutorial_parameters=counts, suites=plan.suites)
 
 

@@ -83,12 +83,14 @@ def _attention_steps(variant: str, batch: int) -> Steps:
     import numpy as np
 
     from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
-    from models.attention import build_attention
-    from models.config import PRESETS, ExternalAttentionConfig, SelfAttentionConfig
+    from models.attentions.external import ExternalAttention
+    from models.attentions.self import SelfAttention
+    from models.build import build_attention
+    from models.config import VARIANTS as KNOWN
     from models.published import attention_model
 
-    config, backend = PRESETS[variant], keras.backend.backend()
-    assert isinstance(config.attention, ExternalAttentionConfig | SelfAttentionConfig)
+    config, backend = KNOWN[variant].model, keras.backend.backend()
+    assert isinstance(config.attention, ExternalAttention | SelfAttention)
     shape = (batch, config.patches, config.embedding_dim)
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     ours = build_attention(config.attention)

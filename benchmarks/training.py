@@ -21,7 +21,6 @@ from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
 from benchmarks.isolation import configure_keras
 from benchmarks.stopwatch import synchroniser
 from benchmarks.trials import DivergedError, Progress, TrainConfig, TrainTrial
-from models import cost
 from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
 
@@ -239,7 +238,7 @@ def train(
     Raises `DivergedError` and `datasets.DataError`.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    held = cost.model(memory.held_model(trial.model, trial.precision, "train"))
+    held = memory.held_model(trial.model, trial.precision, "train").cost()
     shared_by = trial.devices if on_accelerator() else 1  # the devices of a processor have one memory
     memory.require(held, trial.training.batch_size // shared_by, "train", trial.precision)
     data = read(trial.dataset, trial.data_dir, images_at)
@@ -303,7 +302,7 @@ def train(
         test_images=len(data.test_images),
         patches=trial.model.patches,
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        multiply_adds=cost.multiply_adds(cost.model(trial.model)),
+        multiply_adds=trial.model.cost().multiply_adds,
         epochs=history.passed.epochs,
         interrupted_after=history.passed.interrupted_after,
         interrupted_in=history.passed.interrupted_in,

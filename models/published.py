@@ -10,8 +10,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from models.attentions.external import ExternalAttention as ExternalAttentionConfig
+from models.attentions.self import SelfAttention as SelfAttentionConfig
 from models.augmentation import RECIPES
-from models.config import ExternalAttentionConfig, ModelConfig, SelfAttentionConfig
+from models.config import ModelConfig
 
 
 def external_attention(config: ExternalAttentionConfig, dim: int, x: Any) -> Any:
