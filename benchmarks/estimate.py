@@ -7,13 +7,13 @@ its progress scales the estimate by what the trials so far really took.
 import math
 
 from benchmarks import stopwatch
-from benchmarks.trials import CoreStepTrial, ModelStepTrial, PeakTrial, TrainTrial, Trial
+from benchmarks.trials import CoreStepTrial, ModelStepTrial, TrainTrial, Trial
 
 MULTIPLY_ADDS_PER_SECOND = 3.3e10
 TRAIN_PER_FORWARD = 3
 SECONDS_PER_BLOCK_AND_STEP = 0.004
 MOST_SECONDS = 10 * 86400.0
-START_SECONDS = {"train": 3.0, "core": 0.3, "model": 1.2, "peak": 2.0}
+START_SECONDS = {"train": 3.0, "core": 0.3, "model": 1.2}
 TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
 
 
@@ -25,8 +25,6 @@ def seconds(trial: Trial) -> float:
         work = trial.model.cost().multiply_adds * trial.training.batch_size * TRAIN_PER_FORWARD
         step = work / MULTIPLY_ADDS_PER_SECOND + trial.model.blocks * SECONDS_PER_BLOCK_AND_STEP
         return START_SECONDS["train"] + 1.1 * steps * step
-    if isinstance(trial, PeakTrial):
-        return START_SECONDS["peak"]
     return START_SECONDS[trial.scope] + _step_time_seconds(trial)
 
 

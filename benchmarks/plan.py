@@ -31,7 +31,6 @@ from benchmarks.trials import (
     Backend,
     CoreStepTrial,
     ModelStepTrial,
-    PeakTrial,
     Precision,
     StepTimeTrial,
     TrainConfig,
@@ -355,15 +354,12 @@ def _step_time_trials(
     models: Mapping[str, ModelConfig],
     overrides: Overrides,
 ) -> list[Trial]:
-    """One pass over all cases a process, each pass in another seeded random order, so that drift hits all alike.
-
-    The first one has a measurement of the machine's peaks among them.
-    """
+    """One pass over all cases a process, each pass in another seeded random order, so that drift hits all alike."""
     trials: list[Trial] = []
     for process in range(max(scopes.core.processes, scopes.model.processes)):
         precision = overrides.precision or USUAL_PRECISION
         machine = {"suite": suite_name, "backend": overrides.backend, "precision": precision}
-        cases: list[StepTimeTrial | PeakTrial] = [] if process else [PeakTrial(**machine, process=process)]
+        cases: list[StepTimeTrial] = []
         for variant, model in models.items():
             for phase in suite.phases:
                 shared = machine | {"variant": variant, "phase": phase, "process": process}

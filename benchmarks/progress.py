@@ -12,7 +12,7 @@ from benchmarks import estimate
 from benchmarks.trials import Progress as TrialProgress
 from benchmarks.trials import Trial
 from results.printable import printable
-from results.records import Failure, PeakRecord, Result, TrainRecord
+from results.records import Failure, Result, TrainRecord
 
 PLAIN_SECONDS = 60
 TRUSTED_SECONDS = 60.0
@@ -28,9 +28,6 @@ def outcome_words(outcome: Result | Failure) -> str:
         seconds = outcome.train_step_seconds
         step = "no step measured" if seconds is None else f"{seconds * 1e3:.3g} ms a step"
         return f"top-1 {outcome.test_top1:.1%}, {step}"
-    if isinstance(outcome, PeakRecord):
-        billions = (outcome.multiply_adds_per_second / 1e9, outcome.bytes_per_second / 1e9)
-        return "at most {:.3g} billion multiply-adds and {:.3g} GB a second".format(*billions)
     return f"{outcome.step_seconds * 1e3:.3g} ms a step"
 
 

@@ -68,7 +68,6 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
         process=trial.process,
         multiply_adds=case.cost.multiply_adds,
         activation_bytes=held.activation_bytes(trial.batch, trial.phase, value_bytes),
-        moved_bytes=held.moved_bytes(trial.batch, trial.phase, value_bytes),
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,

@@ -132,22 +132,8 @@ class ModelStepTrial(_StepTimeTrial):
         return f"model-{self.phase}-{self.variant}-n{self.patches}-process{self.process}"
 
 
-class PeakTrial(_Trial):
-    """Measures what the machine can do at most: multiply-adds and bytes a second (`benchmarks.peak`)."""
-
-    kind: Literal["peak"] = "peak"
-    variant: str = "machine"
-    protocol: Literal[1] = 1
-    process: Annotated[int, Field(ge=0)]
-    steps: Count = 5
-    seconds: Annotated[float, Field(ge=0)] = 0.5
-
-    def _case(self) -> str:
-        return f"peak-process{self.process}"
-
-
 StepTimeTrial = CoreStepTrial | ModelStepTrial
-Trial = TrainTrial | CoreStepTrial | ModelStepTrial | PeakTrial
+Trial = TrainTrial | CoreStepTrial | ModelStepTrial
 
 
 class DivergedError(Exception):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import memory
 from benchmarks.environment import Origin, pinned_threads
-from benchmarks.trials import DivergedError, PeakTrial, Progress, TrainTrial, Trial
+from benchmarks.trials import DivergedError, Progress, TrainTrial, Trial
 from results.records import Result
 
 
@@ -77,10 +77,6 @@ def _run(task: Task, origin: Origin, answers: "Connection[Answer, Task]") -> Non
             from benchmarks.training import train
 
             answers.send(train(trial, origin, task.checkpoint, answers.send, task.images))
-        elif isinstance(trial, PeakTrial):
-            from benchmarks.peak import measure_peaks
-
-            answers.send(measure_peaks(trial, origin))
         else:
             from benchmarks.steptime import measure_steps
 

@@ -103,7 +103,7 @@ class ModelConfig(Settings):
         )
         block = (
             *(replace(part, name=f"attention.{part.name}") for part in self.attention.parts(dim, patches)),
-            Part("layer_norms", parameters=4 * dim, kept=4 * x, working=3 * x, occurs=2),
+            Part("layer_norms", parameters=4 * dim, kept=4 * x, working=3 * x),
             feed_forward,
         )
         pixels, into, out = patches * values, dense(values, dim), dense(dim, self.classes)

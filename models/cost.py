@@ -22,10 +22,9 @@ class Part:
     """One part of an attention or a model, for one image.
 
     `parameters` are trainable, `multiply_adds` those of the forward pass. `kept` activations wait for the backward
-    pass; `working` is the most that the part holds at once while it is computed, its inputs included: also the least
-    that it has to move, each value once. `weight_multiply_adds` are those of products of weights alone, once a step.
-    All but `working` are of all the blocks that the part `occurs` in; `one_for_all` says that its parameters are the
-    same ones in each.
+    pass; `working` is the most that the part holds at once while it is computed, its inputs included.
+    `weight_multiply_adds` are those of products of weights alone, once a step. `one_for_all` says that its parameters
+    are the same ones in each block of a model.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Part:
     working: int = 0
     weight_multiply_adds: int = 0
     one_for_all: bool = False
-    occurs: int = 1
 
     def in_blocks(self, blocks: int) -> "Part":
         """What the part of one block comes to in all of them."""
@@ -46,7 +44,6 @@ class Part:
             multiply_adds=self.multiply_adds * blocks,
             kept=self.kept * blocks,
             weight_multiply_adds=self.weight_multiply_adds * blocks,
-            occurs=self.occurs * blocks,
         )
 
 
@@ -75,15 +72,6 @@ class Cost:
         """Most bytes of activations at once: all that is kept in training, and the part that works with the most."""
         kept = sum(part.kept for part in self.parts) if phase == "train" else 0
         return batch * value_bytes * (kept + max(part.working for part in self.parts))
-
-    def moved_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
-        """Least bytes that a step reads and writes: in the forward pass each part its inputs and outputs, once.
-
-        A training step thrice that, for its backward pass reads them and the gradients of the outputs and writes those
-        of the inputs.
-        """
-        passes = 3 if phase == "train" else 1
-        return passes * batch * value_bytes * sum(part.occurs * part.working for part in self.parts)
 
     def needed_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
         """What has to be free for a step: activations, and the weights with all that it keeps for them, in float32."""

@@ -19,7 +19,6 @@ TRAININGS += ["multiply_adds", "test_top1", "test_top5", "test_loss", "step_seco
 STEP_TIMES = ["trial_id", "suite", "scope", "variant", "phase", "patches", "batch", "process", "multiply_adds"]
 STEP_TIMES += ["activation_bytes", "compile_seconds", "step_seconds", "taken_cpu_share"]
 STEP_TIMES += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]
-PEAKS = ["trial_id", "suite", "process", "multiply_adds_per_second", "bytes_per_second"]
 WHERE = {"backend": lambda record: record.environment.backend, "precision": lambda record: record.environment.precision}
 FAILURES = ["trial_id", "suite", "variant", "status", "reason"]
 
@@ -29,7 +28,6 @@ def embedded(run: Run) -> dict[str, Rows]:
     return {
         "trainings": _rows(run.trainings, TRAININGS, {"epochs": _epochs} | WHERE),
         "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps} | WHERE),
-        "peaks": _rows(run.peaks, PEAKS, {}),
         "failures": _rows(run.failures, FAILURES, {}),
     }
 

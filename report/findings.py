@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from report import accuracy, accuracy_answers, claims, growth, pareto, roofline
+from report import accuracy, accuracy_answers, claims, growth, pareto
 from report.accuracy import Study
 from report.answer import Answer
 from report.claims import Claim
 from report.growth import Crossover, Curve, Verdict
 from report.pareto import Race
-from report.roofline import Place
 from results import gates
 from results.gates import Gate
 from results.store import Run
@@ -25,7 +24,6 @@ class Findings:
     verdicts: tuple[Verdict, ...]
     claims: tuple[Claim, ...]
     answers: tuple[Answer, ...]
-    places: tuple[Place, ...] = ()
     gate: Gate | None = None
 
 
@@ -48,7 +46,6 @@ def find(run: Run, gate: Gate | None = None) -> Findings:
         tuple(growth.verdicts(curves)),
         claimed,
         told,
-        roofline.places(curves, run.peaks),
         gate,
     )
 

@@ -28,8 +28,7 @@ class StepTime:
     The intervals are Student's t on the logarithms around the processes' geometric mean, from three processes on, that
     of the step with a variance that is drawn towards those of the other cases (`stats.geometric_means`).
     `resident_bytes` is the peak over the process's baseline, `allocated_bytes` the peak of the backend's own allocator
-    where it tells, `activation_bytes` the closed form, `moved_bytes` that of the least that it reads and writes, where
-    it was counted; `seconds_by_process` are the processes' medians.
+    where it tells, `activation_bytes` the closed form; `seconds_by_process` are the processes' medians.
     """
 
     suite: str
@@ -41,7 +40,6 @@ class StepTime:
     batch: int
     multiply_adds: int
     activation_bytes: int
-    moved_bytes: int | None
     step_seconds: Interval
     resident_bytes: Interval | None
     allocated_bytes: Interval | None
@@ -184,7 +182,6 @@ def _point(label: str, step_seconds: Interval, case: list[StepTimeRecord]) -> St
         first.batch,
         first.multiply_adds,
         first.activation_bytes,
-        first.moved_bytes,
         step_seconds,
         stats.geometric_mean_interval(resident) if min(resident) > 0 else None,
         stats.geometric_mean_interval(allocated) if told else None,

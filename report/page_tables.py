@@ -11,7 +11,6 @@ from report.claims import Claim
 from report.conditions import proper
 from report.findings import Findings
 from report.growth import Crossover, Curve, StepTime, Verdict
-from report.roofline import Place
 from report.table import NOTHING, Cell, Column, Table, interval, number
 from results.gates import Gate
 from results.growth import Growth
@@ -33,7 +32,6 @@ def tables(findings: Findings) -> dict[str, Table]:
         _laws("time-laws", "Growth of the step time", TIME_LAWS, _time_growths(findings.curves), words.SECONDS),
         _laws("memory-laws", "Growth of the peak memory", MEMORY_LAWS, _memory_growths(findings.curves), words.BYTES),
         _slopes(findings.curves),
-        _roofline(findings.places),
         _cases([point for curve in findings.curves for point in curve.points]),
         *([_gate(findings.gate)] if findings.gate else []),
     ]
@@ -405,46 +403,6 @@ def _cases(points: Iterable[StepTime]) -> Table:
         for point in points
     )
     return Table("cases", "Step time by case", CASES, columns, rows, "variant")
-
-
-ROOFLINE = """How near each step comes to what the machine gave at most in this run: {peaks}. The floor is how long the
-step takes at that; its multiply-adds are the closed form (a training step's thrice the forward ones), its bytes what
-its parts read and write at least, each value once. What is small lives in the caches and can beat memory. Products of
-weights alone, which folded external attention has once a step, are left out: of few tokens it does somewhat more."""
-
-
-def _roofline(places: Iterable[Place]) -> Table:
-    columns = (
-        Column("scope", "scope"),
-        Column("phase", "phase"),
-        Column("variant", "variant"),
-        Column("patches", "patches", "", True),
-        Column("step", "step", "ms", True),
-        Column("floor", "floor", "ms", True),
-        Column("share", "of the roof", "%", True),
-        Column("limit", "limited by"),
-        Column("intensity", "multiply-adds a byte", "", True),
-        Column("rate", "multiply-adds a second", "billion", True),
-    )
-    rows = tuple(
-        (
-            *_texts(place.curve.scope, place.curve.phase, proper(place.curve)),
-            number(place.point.patches, words.count),
-            interval(place.point.step_seconds, words.significant, MILLISECOND),
-            number(place.floor_seconds, words.significant, MILLISECOND),
-            number(place.share, words.whole, 100),
-            Cell(place.limit),
-            number(place.intensity, words.significant),
-            number(place.rate, words.significant, 1e-9),
-        )
-        for place in places
-    )
-    peaks = "; ".join(
-        f"{words.significant(roof.multiply_adds_per_second / 1e9)} billion multiply-adds and "
-        f"{words.significant(roof.bytes_per_second / 1e9)} GB a second"
-        for roof in dict.fromkeys(place.roof for place in places)
-    )
-    return Table("roofline-cases", "Each case under the roof", ROOFLINE.format(peaks=peaks), columns, rows, "variant")
 
 
 def _gate(gate: Gate) -> Table:

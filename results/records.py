@@ -155,8 +155,8 @@ class StepTimeRecord(Record):
 
     `scope` "core" is the attention layer alone (train: forward and backward), "model" the whole model (train: one
     optimiser step). `multiply_adds` is the closed form of one image, forward, whatever the phase.
-    `activation_bytes` is the closed form of what the step holds at once, `moved_bytes` that of the least that it reads
-    and writes (`models.cost`), None in records from before it was counted.
+    `activation_bytes` is the closed form of what the step holds at once (`models.cost`); `moved_bytes`, that of the
+    least that it reads and writes, is in some records of before and no longer counted.
     `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
     libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
     allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
@@ -186,27 +186,6 @@ class StepTimeRecord(Record):
     def step_seconds(self) -> float:
         """Median of its steps."""
         return statistics.median(self.samples_seconds)
-
-
-class PeakRecord(Record):
-    """The most that one process got out of the machine: each timed step of a large matrix product and of a pass over a
-    large array, which reads and writes it once."""
-
-    kind: Literal["peak"] = "peak"
-    process: Count
-    multiply_adds: Positive
-    product_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
-    moved_bytes: Positive
-    pass_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
-    environment: Environment
-
-    @property
-    def multiply_adds_per_second(self) -> float:
-        return self.multiply_adds / min(self.product_seconds)
-
-    @property
-    def bytes_per_second(self) -> float:
-        return self.moved_bytes / min(self.pass_seconds)
 
 
 class Failure(Record):
@@ -262,7 +241,7 @@ class RunPlan(Frozen):
     suites: dict[SuiteName, PlannedSuite]
 
 
-Result = TrainRecord | StepTimeRecord | PeakRecord
+Result = TrainRecord | StepTimeRecord
 """What a trial has given; the alternative is a `Failure`."""
 AnyRecord = Annotated[Result | Failure, Field(discriminator="kind")]
 RECORD: TypeAdapter[Result | Failure] = TypeAdapter(AnyRecord)

@@ -68,16 +68,6 @@ def accuracy_interval(values: Sequence[float], images: int) -> Interval:
     return Interval(mean.estimate, min(low, mean.estimate), max(high, mean.estimate), mean.n)
 
 
-def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Median with its distribution-free interval, two of the values themselves; none where so few allow none.
-
-    Source: Conover, Practical Nonparametric Statistics, 3rd ed., section 3.2; Wilks 1962.
-    """
-    found = stats.quantile_test(values, p=0.5).confidence_interval(confidence)
-    low, high = (None if math.isnan(end) else float(end) for end in (found.low, found.high))
-    return Interval(float(np.median(values)), low, high, len(values))
-
-
 def geometric_mean_interval(values: Sequence[float]) -> Interval:
     """Geometric mean of values that vary by factors: Student's t on their logarithms, an interval from three on."""
     mean = exponential(mean_interval([math.log(value) for value in values]))

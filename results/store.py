@@ -23,7 +23,6 @@ from results.records import (
     Environment,
     Failure,
     Frozen,
-    PeakRecord,
     Record,
     Result,
     RunPlan,
@@ -32,6 +31,9 @@ from results.records import (
 )
 
 LARGEST_RECORD_BYTES = 64 * 2**20
+PEAK = "peak-"
+"""How the ids of trials begin that measured what a machine can do at most, which runs once did for a roofline on the
+page. `load` leaves them out, of records and of the plan: they count neither as result nor as failure."""
 WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What a file system answers that has no locks: NFS whose server runs none, for one."""
 
@@ -50,11 +52,10 @@ class Run:
     step_times: tuple[StepTimeRecord, ...]
     failures: tuple[Failure, ...]
     broken: dict[str, str]
-    peaks: tuple[PeakRecord, ...] = ()
 
     @property
     def results(self) -> tuple[Result, ...]:
-        return (*self.trainings, *self.step_times, *self.peaks)
+        return (*self.trainings, *self.step_times)
 
     @property
     def done(self) -> set[str]:
@@ -93,6 +94,8 @@ def load(folder: Path) -> Run:
     broken: dict[str, str] = {}
     files: dict[tuple[bool, str], str] = {}
     for path in sorted((folder / "records").glob("*.json")):
+        if path.name.startswith(PEAK):
+            continue
         name = _shown(path)
         try:
             record = read(path)
@@ -107,15 +110,22 @@ def load(folder: Path) -> Run:
     plan = None
     if (folder / "plan.json").exists():
         try:
-            plan = RunPlan.model_validate_json(content(folder / "plan.json"))
+            plan = _without_peaks(RunPlan.model_validate_json(content(folder / "plan.json")))
         except (ValidationError, OSError, StoreError) as error:
             broken["plan.json"] = printable(_first_line(error))
     trainings = tuple(r for r in records if isinstance(r, TrainRecord))
     step_times = tuple(r for r in records if isinstance(r, StepTimeRecord))
-    peaks = tuple(r for r in records if isinstance(r, PeakRecord))
-    done = {r.trial_id for r in (*trainings, *step_times, *peaks)}
+    done = {r.trial_id for r in (*trainings, *step_times)}
     failures = tuple(r for r in records if isinstance(r, Failure) and r.trial_id not in done)
-    return Run(folder, plan, trainings, step_times, failures, broken, peaks)
+    return Run(folder, plan, trainings, step_times, failures, broken)
+
+
+def _without_peaks(plan: RunPlan) -> RunPlan:
+    suites = {
+        name: suite.model_copy(update={"trial_ids": tuple(i for i in suite.trial_ids if not i.startswith(PEAK))})
+        for name, suite in plan.suites.items()
+    }
+    return plan.model_copy(update={"suites": suites})
 
 
 def read(path: Path) -> Result | Failure:

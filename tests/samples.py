@@ -5,7 +5,7 @@ import zlib
 
 from results import gates
 from results.gates import Block, Design, Gate, Machine
-from results.records import Environment, Epoch, Failure, PeakRecord, StepTimeRecord, TrainRecord
+from results.records import Environment, Epoch, Failure, StepTimeRecord, TrainRecord
 from results.regression import judge
 
 ENVIRONMENT = Environment(
@@ -110,7 +110,6 @@ def step_time(
     where=ENVIRONMENT,
     allocated=None,
     activation=2**20,
-    moved=None,
 ):
     """A StepTimeRecord whose median step takes `seconds`."""
     settings = {
@@ -142,26 +141,9 @@ def step_time(
         warmup_seconds=(0.1, 0.1, 0.1),
         samples_seconds=(seconds * 0.9, seconds, seconds * 1.5),
         activation_bytes=activation,
-        moved_bytes=moved,
         baseline_memory_bytes=300 * 2**20,
         peak_memory_bytes=100 * 2**20 + activation,
         device_peak_memory_bytes=allocated,
-        environment=where,
-    )
-
-
-def peaks(process=0, product_seconds=0.1, pass_seconds=0.02, where=ENVIRONMENT):
-    """A PeakRecord of 8.6e9 multiply-adds and 2.7e8 bytes in so many seconds."""
-    return PeakRecord(
-        trial_id=f"peak-process{process}",
-        suite="scaling",
-        variant="machine",
-        settings={"suite": "scaling", "variant": "machine", "kind": "peak", "process": process},
-        process=process,
-        multiply_adds=2**33,
-        product_seconds=(product_seconds * 1.5, product_seconds),
-        moved_bytes=2**28,
-        pass_seconds=(pass_seconds, pass_seconds * 3),
         environment=where,
     )
 

@@ -53,9 +53,9 @@ def test_models_and_results_and_report_name_no_backend():
             assert not imported(path) & BACKENDS, path
 
 
-def test_only_six_modules_of_benchmarks_name_a_backend():
+def test_only_five_modules_of_benchmarks_name_a_backend():
     named = {path.name for path in (ROOT / "benchmarks").glob("*.py") if imported(path) & BACKENDS}
-    assert named <= {"batches.py", "environment.py", "memory.py", "step_profile.py", "steptime.py", "stopwatch.py"}
+    assert named <= {"batches.py", "environment.py", "memory.py", "steptime.py", "stopwatch.py"}
 
 
 def loaded_by(statement):

@@ -14,7 +14,7 @@ import results
 from benchmarks import datasets, estimate
 from benchmarks.plan import Overrides, build_plan, settings_allowed, suites_with
 from benchmarks.suite import InputError, TrainSuite, profiles, suites
-from benchmarks.trials import ModelStepTrial, PeakTrial, StepTimeTrial, TrainTrial
+from benchmarks.trials import ModelStepTrial, StepTimeTrial, TrainTrial
 from models.config import VARIANTS
 
 
@@ -394,11 +394,3 @@ def test_estimates_are_positive_and_the_tutorial_takes_hours():
     assert all(estimate.seconds(trial) > 0 for trial in plan(*suites()).trials)
     tutorial = [trial for trial in plan("accuracy", profile="tutorial").trials if isinstance(trial, TrainTrial)]
     assert sum(map(estimate.seconds, tutorial)) > 5 * 3600
-
-
-def test_the_machines_peaks_are_measured_once():
-    trials = plan("scaling", variants=("eanet",), backend="jax").trials
-    peaks = [trial for trial in trials if isinstance(trial, PeakTrial)]
-    assert [trial.process for trial in peaks] == [0]
-    assert {(trial.suite, trial.backend, trial.precision) for trial in peaks} == {("scaling", "jax", "float32")}
-    assert len({trial.trial_id for trial in trials}) == len(trials)

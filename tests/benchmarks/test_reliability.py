@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import kill_study
 from results import store
+from tests.studies import kill
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -25,13 +25,13 @@ def namespace(*flags):
 
 def test_a_storm_of_kills_loses_nothing(tmp_path):
     """The parent, a worker and both; 200 of them are in docs/reliability.md."""
-    first_record_seconds = kill_study.undisturbed(tmp_path / "whole", 20)
-    wait_seconds = kill_study.WAIT_PER_FIRST_RECORD * first_record_seconds
-    seen = kill_study.storm(tmp_path / "killed", 3, 20, wait_seconds, random.Random(3))
+    first_record_seconds = kill.undisturbed(tmp_path / "whole", 20)
+    wait_seconds = kill.WAIT_PER_FIRST_RECORD * first_record_seconds
+    seen = kill.storm(tmp_path / "killed", 3, 20, wait_seconds, random.Random(3))
     assert seen.losses == []
     assert seen.kills.total() == 3
     assert len(store.load(tmp_path / "killed").trainings) == 40
-    assert kill_study.table(tmp_path / "killed") == kill_study.table(tmp_path / "whole")
+    assert kill.table(tmp_path / "killed") == kill.table(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("seconds_after_its_start", [0.0, 0.5])
@@ -40,15 +40,15 @@ def test_a_run_that_is_killed_while_its_workers_parent_imports_leaves_nothing(
 ):
     """It imports for seconds, in which nobody needs it any more: found by 200 kills on a busy machine. At first it is
     Python alone, and has not looked yet whose it is."""
-    monkeypatch.setattr(kill_study, "ORPHAN_SECONDS", 2.0)
-    run = kill_study.start(tmp_path / "run", 1)
-    while len(kill_study.of_session(run.pid)) < 3:  # the command, the tracker of its resources, and what imports
+    monkeypatch.setattr(kill, "ORPHAN_SECONDS", 2.0)
+    run = kill.start(tmp_path / "run", 1)
+    while len(kill.of_session(run.pid)) < 3:  # the command, the tracker of its resources, and what imports
         time.sleep(0.02)
     time.sleep(seconds_after_its_start)
     run.kill()
     run.wait()
-    seen = kill_study.Seen()
-    kill_study.check_orphans(run.pid, seen)
+    seen = kill.Seen()
+    kill.check_orphans(run.pid, seen)
     assert seen.losses == []
 
 
@@ -64,7 +64,7 @@ def file_systems(tmp_path):
 
 def test_a_full_disk_keeps_what_is_done_and_the_run_goes_on_once_there_is_room(tmp_path, file_systems):
     """A real file system of its own that is too small, and then grows: checkpoints do not fit, nor does the page."""
-    run = " ".join(kill_study.command(tmp_path / "run", 2))
+    run = " ".join(kill.command(tmp_path / "run", 2))
     done = file_systems(f"""
 mount -t tmpfs -o size=150k none {tmp_path}
 {run} >&2
@@ -99,7 +99,7 @@ def write(folder, record):
             pass
     return before(folder, record)
 run.store.write = write
-sys.argv = {kill_study.command(tmp_path / "disk" / "run", 1)[2:]!r}
+sys.argv = {kill.command(tmp_path / "disk" / "run", 1)[2:]!r}
 if __name__ == "__main__":
     sys.exit(run.main())
 """)
@@ -121,13 +121,13 @@ def test_nothing_but_the_network_needs_the_network(tmp_path):
     alone = namespace("--net")
     if alone is None:
         pytest.skip("this machine lets nobody leave the network")
-    done = subprocess.run([*alone, *kill_study.command(tmp_path, 1)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*alone, *kill.command(tmp_path, 1)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").exists()
 
 
 def refused(tmp_path, folder):
-    done = subprocess.run(kill_study.command(folder, 1), cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(kill.command(folder, 1), cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     return done.stderr
 
@@ -143,7 +143,7 @@ def test_a_folder_without_permission_is_one_line(tmp_path):
         if alone is None:
             pytest.skip("nothing is forbidden to root here")
         script = f"mount --bind -o ro {tmp_path} {tmp_path} && mount -o remount,bind,ro {tmp_path} && exec " + " ".join(
-            kill_study.command(tmp_path / "run", 1)
+            kill.command(tmp_path / "run", 1)
         )
         done = subprocess.run([*alone, "sh", "-c", script], cwd=ROOT, capture_output=True, text=True)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
@@ -163,7 +163,7 @@ def write(folder, record):
     shutil.rmtree(folder)
     return before(folder, record)
 run.store.write = write
-sys.argv = {kill_study.command(folder, 1)[2:]!r}
+sys.argv = {kill.command(folder, 1)[2:]!r}
 if __name__ == "__main__":
     sys.exit(run.main())
 """

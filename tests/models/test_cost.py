@@ -174,24 +174,6 @@ def test_activations_scale_with_the_batch_and_the_bytes_of_a_value_and_training_
     assert extra == {"train": 4 * 4 * 361_380, "infer": 4 * 361_380}
 
 
-def test_moved_bytes_are_every_parts_inputs_and_outputs_once_and_thrice_in_training():
-    """Counted by hand for one block: x in and out of each part, and the weights of the attention between them."""
-    patches, dim, heads, units = 13, 7, 7 * 2, 5
-    attention = ExternalAttention(heads=7, dim_coefficient=2, memory_units=units, implementation="folded")
-    x, weights = patches * dim, patches * heads * units
-    cost = attention.cost(dim, patches)
-    assert cost.moved_bytes(3, "infer") == 4 * 3 * ((x + weights) + 2 * weights + (weights + x))
-    assert cost.moved_bytes(3, "train") == 3 * cost.moved_bytes(3, "infer")
-    assert cost.moved_bytes(3, "infer", 2) * 2 == cost.moved_bytes(3, "infer")
-
-
-def test_what_a_model_moves_grows_by_the_same_with_every_block():
-    moved = [EANET.model_copy(update={"blocks": n}).cost().moved_bytes(1, "infer") for n in (1, 2, 3, 5)]
-    of_a_block = moved[1] - moved[0]
-    assert [moved[2] - moved[1], moved[3] - moved[2]] == [of_a_block, 2 * of_a_block]
-    assert of_a_block > EANET.attention.cost(64, 256).moved_bytes(1, "infer")
-
-
 def test_folding_is_chosen_where_the_units_are_few_beside_the_width_of_a_head():
     def folds(heads, units):
         return ExternalAttention(heads=heads, memory_units=units).folds(64)

@@ -32,10 +32,8 @@ def write_run(folder, variants=("eanet", "vit"), seeds=3):
             for n in patches:
                 for process in range(3):
                     seconds = (linear * n + square * n**2) * (1 + 0.01 * process)
-                    sizes_in_memory = {"activation": 2**14 * n, "moved": 3 * 2**15 * n}
-                    store.write(folder, samples.step_time(variant, n, seconds, process, scope, **sizes_in_memory))
-    for process in range(3):
-        store.write(folder, samples.peaks(process))
+                    record = samples.step_time(variant, n, seconds, process, scope, activation=2**14 * n)
+                    store.write(folder, record)
     store.write(folder, samples.failure(seed=97, reason="ResourceExhausted: no memory", log_tail="the last line"))
     suites = {
         "accuracy": PlannedSuite(question="As accurate?", trial_ids=tuple(ids)),

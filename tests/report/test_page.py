@@ -5,13 +5,13 @@ import re
 import matplotlib as mpl
 import pytest
 
-from report import page_study
 from report.page import build
 from results import store
 from results.published import SOURCE
 from results.records import PlannedSuite, RunPlan
 from tests import samples
 from tests.report.page_reader import change_of, page_of
+from tests.studies import page as page_study
 
 
 def test_the_page_is_well_formed_and_every_link_leads_somewhere(folder):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from results import growth, growth_study, stats, store
+from results import growth, stats, store
 from results.growth import (
     EXCLUDED,
     MATERIAL_SHARE,
@@ -23,6 +23,7 @@ from results.growth import (
     upper_half,
     verdict,
 )
+from tests.studies import growth as growth_study
 
 SIZES = [64, 121, 225, 400, 729, 1296, 2304, 4096]
 COEFFICIENT = st.floats(1e-3, 1)

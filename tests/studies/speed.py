@@ -1,12 +1,12 @@
-"""python -m benchmarks.speed_study: how much faster the suite's models are than the tutorial's own construction.
+"""python -m tests.studies.speed: how much faster the suite's models are than the tutorial's own construction.
 
-Both compute the same function of the same parameters (`models.published`; tests compare outputs and gradients). In each
-of `--processes` fresh processes the two constructions take turns, a step each, as the tutorial trains them: batch 128,
-256 patches, 8 blocks, behind its augmentation. With 4 processes of 4 rounds ten minutes on 2 CPU cores, which should do
-nothing else. Prints the table of docs/speed.md: geometric means of the processes' medians, and the ratio of the two
-with its 95 % interval.
+Both compute the same function of the same parameters (`tests.studies.published`; its tests compare outputs and
+gradients). In each of `--processes` fresh processes the two constructions take turns, a step each, as the tutorial
+trains them: batch 128, 256 patches, 8 blocks, behind its augmentation. With 4 processes of 4 rounds ten minutes on 2
+CPU cores, which should do nothing else. Prints the table of docs/speed.md: geometric means of the processes' medians,
+and the ratio of the two with its 95 % interval.
 
-  python -m benchmarks.speed_study --processes 4 --rounds 4
+  python -m tests.studies.speed --processes 4 --rounds 4
 """
 
 import multiprocessing
@@ -59,7 +59,7 @@ def model_steps(variant: str, batch: int, blocks: int) -> Steps:
     from benchmarks.training import compile_model
     from benchmarks.trials import TrainTrial
     from models.build import build_model
-    from models.published import build_published_model
+    from tests.studies.published import build_published_model
 
     overrides = Overrides(variants=(variant,), settings={"blocks": str(blocks)})
     (trial,) = build_plan(["accuracy"], "tutorial", lambda name: datasets.shape(name, None), overrides).trials
@@ -87,7 +87,7 @@ def _attention_steps(variant: str, batch: int) -> Steps:
     from models.attentions.self import SelfAttention
     from models.build import build_attention
     from models.config import VARIANTS as KNOWN
-    from models.published import attention_model
+    from tests.studies.published import attention_model
 
     config, backend = KNOWN[variant].model, keras.backend.backend()
     assert isinstance(config.attention, ExternalAttention | SelfAttention)

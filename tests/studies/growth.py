@@ -1,4 +1,4 @@
-"""python -m results.growth_study [SEED]: how often a verdict on growth is right, on curves whose law is known.
+"""python -m tests.studies.growth [SEED]: how often a verdict on growth is right, on curves whose law is known.
 
 Prints a table as Markdown; it stands in docs/measurements.md. Takes less than a minute. A curve is what the quick
 profile measures: eight sizes from 64 to 4,096, three processes each. An intercept of 0 to 20 ms, 5 % multiplicative

@@ -1,8 +1,8 @@
-"""python -m report.page_study: how long the page of a large run takes to build, and how large it is. About two minutes.
+"""python -m tests.studies.page: how long the page of a large run takes to build, and how large it is.
 
 The runs are the committed one of the profile quick, its records copied with other seeds and process numbers and with
 2 % noise on what was measured, until there are 500 and 5,000. Prints a table as Markdown; it stands in
-docs/measurements.md.
+docs/measurements.md. Takes about two minutes.
 """
 
 import random

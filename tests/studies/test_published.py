@@ -11,7 +11,7 @@ from models.config import VARIANTS, ModelConfig
 from models.layers.blocks import EncoderBlock
 from models.layers.dropout import Dropout
 from models.layers.self import dropped_attention
-from models.published import attention_model, build_published_model
+from tests.studies.published import attention_model, build_published_model
 
 EANET, VIT = VARIANTS["eanet"].model, VARIANTS["vit"].model
 SMALL = {"image_size": 12, "patch_size": 3, "classes": 5, "blocks": 3, "embedding_dim": 14, "mlp_dim": 11}

@@ -1,4 +1,4 @@
-"""python -m benchmarks.kill_study: kills a run again and again, and says whether anything was lost.
+"""python -m tests.studies.kill: kills a run again and again, and says whether anything was lost.
 
 A run of many short trainings is killed with SIGKILL at random moments, by turns its parent, its worker and both, and
 continued each time. After each kill every record has to be readable and every earlier one unchanged, and five seconds
@@ -27,7 +27,7 @@ import typer
 
 from results import store
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TARGETS = ("parent", "worker", "both")
 MEASURED = {"train_step_seconds", "peak_memory_bytes"}
 """Columns of the table that no two runs share."""

@@ -1,4 +1,4 @@
-"""python -m benchmarks.gate_study: how often the timing gate is right, measured. Nothing else should compute meanwhile.
+"""python -m tests.studies.gate: how often the timing gate is right, measured. Nothing else should compute meanwhile.
 
 `measure` runs real gates and appends their blocks of processes to a JSON-lines file; it can be stopped and run again.
 `report` resamples gates from all blocks of a kind and prints how they were decided. The kinds:
@@ -9,10 +9,10 @@
 About 13 s a process on 2 CPU cores, four processes a block; 30 blocks, 60 pairs, take 26 minutes. All of a file is of
 one machine.
 
-  python -m benchmarks.gate_study measure study.jsonl --kind A/A --gates 8
-  python -m benchmarks.gate_study measure study.jsonl --kind A/A --blocks 60
-  python -m benchmarks.gate_study measure study.jsonl --kind 184 --blocks 12
-  python -m benchmarks.gate_study report study.jsonl
+  python -m tests.studies.gate measure study.jsonl --kind A/A --gates 8
+  python -m tests.studies.gate measure study.jsonl --kind A/A --blocks 60
+  python -m tests.studies.gate measure study.jsonl --kind 184 --blocks 12
+  python -m tests.studies.gate report study.jsonl
 """
 
 import math
