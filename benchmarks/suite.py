@@ -201,9 +201,10 @@ def _hint(name: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+_SETTINGS: tuple[type[Settings], ...] = (*ATTENTIONS.values(), ModelConfig, TrainConfig)
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]  # known only as it runs
-    for model in (*ATTENTIONS.values(), ModelConfig, TrainConfig)
+    for model in _SETTINGS
     for name, field in model.model_fields.items()
     if name not in {"kind", "attention", *FROM_THE_DATA}
 }

@@ -65,11 +65,11 @@ class ExternalAttention(Attention):
         query = Part("query", parameters=dense(dim, wide))
         output = Part("output_projection", parameters=dense(wide, dim))
         if self.folds(dim):
-            both = {"multiply_adds": weights * dim, "kept": x, "working": x + weights}
+            of_keys, of_values, products = (dim + 1) * wide * units, (units + 1) * wide * dim, weights * dim
             yield query
-            yield replace(key, **both, weight_multiply_adds=(dim + 1) * wide * units)
+            yield replace(key, multiply_adds=products, weight_multiply_adds=of_keys, kept=x, working=x + weights)
             yield normalization
-            yield replace(value, **both, weight_multiply_adds=(units + 1) * wide * dim)
+            yield replace(value, multiply_adds=products, weight_multiply_adds=of_values, kept=x, working=x + weights)
             yield output
         else:
             yield replace(query, multiply_adds=queries * dim, kept=x + queries, working=x + queries)

@@ -24,16 +24,14 @@ class ExternalAttention(AttentionLayer):
         y = join(a M_v + b_v) W_o + b_o          (batch, patches, dim)
 
     `normalization` is "patches" (softmax over the patches), "units" (softmax over the S units) or "double": softmax
-    over the patches, then each row divided by its sum over the units (`models.layers.normalization`). The patches are
-    the last axis throughout: no array is transposed but in the products themselves. Of a there is dropout by
-    `attention_dropout`, of y by `projection_dropout`.
+    over the patches, then each row divided by its sum over the units (`models.layers.normalization`). Of a there is
+    dropout by `attention_dropout`, of y by `projection_dropout`. The patches are the last axis throughout: no array is
+    transposed but in the products themselves.
 
-    Nothing non-linear stands between W_q and M_k, nor between M_v and W_o. With `implementation` "folded" W_q M_k and
-    M_v W_o are multiplied first, in every step: the same function and gradients of the same parameters. "factored"
-    computes as written above, and "auto" in whichever way has fewer multiply-adds a token.
-
-    With `memory_sharing` "none" M_k, b_k, M_v and b_v are each head's own. `memories`, a pair of layers for M_k and
-    M_v, are used instead of new ones: that is how all blocks share them with "layers".
+    Nothing non-linear stands between W_q and M_k, nor between M_v and W_o: folded (`ExternalAttention.folds`), W_q M_k
+    and M_v W_o are multiplied first, in every step, which is the same function and gradients of the same parameters.
+    `memories`, a pair of layers for M_k and M_v, are used instead of new ones: all blocks have the same with
+    `memory_sharing` "layers". With "none" M_k, b_k, M_v and b_v are each head's own.
 
     Cost is linear in `patches`. Source: Guo et al. 2021, arXiv:2105.02358, section 3.2 and algorithm 2;
     https://keras.io/examples/vision/eanet/. Raises `ValueError` when built on a dim that `heads` does not divide.
@@ -61,7 +59,7 @@ class ExternalAttention(AttentionLayer):
         )
         return [cls(settings, memories) for _ in range(blocks)]
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         batch, patches, dim = input_shape
         s = self.settings
         s.require_width(dim)

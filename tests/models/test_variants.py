@@ -105,7 +105,7 @@ CASES = {
     "mean": Case(Mean(), lambda _, x, weights: x.mean(axis=1, keepdims=True) + np.zeros(x.shape)),
     "random-mixing": Case(RandomMixing(), lambda _, x, weights: weights[0] @ x, ("mixing",)),
 }
-SMALL = {"image_size": 15, "channels": 2, "classes": 7, "patch_size": 5, "blocks": 3, "mlp_dim": 13}
+SMALL = {"image_size": 15, "channels": 2, "classes": 7, "patch_size": 5, "blocks": 2, "mlp_dim": 13}
 
 
 def without_dropout(attention):
@@ -285,7 +285,7 @@ def test_a_model_is_what_its_settings_say_and_is_saved_whole(config, images, tmp
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(again.predict(images, verbose=0), probabilities)
-    assert [again.get_layer(f"block_{n}").attention.settings for n in range(3)] == [config.attention] * 3
+    assert [again.get_layer(f"block_{n}").attention.settings for n in range(2)] == [config.attention] * 2
     assert trainable(again) == trainable(model), "what blocks share they share when loaded"
 
 
