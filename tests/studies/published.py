@@ -1,7 +1,7 @@
 """The tutorial's own construction, layer for layer: what the suite's models are held against, in function and time.
 
-No result comes from it. It is the yardstick of `tests.studies.speed` and of `test_published.py`: Dense, Softmax, Lambda
-and Dropout as published, on the same parameters in the same order. Source:
+No result comes from it. It is the yardstick of `tests.studies.speed` and of `test_published.py`: Dense, Softmax,
+Lambda and Dropout as published, on the same parameters in the same order. Source:
 https://keras.io/examples/vision/eanet/ (ZhiYong Chang, 2021; Keras 3 since 2023).
 """
 
