@@ -23,14 +23,14 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks import datasets
+from benchmarks.answers import Progress
 from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import TRIALS, Program, Workers, failure
 from benchmarks.suite import InputError
-from benchmarks.answers import Progress
-from results.trials import TrainTrial, Trial
 from benchmarks.worker import Task, Trouble
 from results import store
 from results.records import Failure, Result
+from results.trials import TrainTrial, Trial
 
 ROOT = Path(__file__).parent.parent
 CODE = ("models", "benchmarks", "results")

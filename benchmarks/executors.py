@@ -19,14 +19,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import datasets, estimate, memory
+from benchmarks.answers import Progress
 from benchmarks.environment import Origin, default_threads, worker_variables
 from benchmarks.isolation import isolate
-from benchmarks.answers import Progress
-from results.trials import TrainTrial, Trial
 from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
 from results.places import without_places
 from results.records import Failure, Result, TrainRecord
+from results.trials import TrainTrial, Trial
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -34,12 +34,11 @@ from benchmarks.executors import Execute, run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
-from results.trials import Backend, Precision, Trial
-from models import cost
-from models.config import PRESETS
+from models.config import VARIANTS
 from results import places, store
 from results.printable import printable
 from results.records import Failure, RunPlan
+from results.trials import Backend, Precision, Trial
 
 RUNS = Path(results.__file__).parent / "runs"
 ROOT = Path(__file__).parent.parent
@@ -273,7 +272,7 @@ def _is_commit(text: str | None) -> bool:
 
 def _asked(plan: Plan, command: str) -> RunPlan:
     """What the report has to know of the plan."""
-    counts = {variant: cost.parameters(cost.model(PRESETS[variant])) for variant in ("eanet", "vit")}
+    counts = {variant: VARIANTS[variant].model.cost().parameters for variant in ("eanet", "vit")}
     return RunPlan(profile=plan.profile, command=command, tutorial_parameters=counts, suites=plan.suites)
 
 

@@ -15,16 +15,15 @@ import keras
 import numpy as np
 
 from benchmarks import checkpoints, datasets, devices, memory
+from benchmarks.answers import DivergedError, Progress
 from benchmarks.batches import batch_order, prefetched
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
 from benchmarks.isolation import configure_keras
 from benchmarks.stopwatch import synchroniser
-from benchmarks.answers import DivergedError, Progress
-from results.trials import TrainConfig, TrainTrial
-from models import cost
 from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
+from results.trials import TrainConfig, TrainTrial
 
 EVALUATION_BATCH = 256
 WATCHED_STEPS = 3
@@ -240,7 +239,7 @@ def train(
     Raises `DivergedError` and `datasets.DataError`.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    held = cost.model(memory.held_model(trial.model, trial.precision, "train"))
+    held = memory.held_model(trial.model, trial.precision, "train").cost()
     shared_by = trial.devices if on_accelerator() else 1  # the devices of a processor have one memory
     memory.require(held, trial.training.batch_size // shared_by, "train", trial.precision)
     data = read(trial.dataset, trial.data_dir, images_at)
@@ -299,7 +298,7 @@ def train(
         validation_images=len(validation_images),
         test_images=len(data.test_images),
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        multiply_adds=cost.multiply_adds(cost.model(trial.model)),
+        multiply_adds=trial.model.cost().multiply_adds,
         epochs=history.passed.epochs,
         interrupted_after=history.passed.interrupted_after,
         interrupted_in=history.passed.interrupted_in,

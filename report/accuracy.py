@@ -7,19 +7,19 @@ from typing import Literal, TypeVar
 
 from report import conditions, words
 from report.conditions import alike, proper
-from results.trials import Conditions
 from report.words import METRICS, Metric
-from results import stats
+from results import published, stats
 from results.records import Environment, PlannedSuite, TrainRecord
 from results.stats import Interval
 from results.store import Run
+from results.trials import Conditions
 
 FEWEST_SEEDS = 3
 """Below this many pairs of seeds a difference is drawn and not tested."""
 LARGEST_P = 0.05
 """A difference is significant up to this p, adjusted by Holm's method for its family (`studies`)."""
-PUBLISHED = ("eanet", "vit")
-"""The tutorial's two variants."""
+PUBLISHED = tuple(dict.fromkeys(claim.variant for claim in published.CLAIMS))
+"""The tutorial's two variants: those that it claims something of."""
 COUNTED = {"test_top1", "test_top5"}
 """Figures that are fractions of the test images, and so multiples of one over their number."""
 

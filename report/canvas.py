@@ -14,14 +14,13 @@ import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from report import words
+from models.config import VARIANTS
 from report.conditions import Group, proper
 
 INK = "#010203"
 """Stands for the page's text colour, and becomes `currentColor` in the SVG, so that a figure fits light and dark."""
-COLORS = ("#2e86c1", "#d55e00", "#2a9d6f", "#b35fa8", "#a8882b", "#7a7a7a", "#d6457f")
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-"""Of the published variants and the controls, in the order of `words.NAMES`."""
+STYLES = {variant.title: (variant.color, variant.marker) for variant in VARIANTS.values()}
+"""Title of a variant -> its colour and its marker."""
 OWN_COLORS = ("#cc6677", "#7a7fd0", "#6b8e23", "#1f9aa8", "#a0693d")
 OWN_MARKERS = ("*", "p", "h", "<", ">")
 """Of the variants that a suite makes itself."""
@@ -62,12 +61,11 @@ def style_of(label: str, labels: list[str]) -> tuple[str, str]:
     The colour is that of its variant through the whole page, also where a setting stands behind its name; then, and
     for a variant of a suite's own, the marker tells it from the others of the figure.
     """
-    published = list(words.NAMES.values())
-    if label in published:
-        return COLORS[published.index(label)], MARKERS[published.index(label)]
-    place = [other for other in labels if other not in published].index(label)
-    named = [name for name in published if label.startswith((f"{name} (", f"{name}, "))]
-    color = COLORS[published.index(max(named, key=len))] if named else OWN_COLORS[place % len(OWN_COLORS)]
+    if label in STYLES:
+        return STYLES[label]
+    place = [other for other in labels if other not in STYLES].index(label)
+    named = [title for title in STYLES if label.startswith((f"{title} (", f"{title}, "))]
+    color = STYLES[max(named, key=len)][0] if named else OWN_COLORS[place % len(OWN_COLORS)]
     return color, OWN_MARKERS[place % len(OWN_MARKERS)]
 
 
@@ -78,10 +76,9 @@ def _style(**more: str) -> AbstractContextManager[None]:
 
 
 def labels_of(groups: Iterable[Group]) -> list[str]:
-    """Labels in a fixed order, the published variants first, so that they keep their colours in every figure."""
-    first = list(words.NAMES.values())
+    """Labels in a fixed order, those that are a variant's title first."""
     found = dict.fromkeys(proper(group) for group in groups)
-    return [label for label in first if label in found] + [label for label in found if label not in first]
+    return [title for title in STYLES if title in found] + [label for label in found if label not in STYLES]
 
 
 def svg_text(name_: str, canvas: Canvas) -> str:

@@ -105,7 +105,9 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
             others.append(OTHER_IMAGES)
         interval = training.mean(claim.figure)
         yield Measured(
-            ", ".join([*(f"{name} {conditions.text(values[name])}" for name in published.RECIPE if name in values), *others]),
+            ", ".join(
+                [*(f"{name} {conditions.text(values[name])}" for name in published.RECIPE if name in values), *others]
+            ),
             f"{words.percent(interval)}, n = {interval.n}",
             " and ".join(dict.fromkeys(map(hardware, training.machines))),
             _verdict(claim.claimed, interval, others),

@@ -9,7 +9,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from report import accuracy, growth, words
 from report.accuracy import FEWEST_SEEDS, LARGEST_P, Training, full_name
 from report.conditions import MACHINE, machine_name, proper, same_machine
-from results.trials import Conditions
 from report.incomplete import incomplete
 from report.render import render
 from report.table import NOTHING, Cell, Column, Table, interval
@@ -17,6 +16,7 @@ from results import stats, store
 from results.records import Environment
 from results.stats import Interval
 from results.store import Run, StoreError
+from results.trials import Conditions
 
 SAME, CHANGED, NOT_SHOWN, FEW = "the same", "changed", "not significant", "too few for a test"
 NO_SEED = "no seed in common"

@@ -5,17 +5,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from models.attentions.attention import Attention
+from models.config import ATTENTIONS
 from report import conditions, words
 from report.accuracy import PUBLISHED
 from report.answer import Answer
 from report.conditions import alike, proper
-from results.trials import Conditions
 from results import growth as growths
 from results import repetition, stats
 from results.growth import Claim, Growth, Law
 from results.records import Environment, StepTimeRecord
 from results.repetition import Repeated
 from results.stats import Interval
+from results.trials import Conditions
 
 SCOPES = {"core": "The attention alone", "model": "The whole model"}
 PHASES = {"train": "one training step", "infer": "one inference"}
@@ -206,7 +208,7 @@ def _multiply_adds(points: tuple[StepTime, ...]) -> Law | None:
 
 
 def crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
-    """External attention against every self-attention measured under the same conditions."""
+    """Every rival against every base that was measured under the same conditions (`Attention.role`)."""
     found = []
     for ours in curves:
         for base in curves:
@@ -225,13 +227,13 @@ def crossovers(curves: tuple[Curve, ...]) -> tuple[Crossover, ...]:
 
 
 def _rivals(ours: Curve, base: Curve) -> bool:
-    kinds = (_kind(ours), _kind(base))
-    return kinds[0] == "external" and kinds[1] in ("self", "fused_self") and alike(ours, base)
+    roles = [attention.role for attention in (_attention(ours), _attention(base)) if attention]
+    return roles == ["rival", "base"] and alike(ours, base)
 
 
-def _kind(curve: Curve) -> str:
-    """The kind of the curve's attention."""
-    return str(dict(curve.conditions)["attention.kind"])
+def _attention(curve: Curve) -> type[Attention] | None:
+    """The curve's attention, None where its settings name none that is known."""
+    return ATTENTIONS.get(str(dict(curve.conditions)["attention.kind"]))
 
 
 def answers(curves: tuple[Curve, ...], crossovers: tuple[Crossover, ...]) -> Iterable[Answer]:
@@ -330,24 +332,20 @@ def _payoff(crossover: Crossover) -> str:
 
 
 GROWS: dict[Claim, str] = {"linear": "no faster than linearly in N", "quadratic": "as N²"}
-CLAIMED: dict[str, Claim] = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
-CLAIMED_MEMORY: dict[str, Claim] = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
-"""Kind of attention -> how its cost is said to grow; O(N) is a bound from above.
-
-Sources: the tutorial for O(d S N) against O(d N^2); Dao et al. 2022, arXiv:2205.14135, for a fused kernel's memory.
-"""
 
 
 def verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
-    """Every claim about growth, compared with the fits."""
-    for what, claimed in (("time", CLAIMED), ("peak memory", CLAIMED_MEMORY)):
+    """Every claim about growth (`Attention.grows`), compared with the fits."""
+    for what in ("time", "peak memory"):
         for curve in curves:
-            if _kind(curve) not in claimed:
+            attention = _attention(curve)
+            if attention is None or attention.grows is None:
                 continue
-            growth = curve.growth if what == "time" else curve.memory
-            claim = claimed[_kind(curve)]
+            timed = what == "time"
+            growth, claim = (curve.growth, attention.grows.time) if timed else (curve.memory, attention.grows.memory)
             n = _processes([curve]) if _claimable(growth) else ""
-            remark = "" if what == "time" or _fused(curve) else "; no fused kernel ran: this backend has none here"
+            fair = timed or _kernel_ran(curve, attention)
+            remark = "" if fair else "; no fused kernel ran: this backend has none here"
             yield Verdict(
                 curve,
                 what,
@@ -357,10 +355,10 @@ def verdicts(curves: tuple[Curve, ...]) -> Iterable[Verdict]:
             )
 
 
-def _fused(curve: Curve) -> bool:
-    """Whether the curve's attention ran in a fused kernel, if it can: not on TensorFlow, nor on JAX in float32."""
+def _kernel_ran(curve: Curve, attention: type[Attention]) -> bool:
+    """Whether the fused kernel ran that the claims are about, if they are: not on TensorFlow, nor on JAX in float32."""
     conditions = dict(curve.conditions)
     unfused = conditions.get("backend") == "tensorflow" or (
         conditions.get("backend") == "jax" and conditions.get("precision") == "float32"
     )
-    return _kind(curve) != "fused_self" or not unfused
+    return not attention.needs_fused_kernel or not unfused

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from report.accuracy import Study, Training, data, full_name, have_cost
-
-from results.trials import Conditions
 from results.records import TrainRecord
+from results.trials import Conditions
 
 FEWEST_MODELS = 3
 COSTS = {"multiply_adds": "multiply-adds", "parameters": "parameters", "step_seconds": "training step"}

@@ -278,7 +278,7 @@ def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
         kept |= dict.fromkeys(("baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"))
         training, epochs, images = settings.get("training"), record.get("epochs"), record.get("train_images")
         batch = training.get("batch_size") if isinstance(training, Mapping) else None
-        if isinstance(epochs, list) and type(batch) is int and type(images) is int:
-            if images <= batch and len(epochs) < 3:
-                kept["train_step_seconds"] = None
+        told = isinstance(epochs, list) and type(batch) is int and type(images) is int
+        if told and images <= batch and len(epochs) < 3:
+            kept["train_step_seconds"] = None
     return kept | {"schema_version": 4, "trial": trial}

@@ -249,9 +249,7 @@ DRIFT = PlannedSuite(
 def cell(augmentation, weight_decay, differences, base, **changes):
     """A cell of the drift grid: pairs of EANet and ViT, whose suite's grid gave them these settings."""
     settings = {"augmentation": augmentation, "weight_decay": weight_decay}
-    return [
-        samples.altered(record, grid=settings) for record in pairs(differences, base, training=settings, **changes)
-    ]
+    return [samples.altered(record, grid=settings) for record in pairs(differences, base, training=settings, **changes)]
 
 
 def drift(records):

@@ -4,11 +4,9 @@ import json
 import re
 import sys
 
-import pandas as pd
 import pytest
 
 from report.__main__ import main
-from report.page import build
 from results import gates, store
 from results.records import PlannedSuite, RunPlan
 from tests import samples
