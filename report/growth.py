@@ -57,29 +57,20 @@ class StepTime(Group):
         return repetition.is_noisy(self.step_seconds)
 
     @property
-    def _resident(self) -> list[int]:
+    def resident_bytes(self) -> list[int]:
+        """Each process's peak over its baseline."""
         return [record.peak_memory_bytes for record in self.case.records]
 
     @property
-    def _allocated(self) -> list[int]:
-        """What the backend's allocator told; none where it did not tell every process."""
+    def allocated_bytes(self) -> list[int]:
+        """Each process's peak by the backend's own allocator; none where it did not tell every one."""
         told = [record.device_peak_memory_bytes or 0 for record in self.case.records]
         return told if min(told) > 0 else []
 
     @property
     def bytes_by_process(self) -> list[int]:
         """What the allocator told, which is exact, or else the resident sizes."""
-        return self._allocated or self._resident
-
-    @property
-    def resident_bytes(self) -> Interval | None:
-        """Peak of the process over its baseline."""
-        return mean_of(self._resident)
-
-    @property
-    def allocated_bytes(self) -> Interval | None:
-        """Peak of the backend's own allocator, where it tells."""
-        return mean_of(self._allocated)
+        return self.allocated_bytes or self.resident_bytes
 
     @property
     def memory_bytes(self) -> Interval | None:

@@ -84,7 +84,11 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         figures=figures(findings),
         tables=tables.tables(findings),
         trends=trends,
-        embedded={name: _inside(fields, getattr(run, name)) for name, fields in INSIDE.items()},
+        embedded={
+            "trainings": frames.columns_and_rows(frames.TRAINING, run.trainings),
+            "step_times": frames.columns_and_rows(frames.STEP_TIME, run.step_times),
+            "failures": frames.columns_and_rows(frames.FAILURE, run.failures),
+        },
         source=published.SOURCE,
         datasets=sorted({record.dataset for record in run.trainings}),
         dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated}),
@@ -103,18 +107,6 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
             {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
         ),
     )
-
-
-INSIDE: dict[str, Sequence[frames.Field[Any]]] = {
-    "trainings": frames.TRAINING,
-    "step_times": frames.STEP_TIME,
-    "failures": frames.FAILURE,
-}
-"""What the page carries inside, for its own table of all records and for anybody's script: a row a record."""
-
-
-def _inside(fields: Sequence[frames.Field[Any]], records: Sequence[Any]) -> dict[str, list[Any]]:
-    return {"columns": [field.name for field in fields], "rows": frames.rows(fields, records)}
 
 
 def _commands(run: Run, gated: Sequence[Gate]) -> list[tuple[str | None, str]]:

@@ -1,7 +1,7 @@
 """Findings -> English: which differences are significant, which are not, what models cost and how that grows."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,9 +33,18 @@ IN_SHORT: dict[State, str] = {
     "significant": "significant",
     "alone": "significant only before correction",
     "none": "not significant",
-    "few": "too few seeds for a test",
     "chance": "both at chance",
+    "few": "too few seeds for a test",
 }
+OF_MANY: dict[State, str] = IN_SHORT | {
+    "chance": "between trainings that are both at chance",
+    "few": "had too few seeds for a test",
+}
+BEFORE_NAMES: dict[State, str] = IN_SHORT | {
+    "alone": "significant only before correction for {families} comparisons",
+    "chance": "both at chance, no better than guessing",
+}
+"""What is said of a difference: alone, behind a number of them, and before the names of several."""
 
 
 def answer(study: Study) -> Answer:
@@ -63,21 +72,14 @@ def which_parts(studies: Sequence[Study]) -> Answer:
     largest = sorted(found, key=lambda pair: -abs(pair[1].difference.estimate))[:MOST_NAMED]
     named = "; ".join(f"{against(c)} {_paired(c)} ({study.title.lower()})" for study, c in largest)
     which = "" if not found else f": {named}" if len(found) == len(largest) else f", the largest of them: {named}"
-    said: tuple[tuple[State, str], ...] = (
-        ("alone", "significant only before correction"),
-        ("none", "not significant"),
-        ("chance", "between trainings that are both at chance"),
-        ("few", "had too few seeds for a test"),
-    )
-    counts = {state: sum(c.state == state for _, c in distinct.values()) for state, _ in said}
-    others = "".join(f"; {counts[state]} {told}" for state, told in said if counts[state])
+    counts = Counter(c.state for _, c in distinct.values() if not c.is_significant)
+    others = "".join(f"; {counts[state]} {said}" for state, said in OF_MANY.items() if counts[state])
     return Answer("Which parts matter", f"{of}{which}{others}.", "ablations")
 
 
 def _lengths(compared: Iterable[tuple[Study, Comparison]]) -> str:
     """How long the compared trainings took: "12 epochs", "12 to 20 epochs"."""
-    lengths = {side.epochs for _, c in compared for side in (c.ours, c.base)}
-    shortest, longest = min(lengths, default=0), max(lengths, default=0)
+    shortest, *_, longest = sorted(side.epochs for _, c in compared for side in (c.ours, c.base)) or (0, 0)
     return f"{shortest} to {longest} epochs" if shortest < longest else words.number_of(longest, "epoch")
 
 
@@ -132,22 +134,15 @@ def _at_chance(training: Training) -> str:
 def _told(study: Study, group: Sequence[Comparison], most: int) -> str:
     """What differs, what does not significantly, and what has too few seeds for a test; of more than `most` that are
     not significant only the largest is told."""
-    of_state = {state: [c for c in group if c.state == state] for state in IN_SHORT}
-    told = [f"{_name(c)} is {_verdict(c)}" for c in of_state["significant"]]
-    families = sorted({comparison.family for comparison in of_state["alone"]})
-    said: tuple[tuple[State, str], ...] = (
-        ("alone", f"significant only before correction for {' or '.join(map(str, families))} comparisons:"),
-        ("none", "not significant:"),
-        ("chance", "both at chance, no better than guessing:"),
-        ("few", "too few seeds for a test:"),
-    )
-    for state, words_of_state in said:
-        named = [f"{_name(c)} ({_apart(c)})" for c in of_state[state]]
-        if len(named) > most:
-            largest = max(range(len(named)), key=lambda place: abs(of_state[state][place].difference.estimate))
-            told.append(f"{words_of_state} {named[largest]} and {len(named) - 1} that differ less")
-        elif named:
-            told.append(f"{words_of_state} {', '.join(named)}")
+    told = [f"{_name(c)} is {_verdict(c)}" for c in group if c.is_significant]
+    for state, said in BEFORE_NAMES.items():
+        found = [c for c in group if c.state == state and not c.is_significant]
+        families = " or ".join(map(str, sorted({c.family for c in found})))
+        largest = max(found, key=lambda c: abs(c.difference.estimate), default=None)
+        named = ", ".join(f"{_name(c)} ({_apart(c)})" for c in found)
+        if largest and len(found) > most:
+            named = f"{_name(largest)} ({_apart(largest)}) and {len(found) - 1} that differ less"
+        told += [f"{said.format(families=families)}: {named}"] if found else []
     return "; ".join(told)
 
 

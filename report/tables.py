@@ -332,8 +332,8 @@ CASES: tuple[Column[StepTime], ...] = (
     ),
     Column("processes", "processes", lambda p: p.step_seconds.n, words.count, note=_disturbed, csv=("processes",)),
     Column("multiply-adds", "multiply-adds", lambda point: point.first.multiply_adds, words.count, csv=("macs",)),
-    _mebibytes("resident", "resident", lambda point: point.resident_bytes, "peak_memory_bytes"),
-    _mebibytes("allocator", "allocator", lambda point: point.allocated_bytes, "allocated_memory_bytes"),
+    _mebibytes("resident", "resident", lambda point: mean_of(point.resident_bytes), "peak_memory_bytes"),
+    _mebibytes("allocator", "allocator", lambda point: mean_of(point.allocated_bytes), "allocated_memory_bytes"),
     _mebibytes("activations", "activations", lambda point: point.first.activation_bytes),
 )  # fmt: skip
 GATE: tuple[Column[CaseVerdict], ...] = (

@@ -92,6 +92,11 @@ def rows(fields: Sequence[Field[Any]], records: Iterable[Record]) -> list[list[A
     ]
 
 
+def columns_and_rows(fields: Sequence[Field[Any]], records: Iterable[Record]) -> dict[str, list[Any]]:
+    """The same as a page carries it inside, for its table of all records and for anybody's script."""
+    return {"columns": [field.name for field in fields], "rows": rows(fields, records)}
+
+
 def frame(fields: Sequence[Field[Any]], records: Iterable[Record]) -> pd.DataFrame:
     """The same as a frame."""
     return whole_numbers(pd.DataFrame(rows(fields, records), columns=[field.name for field in fields]))
