@@ -8,8 +8,8 @@ from typing import Literal, TypeVar
 
 from report import groups, words
 from report.groups import PUBLISHED, Stopped, Training, bare, data, differing
-from report.words import METRICS, UNITS, Metric, Told
 from results import stats
+from results.metrics import METRICS, Metric
 from results.records import PlannedSuite, TrainRecord
 from results.stats import Interval
 from results.store import Run
@@ -76,11 +76,6 @@ class Comparison:
         """Those that both sides have."""
         return self.ours.seeds & self.base.seeds
 
-    @property
-    def told(self) -> Told:
-        """How its difference is written."""
-        return UNITS[self.metric.unit]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -128,22 +123,13 @@ class Study:
 
     @property
     def metric(self) -> Metric:
-        """What it is judged by."""
-        return METRICS[self.plan.metric]
-
-    @property
-    def told(self) -> Told:
-        """How values of its metric are written."""
-        return UNITS[self.metric.unit]
+        """What it is judged by; a loss holds the label smoothing of the trainings, and its name says so."""
+        metric = METRICS[self.plan.metric]
+        return replace(metric, title=f"{metric.title}{self.smoothing}") if metric.smoothed else metric
 
     def mean(self, training: Training, seeds: set[int] | None = None) -> str:
         """Words for a training's mean of its metric."""
-        return self.told.value(training.mean(self.metric, seeds))
-
-    @property
-    def metric_name(self) -> str:
-        """The metric for people; a loss holds the label smoothing of the trainings, and its name says so."""
-        return f"{self.metric.test_title}{self.smoothing if self.metric.smoothed else ''}"
+        return words.value(self.metric, training.mean(self.metric, seeds))
 
     @property
     def smoothing(self) -> str:

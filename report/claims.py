@@ -10,6 +10,7 @@ from report.growth import Curve
 from report.sentences import Answer
 from report.words import NOTHING
 from results import published
+from results.metrics import METRICS, TOP1
 from results.published import Published
 from results.records import Environment, TrainRecord
 from results.stats import Interval
@@ -18,7 +19,6 @@ from results.store import Run
 ABOUT = 0.02
 """The page says "about": a claimed accuracy is supported where the interval lies within so much of it."""
 OTHER_IMAGES = "other images"
-WORDS = {"test_top1": "top-1", "test_top5": "top-5", "parameters": "parameters"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,9 @@ def _about_variant(claim: Published, trainings: Iterable[Training], parameters: 
 
     is_count = claim.figure == "parameters"
     measured = tuple(_counted(claim, parameters) if is_count else _trained(claim, trainings))
-    why = "its plan does not tell the count" if is_count else "no training on cifar100"
+    why = "its plan does not tell the count" if is_count else f"no training on {published.SETTINGS['dataset']}"
     return Claim(
-        claim=f"{words.variant_name(claim.variant)}, {WORDS[claim.figure]}",
+        claim=f"{words.variant_name(claim.variant)}, {claim.figure if is_count else METRICS[claim.figure].title}",
         claimed=f"{claim.claimed / 1e6:.1f} M" if is_count else f"about {claim.claimed * 100:.0f} %",
         log_2021=log(claim.log_2021),
         log_keras3=log(claim.log_keras3),
@@ -87,7 +87,6 @@ def _counted(claim: Published, parameters: dict[str, int]) -> Iterator[Measured]
 
 
 def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measured]:
-    metric = {"test_top1": words.TOP1, "test_top5": words.TOP5}[claim.figure]
     for training in trainings:
         values = {bare(name): value for name, value in training.conditions}
         differing = {name for name, value in published.SETTINGS.items() if values.get(name, value) != value}
@@ -102,10 +101,10 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
         ]
         if not any(map(_of_the_tutorials_images, training.records)):  # alike, but older ones say less
             others.append(OTHER_IMAGES)
-        interval = training.mean(metric)
+        interval = training.mean(METRICS[claim.figure])
         yield Measured(
             settings=", ".join([*(told[name] for name in published.RECIPE), *others]),
-            value=f"{words.percent(interval)}, n = {interval.n}",
+            value=f"{words.value(METRICS[claim.figure], interval)}, n = {interval.n}",
             hardware=" and ".join(dict.fromkeys(map(hardware, training.machines))),
             verdict=_verdict(claim.claimed, interval, others),
             differing=len(others),
@@ -135,7 +134,7 @@ def _verdict(claimed: float, measured: Interval, others: list[str]) -> str:
 def answers(claims: Iterable[Claim]) -> Iterator[Answer]:
     """A sentence for each claimed top-1 that was trained for, with what is nearest to the tutorial's settings."""
     for claim in claims:
-        if claim.claim.endswith(WORDS["test_top1"]) and any(measured.hardware for measured in claim.measured):
+        if claim.claim.endswith(TOP1.title) and any(measured.hardware for measured in claim.measured):
             logs = f"; its logs say {claim.log_2021} and {claim.log_keras3}" if claim.log_keras3 != NOTHING else ""
             nearest = min(measured.differing for measured in claim.measured)
             chosen = [measured for measured in claim.measured if measured.differing == nearest]

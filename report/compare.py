@@ -10,8 +10,9 @@ from report.accuracy import FEWEST_SEEDS, LARGEST_P
 from report.groups import MACHINE, Training, machine_name, same_machine
 from report.growth import StepTime
 from report.parts import Cell, Column, Table, cell, render, table
-from report.words import NOTHING, TOP1
+from report.words import NOTHING
 from results import stats, store
+from results.metrics import TOP1
 from results.stats import Interval
 from results.store import Run, StoreError
 
@@ -188,18 +189,19 @@ def _accuracy(pair: Pair) -> Iterator[Change]:
     (now, before), resolution = (pair.now.by_seed(TOP1), pair.before.by_seed(TOP1)), TOP1.resolution(pair.now.first)
     difference = stats.paired_difference(now, before, resolution=resolution)
     if difference is None:
-        yield Change(subject=pair.name, figure="test top-1", verdict=NO_SEED)
+        yield Change(subject=pair.name, figure=TOP1.test_title, verdict=NO_SEED)
         return
     equal = all(abs(now[seed] - before[seed]) < EXACT for seed in now.keys() & before.keys())
     tested = not equal and difference.n >= FEWEST_SEEDS
-    told = cell(difference, words.signed_one_place, 100)
+    unit = words.UNITS[TOP1.unit]
+    told = cell(difference, unit.difference, unit.scale)
     yield Change(
         subject=pair.name,
-        figure="test top-1",
-        unit="%",
-        before=cell(pair.before.mean(TOP1), words.one_place, 100),
-        now=cell(pair.now.mean(TOP1), words.one_place, 100),
-        change=replace(told, text=f"{words.points(difference)}, n = {difference.n}"),
+        figure=TOP1.test_title,
+        unit=TOP1.unit,
+        before=cell(pair.before.mean(TOP1), unit.value, unit.scale),
+        now=cell(pair.now.mean(TOP1), unit.value, unit.scale),
+        change=replace(told, text=f"{words.difference(TOP1, difference)}, n = {difference.n}"),
         verdict=SAME if equal else NOT_SHOWN if tested else FEW,
         p_value=stats.paired_p_value(now, before, resolution=resolution) if tested else None,
     )

@@ -19,8 +19,8 @@ from report.parts import Figure
 from report.plot import INK, canvas_of, drawn, labels_of, style_of
 from report.race import COSTS, Race, have_cost
 from report.sentences import IN_SHORT, against
-from report.words import TOP1
 from results import published
+from results.metrics import TOP1, Metric
 from results.stats import Interval
 
 
@@ -34,36 +34,36 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 def values(study: Study) -> Figure:
     """The metric of every seed and its mean with the interval."""
-    metric, told, labels = study.metric, study.told, labels_of(study.trainings)
+    metric, scale, labels = study.metric, words.UNITS[study.metric.unit].scale, labels_of(study.trainings)
     rows = [training.full_name for label in labels for training in study.trainings if training.name == label]
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
-        seeds = [(t.full_name, metric.read(record) * told.scale) for t in study.trainings for record in t.records]
+        seeds = [(t.full_name, metric.read(record) * scale) for t in study.trainings for record in t.records]
         frame = pd.DataFrame(seeds, columns=["training", "value"])
         palette = {t.full_name: style_of(t.name, labels)[0] for t in study.trainings}
         names = {"data": frame, "x": "value", "y": "training", "hue": "training", "order": rows, "palette": palette}
         sns.stripplot(**names, alpha=0.5, jitter=False, legend=False, ax=ax)
         for training in study.trainings:
             row, mean = rows.index(training.full_name) + 0.22, training.mean(metric)
-            plot.whisker(ax, mean, row, told.scale, style_of(training.name, labels), filled=mean.low is not None)
+            plot.whisker(ax, mean, row, scale, style_of(training.name, labels), filled=mean.low is not None)
         ax.set_ylim(len(rows) - 0.4, -0.5)
-        ax.set(xlabel=f"{_axis(study)}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
+        ax.set(xlabel=f"{_axis(study.metric)}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
 
     return drawn(
         f"{study.suite}-values",
-        f"{words.sentence(study.metric_name)}: {_seen(study)}",
+        f"{words.sentence(study.metric.test_title)}: {_seen(study)}",
         "; ".join(
-            f"{t.full_name}: mean {study.metric_name} {study.mean(t)}, n = {len(t.records)}" for t in study.trainings
+            f"{t.full_name}: mean {study.metric.test_title} {study.mean(t)}, n = {len(t.records)}"
+            for t in study.trainings
         ),
         "Measured on the test images once, after the last epoch.",
         canvas_of(1, 9, 0.9 + 0.6 * len(rows), paint),
     )
 
 
-def _axis(study: Study) -> str:
-    """The metric and its unit."""
-    return f"{study.metric_name} ({study.metric.unit})" if study.metric.unit else study.metric_name
+def _axis(metric: Metric) -> str:
+    return f"{metric.test_title} ({metric.unit})" if metric.unit else metric.test_title
 
 
 def _seen(study: Study) -> str:
@@ -71,11 +71,13 @@ def _seen(study: Study) -> str:
     tested = [comparison for comparison in study.compared if comparison.p_value is not None]
     if len(study.compared) == 1:
         (one,) = study.compared
-        return f"{against(one)} {study.told.difference(one.difference)}, {IN_SHORT[one.state]}"
+        return f"{against(one)} {words.difference(study.metric, one.difference)}, {IN_SHORT[one.state]}"
     if tested:
         significant = [comparison for comparison in tested if comparison.is_significant]
         largest = max(significant, key=lambda c: abs(c.difference.estimate), default=None)
-        which = f", the largest {against(largest)} {study.told.difference(largest.difference)}" if largest else ""
+        which = (
+            f", the largest {against(largest)} {words.difference(study.metric, largest.difference)}" if largest else ""
+        )
         return f"{len(significant)} of {len(tested)} differences significant{which}"
     low, high = (end(study.trainings, key=lambda t: t.mean(study.metric).estimate) for end in (min, max))
     if len(study.trainings) == 1:
@@ -85,7 +87,7 @@ def _seen(study: Study) -> str:
 
 def differences(study: Study) -> Figure | None:
     """What is compared with a base, a row each: the difference with its interval, filled where it is significant."""
-    told, labels, compared = study.told, labels_of(study.trainings), study.compared
+    unit, labels, compared = words.UNITS[study.metric.unit], labels_of(study.trainings), study.compared
     if not compared:
         return None
 
@@ -97,18 +99,17 @@ def differences(study: Study) -> Figure | None:
             if comparison.p_value is None:  # too few seeds for an interval that could be believed
                 difference = Interval(difference.estimate, None, None, difference.n)
             style = style_of(comparison.ours.name, labels)
-            plot.whisker(ax, difference, row, told.scale, style, filled=comparison.is_significant)
+            plot.whisker(ax, difference, row, unit.scale, style, filled=comparison.is_significant)
         ax.set_yticks(range(len(compared)), [against(comparison) for comparison in compared])
         ax.set_ylim(len(compared) - 0.4, -0.6)
-        unit = f" ({told.difference_unit})" if told.difference_unit else ""
-        name = f"difference in {study.metric_name}{unit}"
-        ax.set(xlabel=f"{name} with its own 95 % interval; filled: significant, hollow: not")
+        what = f"{study.metric.test_title} ({unit.of_differences})" if unit.of_differences else study.metric.test_title
+        ax.set(xlabel=f"difference in {what} with its own 95 % interval; filled: significant, hollow: not")
 
     return drawn(
         f"{study.suite}-differences",
-        f"Differences in {study.metric_name}: {_seen(study)}",
+        f"Differences in {study.metric.test_title}: {_seen(study)}",
         "; ".join(
-            f"{against(c)}: {told.difference(c.difference)}, n = {c.difference.n}, {IN_SHORT[c.state]}"
+            f"{against(c)}: {words.difference(study.metric, c.difference)}, n = {c.difference.n}, {IN_SHORT[c.state]}"
             for c in compared
         ),
         "Each row is a difference from the base, paired by seed. Filled ones are significant after Holm's adjustment, "
@@ -208,7 +209,7 @@ def against_cost(study: Study, key: str) -> Figure | None:
 
     A line is a variant along the grid's first setting, with the other settings fixed.
     """
-    metric, told, cost = study.metric, study.told, COSTS[key]
+    metric, scale, cost = study.metric, words.UNITS[study.metric.unit].scale, COSTS[key]
     if not have_cost(study.trainings, key) or len(set(map(cost.read, study.trainings))) < 2:
         return None
     lines: dict[str, list[Training]] = defaultdict(list)
@@ -222,13 +223,13 @@ def against_cost(study: Study, key: str) -> Figure | None:
         for label in labels:
             color, marker = style_of(label, labels)
             x, means = [cost.at(t) for t in lines[label]], [training.mean(metric) for training in lines[label]]
-            y = [mean.estimate * told.scale for mean in means]
+            y = [mean.estimate * scale for mean in means]
             ax.plot(x, y, color=color, marker=marker, linewidth=0.8, label=label)
             for training, at, mean in zip(lines[label], x, means, strict=True):
-                plot.bar(ax, at, mean, told.scale, color=color, linewidth=1.5)
+                plot.bar(ax, at, mean, scale, color=color, linewidth=1.5)
                 place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
-                ax.annotate(", ".join(training.settings[:1]), (at, mean.estimate * told.scale), (5, 4), **place)
-        ax.set(xlabel=cost.axis, ylabel=_axis(study), xscale="log")
+                ax.annotate(", ".join(training.settings[:1]), (at, mean.estimate * scale), (5, 4), **place)
+        ax.set(xlabel=cost.axis, ylabel=_axis(study.metric), xscale="log")
         plot.few_numbers(ax)
         ax.legend(fontsize=8)
 
@@ -236,7 +237,7 @@ def against_cost(study: Study, key: str) -> Figure | None:
     best = max(study.trainings, key=lambda t: metric.gain(t.mean(metric).estimate))
     times = cost.read(best) / cost.read(cheapest)
     costs = "is also the cheapest" if best is cheapest else f"costs {times:.2g} times the cheapest"
-    what = f"{words.sentence(study.metric_name)} against {cost.name}"
+    what = f"{words.sentence(study.metric.test_title)} against {cost.name}"
     return drawn(
         f"{study.suite}-{key}",
         f"{what}: by its mean the best, {best.full_name}, {costs}",
@@ -270,7 +271,7 @@ def front(race: Race, key: str) -> Figure:
             plot.bar(ax, x, mean, 100, color=color, linewidth=1, alpha=0.6)
         for number, corner in enumerate(corners, start=1):
             ax.annotate(str(number), corner, (5, 4), textcoords="offset points", fontweight="bold")
-        ax.set(xlabel=cost.axis, ylabel="test top-1 (%)", xscale="log")
+        ax.set(xlabel=cost.axis, ylabel=_axis(TOP1), xscale="log")
         plot.few_numbers(ax)
         handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
         ax.legend([handles[label] for label in labels], labels, fontsize=8)
@@ -279,7 +280,7 @@ def front(race: Race, key: str) -> Figure:
         f"pareto-{key}",
         f"{len(best)} of {len(race.models)} models are undominated in {cost.name} and mean top-1",
         "; ".join(
-            f"{model.full_name}: {words.percent(model.mean(TOP1))} at {cost.written(model)}" for model in ordered
+            f"{model.full_name}: {words.value(TOP1, model.mean(TOP1))} at {cost.written(model)}" for model in ordered
         ),
         f"Test top-1 against {cost.name}; bars are 95 % intervals of the mean.",
         canvas_of(1, 9, 4.4, paint),

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from report import words
-from report.words import Metric
 from results import stats
 from results.gates import Machine
+from results.metrics import TOP1, Metric
 from results.records import Environment, TrainRecord
 from results.stats import Interval
 from results.trials import Conditions, TrainTrial, Value
@@ -186,7 +186,7 @@ class Training(Group):
     def seeds_at_chance(self) -> int:
         """How many seeds ended no better than guessing one of the classes."""
         classes = self.trial.model.classes
-        return sum(stats.at_chance(record.test_top1, record.test_images, classes) for record in self.records)
+        return sum(stats.at_chance(TOP1.read(record), record.test_images, classes) for record in self.records)
 
     @property
     def at_chance(self) -> str:

@@ -13,6 +13,7 @@ from report.history import Trend
 from report.parts import render
 from results import frames, gates, published, repetition, store
 from results.gates import Gate, GateError
+from results.metrics import TOP1
 from results.printable import markdown, markdown_code
 from results.records import Environment
 from results.store import Run, StoreError
@@ -56,7 +57,7 @@ def _first_broken(run: Run) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "top1": lambda training: words.percent(training.mean(words.TOP1)),
+    "top1": lambda training: words.value(TOP1, training.mean(TOP1)),
     "sentences": sentences.of_study,
     "milliseconds_of": lambda seconds: words.significant(seconds * 1e3),
     "gate_sentence": gates.sentence,

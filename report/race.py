@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from report import groups, words
 from report.accuracy import Study
 from report.groups import Training, data
-from report.words import TOP1
+from results.metrics import TOP1
 from results.stats import FEWEST_PROCESSES, geometric_mean_interval
 from results.trials import Conditions
 

@@ -122,9 +122,9 @@ def _against(study: Study, group: Sequence[Comparison]) -> str:
     """What the comparisons compare their sides with."""
     first = group[0].base
     if any(comparison.base is not first for comparison in group):
-        return f"compared with {first.name} with the same settings, by {study.metric_name}"
+        return f"compared with {first.name} with the same settings, by {study.metric.test_title}"
     seeds = set.intersection(*(comparison.seeds for comparison in group)) or None
-    return f"compared with {first.full_name} ({study.mean(first, seeds)} {study.metric_name}{_at_chance(first)})"
+    return f"compared with {first.full_name} ({study.mean(first, seeds)} {study.metric.test_title}{_at_chance(first)})"
 
 
 def _at_chance(training: Training) -> str:
@@ -157,7 +157,7 @@ def _alone(study: Study) -> Iterator[str]:
     reasons |= {one.base.key: "" for one in study.stopped}
     for training in _compared_with_nothing(study):
         yield (
-            f"{_place_of(training)}, the {study.metric_name} of {training.full_name} is {study.mean(training)} "
+            f"{_place_of(training)}, the {study.metric.test_title} of {training.full_name} is {study.mean(training)} "
             f"(n = {len(training.records)}{_at_chance(training)})"
             + reasons.get(training.key, "; there is nothing here to compare it with")
         )
@@ -180,7 +180,7 @@ def _stopped(one: Stopped) -> str:
 
 def _verdict(comparison: Comparison) -> str:
     """How a significant difference is told: "more accurate (98.4 %, +0.9 pp, n = 5 pairs of seeds)"."""
-    mean = comparison.told.value(comparison.ours.mean(comparison.metric, comparison.seeds))
+    mean = words.value(comparison.metric, comparison.ours.mean(comparison.metric, comparison.seeds))
     said = comparison.metric.more if comparison.difference.estimate > 0 else comparison.metric.less
     return f"significantly {said} ({mean}, {_apart(comparison)})"
 
@@ -197,7 +197,7 @@ def _place_of(training: Training) -> str:
 
 def _paired(comparison: Comparison) -> str:
     pairs = words.number_of(comparison.difference.n, "pair")
-    return f"{comparison.told.difference(comparison.difference)}, n = {pairs} of seeds"
+    return f"{words.difference(comparison.metric, comparison.difference)}, n = {pairs} of seeds"
 
 
 def costs(study: Study, timed_elsewhere: bool = False) -> Iterator[str]:

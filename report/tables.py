@@ -17,17 +17,16 @@ from report.findings import Findings
 from report.groups import Training, mean_of
 from report.growth import Crossover, Curve, StepTime, Verdict
 from report.parts import Cell, Column, Table, cell, table
-from report.words import NOTHING, TOP1, TOP5, Form, Units
+from report.words import NOTHING, Form, Units
 from results import frames, store
 from results.gates import CaseVerdict, Gate
 from results.growth import Growth
+from results.metrics import METRICS, TOP1, Metric
 from results.printable import cell as printable_cell
 from results.stats import FEWEST_PROCESSES, Interval
 from results.store import Run
 from results.trials import TrainTrial
 
-FEW_CLASSES = {2, 3, 4, 5}
-"""Of so many any model's top-5 is 100 %."""
 Row = TypeVar("Row")
 Read = Callable[[Row], float | Interval | None]
 
@@ -95,20 +94,17 @@ def of_study(study: Study) -> Table:
     one_length = len({training.epochs for training in study.trainings}) == 1
     processes = {len(training.seconds_by_process) for training in study.trainings}
     memory = any(training.bytes_by_process for training in study.trainings)
-    told, effects = study.told, study.effects
-    few_classes = all(training.trial.model.classes in FEW_CLASSES for training in study.trainings)
+    unit, effects = words.UNITS[study.metric.unit], study.effects
     base = ", ".join(effects[0].base.settings) if effects else ""
     tested_steps = any(effect.step_p_value is not None for effect in effects)
-    difference: tuple[Form, str] = told.difference_form, told.difference_unit
+    difference: tuple[Form, str] = unit.difference, unit.of_differences
     columns: tuple[tuple[bool, Column[Training]], ...] = (
         (True, Column("variant", "variant", lambda t: t.name, note=partial(_own, study))),
         *((True, Column(name, name, partial(_setting, name))) for name in study.plan.grid),
         (not one_dataset, Column("data", "data", lambda t: t.trial.dataset)),
         (not one_length, Column("epochs-trained", "epochs", lambda t: t.epochs, words.count)),
         (True, Column("seeds", "seeds", lambda t: len(t.records), words.count)),
-        (True, Column("top-1", "top-1", lambda t: t.mean(TOP1), words.one_place, "%", 100, lambda t: t.at_chance)),
-        (not few_classes, Column("top-5", "top-5", lambda t: t.mean(TOP5), words.one_place, "%", 100)),
-        (not study.metric.unit, Column("loss", study.metric_name, lambda t: t.mean(study.metric), words.two_places)),
+        *((_says_something(study, metric), _metric(study, metric)) for metric in METRICS.values()),
         (
             bool(study.variants),
             Column("against-variant", f"against {study.base_title}", partial(_difference, study.variants), *difference),
@@ -138,6 +134,19 @@ def of_study(study: Study) -> Table:
     return table(f"table-{study.suite}", label, caption, chosen, study.trainings)
 
 
+def _says_something(study: Study, metric: Metric) -> bool:
+    """Whether it is a share of images of enough classes, or what the suite is judged by."""
+    classes = max(training.trial.model.classes for training in study.trainings)
+    return classes >= metric.least_classes if metric.images else metric is METRICS[study.plan.metric]
+
+
+def _metric(study: Study, metric: Metric) -> Column[Training]:
+    key, unit = metric.title.replace(" ", "-"), words.UNITS[metric.unit]
+    head = metric.title if metric.images else study.metric.test_title
+    note = (lambda training: training.at_chance) if metric is TOP1 else None
+    return Column(key, head, lambda t: t.mean(metric), unit.value, metric.unit, unit.scale, note)
+
+
 def _setting(name: str, training: Training) -> Cell:
     """A setting's value, which sorts as a number where it is one."""
     text = dict(training.cell).get(name, NOTHING)
@@ -156,7 +165,8 @@ def _difference(comparisons: Iterable[Comparison], training: Training) -> Cell:
     ours = [comparison for comparison in comparisons if comparison.ours is training]
     if not ours:
         return Cell(NOTHING)
-    first, *others = [replace(cell(c.difference, c.told.difference_form, c.told.scale), note=_p(c)) for c in ours]
+    unit = words.UNITS[ours[0].metric.unit]
+    first, *others = [replace(cell(c.difference, unit.difference, unit.scale), note=_p(c)) for c in ours]
     more = [
         f"{comparison.base.name}: {', '.join(filter(None, (other.text, other.note)))}"
         for comparison, other in zip(ours[1:], others, strict=True)
@@ -195,7 +205,7 @@ def _trained_on(study: Study) -> str:
 
 def _tested(study: Study) -> str:
     """How the differences were tested, and for how many comparisons their p are adjusted."""
-    how = f"Differences in {study.metric_name} are paired by seed, with Student's p"
+    how = f"Differences in {study.metric.test_title} are paired by seed, with Student's p"
     if study.family > 1:
         of = "the run's ablations" if study.is_ablation else "the two published attentions"
         how += f", adjusted by Holm's method for the {study.family} comparisons of {of}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from results.growth import Law
-from results.records import TrainRecord
+from results.metrics import Metric
 from results.stats import Interval
 from results.trials import Value
 
@@ -61,16 +61,6 @@ def with_interval(value: Interval, form: Form, unit: str = "") -> str:
     return f"{text} [{form(value.low)}, {form(value.high)}]"
 
 
-def percent(share: Interval) -> str:
-    """A fraction as "97.9 % [97.2, 98.6]": accuracies have intervals within 0 and 100 (`stats.accuracy_interval`)."""
-    return with_interval(share, lambda number: one_place(number * 100), " %")
-
-
-def points(difference: Interval) -> str:
-    """A difference of fractions in percentage points as "+0.4 pp [-0.3, +1.1]"."""
-    return with_interval(difference, lambda number: signed_one_place(number * 100), " pp")
-
-
 def milliseconds(seconds: Interval) -> str:
     """Step times in milliseconds to three significant figures."""
     return with_interval(seconds, lambda number: significant(number * 1e3))
@@ -90,61 +80,29 @@ def p_value(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What a suite is judged by: how it is read, its name and unit, and what a larger and a smaller one is called.
-
-    A share of images, from 0 to 1, is written in "%"; `images` counts those of which it is a share.
-    """
-
-    title: str
-    unit: str
-    more: str
-    less: str
-    read: Callable[[TrainRecord], float]
-    images: Callable[[TrainRecord], int] | None = None
-    smoothed: bool = False
-
-    @property
-    def test_title(self) -> str:
-        return f"test {self.title}"
-
-    def resolution(self, record: TrainRecord) -> float:
-        """The step in which it can change; 0 where it can take any value."""
-        return 1 / self.images(record) if self.images else 0.0
-
-    def gain(self, value: float) -> float:
-        """The larger, the better."""
-        return value if self.unit else -value
-
-
-def _share(title: str, read: Callable[[TrainRecord], float]) -> Metric:
-    return Metric(title, "%", "more accurate", "less accurate", read, lambda record: record.test_images)
-
-
-METRICS = {
-    "top1": _share("top-1", lambda record: record.test_top1),
-    "top5": _share("top-5", lambda record: record.test_top5),
-    "test_loss": Metric("loss", "", "of higher loss", "of lower loss", lambda r: r.test_loss, smoothed=True),
-}
-"""Name of a metric in a suite's file -> the metric."""
-TOP1, TOP5 = METRICS["top1"], METRICS["top5"]
-
-
-@dataclass(frozen=True)
-class Told:
-    """How values of a metric's unit, and their differences, are written: a value times `scale` is one of the unit."""
+class Unit:
+    """How a metric of it is written: times `scale`, its values and its differences, and the unit of the latter."""
 
     scale: float
-    value: Callable[[Interval], str]
-    difference: Callable[[Interval], str]
-    difference_form: Form
-    difference_unit: str
+    value: Form
+    difference: Form
+    of_differences: str
 
 
-UNITS = {
-    "%": Told(100, percent, points, signed_one_place, "pp"),
-    "": Told(1, plain, partial(with_interval, form=signed_three_places), signed_three_places, ""),
-}
+UNITS = {"%": Unit(100, one_place, signed_one_place, "pp"), "": Unit(1, two_places, signed_three_places, "")}
+"""A metric's unit -> how it is written."""
+
+
+def value(metric: Metric, mean: Interval) -> str:
+    """A metric's value: "97.9 % [97.2, 98.6]" or "0.93 [0.84, 1.02]"."""
+    unit = UNITS[metric.unit]
+    return with_interval(mean, lambda number: unit.value(number * unit.scale), f" {metric.unit}".rstrip())
+
+
+def difference(metric: Metric, apart: Interval) -> str:
+    """A difference of a metric: "+0.4 pp [-0.3, +1.1]" or "+0.012 [-0.030, +0.054]"."""
+    unit = UNITS[metric.unit]
+    return with_interval(apart, lambda number: unit.difference(number * unit.scale), f" {unit.of_differences}".rstrip())
 
 
 def sentence(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
+from results.metrics import METRICS
 from results.records import Failure, Record, StepTimeRecord, TrainRecord
 from results.store import Run
 
@@ -48,9 +49,7 @@ TRAINING: tuple[Field[TrainRecord], ...] = (
     Field("epochs", lambda record: len(record.epochs)),
     Field("parameters", lambda record: record.parameters),
     Field("macs", lambda record: record.multiply_adds),
-    Field("top1", lambda record: record.test_top1),
-    Field("top5", lambda record: record.test_top5),
-    Field("test_loss", lambda record: record.test_loss),
+    *(Field(name, metric.read) for name, metric in METRICS.items()),
     Field("train_step_seconds", lambda record: record.step_seconds),
     Field("peak_memory_bytes", lambda record: record.step_memory_bytes),
     STATUS,
@@ -108,7 +107,7 @@ def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def trainings(run: Run) -> pd.DataFrame:
-    """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; top-1 is from 0 to 1.
+    """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; shares are from 0 to 1.
 
     `test_loss` holds the label smoothing of the training. `train_step_seconds` and `peak_memory_bytes`, that of the
     step, are empty where they could not be measured (`TrainRecord`); trainings that shared a process are one

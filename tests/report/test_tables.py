@@ -7,8 +7,9 @@ import pytest
 
 from report.page import build
 from report.parts import cell
-from report.words import one_place, percent, plain
+from report.words import one_place, plain, value
 from results import store
+from results.metrics import TOP1
 from results.records import PlannedSuite, RunPlan
 from results.stats import Interval
 from tests import samples
@@ -165,7 +166,7 @@ def test_an_interval_without_width_is_never_written():
     exact = Interval(1.75, 1.75, 1.75, 3)
     assert plain(exact) == "1.75"
     assert cell(exact, one_place, 10).text == "17.5"
-    assert (percent(Interval(0.5, 0.4, 0.6, 3)), cell(Interval(1, 0.5, 2, 3), one_place).text) == (
+    assert (value(TOP1, Interval(0.5, 0.4, 0.6, 3)), cell(Interval(1, 0.5, 2, 3), one_place).text) == (
         "50.0 % [40.0, 60.0]",
         "1.0 [0.5, 2.0]",
     )
