@@ -1,14 +1,15 @@
 """The step-time cases that are watched for regressions, by name: those of pytest-benchmark and of the timing gate."""
 
+from collections.abc import Mapping
+
 from benchmarks import datasets
 from benchmarks.plan import Overrides, build_plan
 from results.trials import StepTimeTrial
 
-SIZES = {"core": {"64": "2", "1296": "2"}, "model": {"64": "4", "400": "4"}}
-"""Scope -> number of patches -> batch: a small and a middle size of each."""
-GATE_SIZES = {"core": {"256": "16"}, "model": {"64": "16"}}
+SIZES = {"core.patches": "64,1296", "core.batch": "2", "model.patches": "64,400", "model.batch": "4"}
+"""A small and a middle number of patches of each scope."""
+GATE_SIZES = {"core.patches": "256", "core.batch": "16", "model.patches": "64", "model.batch": "16"}
 """Large enough for the arithmetic to outweigh the call, small enough for many processes in a pull request's time."""
-GATE_VARIANTS = ("eanet", "vit")
 
 
 def cases() -> dict[str, StepTimeTrial]:
@@ -18,18 +19,11 @@ def cases() -> dict[str, StepTimeTrial]:
 
 def gate_cases() -> dict[str, StepTimeTrial]:
     """Those that the gate compares: without the whole model's inference, the shortest of all and the noisiest."""
-    return {name: case for name, case in _cases(GATE_SIZES, GATE_VARIANTS).items() if "model-infer" not in name}
+    return {name: case for name, case in _cases(GATE_SIZES, ("eanet", "vit")).items() if "model-infer" not in name}
 
 
-def _cases(sizes: dict[str, dict[str, str]], variants: tuple[str, ...]) -> dict[str, StepTimeTrial]:
-    found: dict[str, StepTimeTrial] = {}
-    for scope, batches in sizes.items():
-        for patches, batch in batches.items():
-            overrides = Overrides(variants=variants, settings={f"{scope}.patches": patches, f"{scope}.batch": batch})
-            plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), overrides)
-            for trial in plan.trials:
-                if not isinstance(trial, StepTimeTrial):
-                    continue
-                if (trial.scope, trial.process, str(trial.patches)) == (scope, 0, patches):
-                    found[f"{scope}-{trial.phase}-{trial.variant}-n{patches}"] = trial
-    return dict(sorted(found.items()))
+def _cases(sizes: Mapping[str, str], variants: tuple[str, ...]) -> dict[str, StepTimeTrial]:
+    overrides = Overrides(variants=variants, settings=sizes)
+    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), overrides)
+    first = [trial for trial in plan.trials if isinstance(trial, StepTimeTrial) and trial.process == 0]
+    return dict(sorted((f"{trial.scope}-{trial.phase}-{trial.variant}-n{trial.patches}", trial) for trial in first))

@@ -7,7 +7,8 @@ OF_LIBRARIES = ("DNNL_", "JAX_", "KERAS_", "ONEDNN_")
 """What these libraries' variables begin with: any may change a number, as JAX_ENABLE_X64 or KERAS_MAX_EPOCHS do."""
 PLACES = {"JAX_NUM_CPU_DEVICES", "JAX_PLATFORMS", "KERAS_BACKEND", "KERAS_HOME"}
 """Those of them that say where and on what, which a record names."""
-OTHERS = {"NVIDIA_TF32_OVERRIDE", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"}
+OTHERS = {"NVIDIA_TF32_OVERRIDE", "TF_ENABLE_ONEDNN_OPTS", "TF_FUNCTION_JIT_COMPILE_DEFAULT", "TF_XLA_FLAGS"}
+OTHERS |= {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"}
 XLA_PLACES = ("--xla_force_host_platform_device_count", "--xla_gpu_cuda_data_dir")
 
 

@@ -1,45 +1,45 @@
 """python -m benchmarks.regress BASE: whether a step of the working tree became slower than at BASE, on this machine."""
 
-import json
 import os
 import platform
 import random
-import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, TypeVar
 
-import psutil
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
 import results
-from benchmarks import estimate
-from benchmarks.environment import GitError, git, worker_variables
+from benchmarks import estimate, worktree
+from benchmarks.environment import GitError, worker_variables
+from benchmarks.gate_counts import Counted, changed_counts, changed_dependencies, compared_cases
 from benchmarks.isolation import isolated
 from benchmarks.processor import cpu_model
-from benchmarks.suite import InputError, one_of
+from benchmarks.stopwatch import Timing
+from benchmarks.suite import InputError
 from results import gates, places
 from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
 from results.printable import printable
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(results.__file__).parent / "runs" / "gate"
-PROBE = Path(__file__).with_name("probe.py")
+PROCESS = Path(__file__).with_name("gate_process.py")
 BACKEND = "tensorflow"
 PROCESS_TIMEOUT_SECONDS = 600
-PREFIX = "eanet-gate-"
 PLAIN_WIDTH = 150
 """Of what is no terminal: a log, in which the table shall not be cut."""
 
@@ -56,8 +56,6 @@ LONG = Design(
 STATUS = {"clean": 0, "slower": 1, "inconclusive": 3}
 UNEXPECTED = 70
 """Python's own status for an exception would say that a slowdown is proven."""
-
-ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 HELP = """Compares the step times of the working tree with those of BASE, a commit, branch or tag, on this machine.
 
@@ -89,8 +87,9 @@ def command(
     ] = None,
     record: Annotated[Path | None, typer.Option(help="Append the result to this JSON-lines history.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for gate.json, gate.md and report.html.")] = FOLDER,
-    worktree: Annotated[
-        Path | None, typer.Option(help="Where to check BASE out; else in a temporary folder. It is removed again.")
+    at: Annotated[
+        Path | None,
+        typer.Option("--worktree", help="Where to check BASE out; else in a temporary folder. It is removed again."),
     ] = None,
 ) -> None:
     design = LONG if long else PULL_REQUEST
@@ -102,17 +101,17 @@ def command(
     _prepare(out, record)
     console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with checked_out(base, worktree) as (tree, commit):
+    with worktree.checked_out(base, ROOT, at) as (tree, commit):
         trees: dict[Side, Path] = {"base": tree, "head": ROOT}
         sides: dict[Side, str] = {"base": f"{base} ({commit[:7]})", "head": "the working tree"}
-        head = _state()
-        if head == State(commit, "", ""):
+        head = worktree.state(ROOT)
+        if head == worktree.State(commit, "", ""):
             raise InputError(f"BASE {base!r} is the working tree itself: there is nothing to compare")
-        counted = {side: probe(trees[side], sides[side], ["counts"]) for side in trees}
+        counted = {side: process(COUNTS, trees[side], sides[side]) for side in trees}
         names = compared_cases(counted, case, sides)
         changes = [*changed_counts(counted, names), *changed_dependencies(tree, ROOT)]
         blocks, verdict = measure(console, trees, sides, names, design)
-        if _state() != head:
+        if worktree.state(ROOT) != head:
             raise InputError("the working tree changed while it was measured: leave it alone and run the gate again")
     gate = Gate(
         base=base,
@@ -133,26 +132,6 @@ def command(
         gates.append(record, gate)
     _report(out)
     raise typer.Exit(STATUS[verdict.decision])
-
-
-class State(NamedTuple):
-    """A tree as git sees it."""
-
-    commit: str | None
-    status: str | None
-    diff: str | None
-
-
-def _state() -> State:
-    """The working tree's."""
-    return State(*map(_answer, (("rev-parse", "HEAD"), ("status", "--porcelain"), ("diff", "HEAD"))))
-
-
-def _answer(asked: Sequence[str]) -> str | None:
-    """What git says of this repository, or None where it says no."""
-    with suppress(GitError):
-        return git(ROOT, *asked)
-    return None
 
 
 def _prepare(out: Path, record: Path | None) -> None:
@@ -179,66 +158,22 @@ def machine() -> Machine:
     )
 
 
-@contextmanager
-def checked_out(base: str, at: Path | None) -> Iterator[tuple[Path, str]]:
-    """BASE in a worktree of its own, and its commit; removed again whatever happens. Raises `InputError`."""
-    try:
-        git(ROOT, "rev-parse", "--git-dir")
-    except GitError as error:
-        raise InputError(f"BASE cannot be checked out from {ROOT}: {error}") from None
-    commit = _answer(("rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}"))
-    if commit is None:
-        raise InputError(f"unknown BASE {base!r}: it is no commit, branch or tag of {ROOT}; is it fetched?")
-    _remove_orphans()
-    above = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
-    tree = above / "base" if at is None else at.expanduser().resolve()
-    try:
-        try:
-            tree.mkdir(parents=True)  # ours from here on: what was there before is never removed
-        except FileExistsError:
-            tree = above / "base"
-            what = f"--worktree {at} is in the way: remove it (git worktree remove {at}) or name another"
-            raise InputError(what) from None
-        try:
-            git(ROOT, "worktree", "add", "--quiet", "--detach", str(tree), commit)
-        except GitError as error:
-            raise InputError(f"BASE cannot be checked out: {error}") from None
-        yield tree, commit
-    finally:
-        held = [signal.signal(number, signal.SIG_IGN) for number in ENDED_BY]  # a second one must not stop the removal
-        _remove(tree)
-        shutil.rmtree(above, ignore_errors=True)
-        for number, handler in zip(ENDED_BY, held, strict=True):
-            signal.signal(number, handler)
+Answer = TypeVar("Answer")
+COUNTS = TypeAdapter(dict[str, Counted])
+TIMES = TypeAdapter(dict[str, Timing])
 
 
-def _remove(tree: Path) -> None:
-    _answer(("worktree", "remove", "--force", str(tree)))
-    shutil.rmtree(tree, ignore_errors=True)
-    _answer(("worktree", "prune"))
-
-
-def _remove_orphans() -> None:
-    """The worktrees of gates that were killed before they could remove them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        owner = folder.name.removeprefix(PREFIX).split("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            _remove(folder / "base")
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def probe(tree: Path, name: str, arguments: Sequence[str]) -> dict[str, Any]:
+def process(kind: TypeAdapter[Answer], tree: Path, name: str, *asked: str) -> Answer:
     """What one fresh process answers about the cases of a tree. Raises `InputError` where it cannot be measured."""
     variables = isolated(os.environ) | worker_variables(BACKEND, THREADS) | {"PYTHONPATH": str(tree)}
     with tempfile.TemporaryDirectory() as keras_home, tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:
             done = subprocess.run(
-                [sys.executable, "-P", str(PROBE), *arguments],
+                [sys.executable, "-P", str(PROCESS), *asked],
                 cwd=tree,
                 env=variables | {"KERAS_HOME": keras_home},  # BASE may be of before `configure_keras`
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
                 timeout=PROCESS_TIMEOUT_SECONDS,
             )
         except subprocess.TimeoutExpired:
@@ -248,81 +183,16 @@ def probe(tree: Path, name: str, arguments: Sequence[str]) -> dict[str, Any]:
     if done.returncode:
         raise InputError(f"{name} cannot be measured: {said[-1].strip() if said else f'exit {done.returncode}'}")
     try:
-        found: dict[str, Any] = json.loads(done.stdout)
+        return kind.validate_json(done.stdout)
     except ValueError:
         raise InputError(f"{name} cannot be measured: its process ended without an answer") from None
-    return found
-
-
-def compared_cases(
-    counted: Mapping[Side, dict[str, Any]], chosen: Sequence[str], sides: Mapping[Side, str]
-) -> list[str]:
-    """The cases to time: the chosen ones, or all. A case that one side lacks is an error: it would not be compared."""
-    base, head = counted["base"], counted["head"]
-    for name in chosen:
-        one_of("case", name, sorted(base.keys() | head.keys()))
-    wanted = list(dict.fromkeys(chosen)) or sorted(base.keys() | head.keys())
-    for name in wanted:
-        if name in base and name in head:
-            if differing := _differing(base[name]["shape"], head[name]["shape"]):
-                raise InputError(f"case {name} is another one: {differing}")
-            continue
-        lacking: Side = "head" if name in base else "base"
-        here, there = counted[lacking], head if lacking == "base" else base
-        for other in here.keys() - there.keys():
-            if here[other]["shape"] == there[name]["shape"] and here[other]["parameters"] == there[name]["parameters"]:
-                raise InputError(f"case {name} is called {other} in {sides[lacking]}: renamed cases cannot be compared")
-        raise InputError(f"{sides[lacking]} has no case {name}: choose others with --case ({', '.join(sorted(here))})")
-    return wanted
-
-
-def _differing(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
-    """In what two shapes of a case differ, in words."""
-    return "; ".join(
-        f"{key} is {base.get(key)} at BASE, {head.get(key)} here"
-        for key in sorted(base.keys() | head.keys())
-        if base.get(key) != head.get(key)
-    )
-
-
-def changed_counts(counted: Mapping[Side, dict[str, Any]], names: Sequence[str]) -> list[str]:
-    """What changed that needs no clock: parameters, multiply-adds, and kinds and numbers of operations."""
-    changes = []
-    for name in names:
-        base, head = counted["base"][name], counted["head"][name]
-        told = [
-            f"{what.replace('_', '-')} {base[what]:,} -> {head[what]:,}"
-            for what in ("parameters", "multiply_adds")
-            if base[what] != head[what]
-        ]
-        kinds = sorted(base["operations"].keys() | head["operations"].keys())
-        numbers = {kind: (base["operations"].get(kind, 0), head["operations"].get(kind, 0)) for kind in kinds}
-        told += [f"{kind} {before} -> {after}" for kind, (before, after) in numbers.items() if before != after]
-        if told:
-            changes.append(f"{name}: {', '.join(told)}")
-    return changes
-
-
-def changed_dependencies(base: Path, head: Path) -> list[str]:
-    """Whether both ask for the same packages: they are timed with those that are installed, whichever ask for them."""
-    asked = []
-    for tree in (base, head):
-        try:
-            project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
-        except (OSError, tomllib.TOMLDecodeError):
-            project = {}
-        asked.append(sorted(project.get("dependencies", [])))
-    if asked[0] == asked[1]:
-        return []
-    differing = ", ".join(sorted({*asked[0]} ^ {*asked[1]}))
-    return [f"dependencies ({differing}): both sides ran with what is installed here, so their cost is not seen"]
 
 
 def measure(
     console: Console, trees: Mapping[Side, Path], sides: Mapping[Side, str], names: Sequence[str], design: Design
 ) -> tuple[list[Block], GateVerdict]:
     """Blocks of four processes until a look at them decides."""
-    from results.regression import judge  # scipy: not for --help
+    from results.gate_verdict import judge  # scipy: not for --help
 
     order = random.Random()
     blocks: list[Block] = []
@@ -333,7 +203,8 @@ def measure(
             seconds = []
             for side in turns:
                 seed = str(order.randrange(2**31))
-                seconds.append(probe(trees[side], sides[side], ["times", seed, str(design.steps), *names]))
+                timed = process(TIMES, trees[side], sides[side], seed, str(design.steps), *names)
+                seconds.append({name: statistics.median(timed[name].samples_seconds) for name in names})
             blocks.append(Block(sides=turns, seconds=tuple(seconds), swapped=order.random() < 0.5))
             done = 4 * len(blocks)
             left = (time.monotonic() - began) / done * (most - done)
@@ -377,18 +248,24 @@ def _report(folder: Path) -> None:
         print(f"the page could not be built; all numbers are in {folder / gates.FILE}", file=sys.stderr)
 
 
+def _require_once(arguments: Sequence[str]) -> None:
+    """Of an option that is given twice, typer takes the last: an error instead, but for --case, which makes a list."""
+    for option, count in Counter(argument.partition("=")[0] for argument in arguments).items():
+        if count > 1 and option.startswith("--") and option != "--case":
+            raise InputError(f"{option} is given {count} times: give it once")
+
+
 def main() -> int:
     """The command; returns its exit status."""
     with suppress(ValueError):  # not in the main thread
         for ending in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, lambda number, frame: sys.exit(128 + number))
     try:
+        _require_once(sys.argv[1:])
         return app(standalone_mode=False) or 0
-    except (InputError, gates.GateError) as error:
-        message = str(error)
     except typer.TyperException as error:
         message = error.format_message()
-    except OSError as error:
+    except (InputError, gates.GateError, GitError, OSError) as error:
         message = str(error)
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted: nothing was decided, and the worktree is removed", file=sys.stderr)

@@ -21,15 +21,15 @@ from results.records import StepTimeRecord
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: the step, whether XLA compiles it, and the parts that its multiply-adds are counted from.
+    """What is timed: the step, whether XLA compiles it, and what it counts.
 
-    `parameters` are counted in the layers themselves, and `operations` gives how many of each kind the compiled step
-    has, which only TensorFlow tells.
+    `multiply_adds` are those of one image, forward, in closed form; `parameters` are counted in the layers themselves,
+    and `operations` gives how many of each kind the compiled step has, which only TensorFlow tells.
     """
 
     step: Callable[[], Any]
     jit: bool
-    parts: list[cost.PartCost]
+    multiply_adds: int
     parameters: int
     operations: Callable[[], dict[str, int]]
 
@@ -60,7 +60,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     return StepTimeRecord(
         trial_id=trial.trial_id,
         trial=trial,
-        multiply_adds=cost.multiply_adds(case.parts),
+        multiply_adds=case.multiply_adds,
         activation_bytes=cost.activation_bytes(held, trial.batch, trial.phase, value_bytes),
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
@@ -94,9 +94,9 @@ def _core(trial: CoreStepTrial) -> Case:
     layer.build(shape)
     x = np.random.default_rng(trial.process).standard_normal(shape, np.float32)
     steps = FORWARD if trial.phase == "infer" else FORWARD_BACKWARD
-    parts = cost.attention(trial.attention, trial.dim, trial.patches)
+    multiply_adds = cost.multiply_adds(cost.attention(trial.attention, trial.dim, trial.patches))
     step = steps[keras.backend.backend()](layer, x)
-    return Case(step.run, bool(jit_setting()), parts, layer.count_params(), step.operations)
+    return Case(step.run, bool(jit_setting()), multiply_adds, layer.count_params(), step.operations)
 
 
 def _model(trial: ModelStepTrial) -> Case:
@@ -122,7 +122,8 @@ def _model(trial: ModelStepTrial) -> Case:
         "train": lambda: _operations(model.train_step, (images, labels)),
     }
     operations = traced[trial.phase] if keras.backend.backend() == "tensorflow" else _not_told
-    return Case(steps[trial.phase], model.jit_compile, cost.model(config), model.count_params(), operations)
+    multiply_adds = cost.multiply_adds(cost.model(config))
+    return Case(steps[trial.phase], model.jit_compile, multiply_adds, model.count_params(), operations)
 
 
 @dataclass(frozen=True)

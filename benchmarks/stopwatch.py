@@ -1,7 +1,7 @@
 """Times a step: synchronised with the device, compilation and warm-up apart, every sample kept."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ WARMUP_STEPS = 2
 WARMUP_SECONDS = 0.1
 """A first warm-up step that takes so long is the only one."""
 MOST_STEPS = 400
+STEPS_A_TURN = 5
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,44 @@ def measure(
     clock: Callable[[], float] = time.perf_counter,
     before_timing: Callable[[], object] = lambda: None,
 ) -> Timing:
-    """Times `step` until there are `steps` samples that add up to `seconds`, or `MOST_STEPS` samples.
+    """Times `step` alone: the case of one of `measure_in_turns`."""
+    (timing,) = measure_in_turns([step], synchronise, steps, seconds, clock, before_timing)
+    return timing
 
+
+def measure_in_turns(
+    cases: Sequence[Callable[[], Any]],
+    synchronise: Callable[[Any], object],
+    steps: int,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+    before_timing: Callable[[], object] = lambda: None,
+) -> list[Timing]:
+    """Times each case's step until it has `steps` samples that add up to `seconds`, or `MOST_STEPS` samples.
+
+    Warm cases take turns of a few steps: a slow second of the machine is then a small part of each one's samples and
+    not the whole of one's (docs/timing-gate.md).
     `synchronise` gets the step's result and returns once the device has computed it: without it an asynchronous
-    backend would be timed at handing out work, not at doing it. `before_timing` is called once it is warm.
+    backend would be timed at handing out work, not at doing it. `before_timing` is called once all are warm.
     """
-    compile_seconds = step_seconds(step, synchronise, clock)
-    warmup: list[float] = []
-    while len(warmup) < WARMUP_STEPS and sum(warmup) < WARMUP_SECONDS:
-        warmup.append(step_seconds(step, synchronise, clock))
+    compiled: list[float] = []
+    warmups: list[list[float]] = [[] for _ in cases]
+    samples: list[list[float]] = [[] for _ in cases]
+    for case, warmup in zip(cases, warmups, strict=True):
+        compiled.append(step_seconds(case, synchronise, clock))
+        while len(warmup) < WARMUP_STEPS and sum(warmup) < WARMUP_SECONDS:
+            warmup.append(step_seconds(case, synchronise, clock))
     before_timing()
-    samples: list[float] = []
-    while len(samples) < steps or (sum(samples) < seconds and len(samples) < MOST_STEPS):
-        samples.append(step_seconds(step, synchronise, clock))
-    return Timing(compile_seconds, tuple(warmup), tuple(samples))
+
+    def lacks(of_case: list[float]) -> bool:
+        return len(of_case) < steps or (sum(of_case) < seconds and len(of_case) < MOST_STEPS)
+
+    while any(map(lacks, samples)):
+        for case, of_case in zip(cases, samples, strict=True):
+            for _ in range(STEPS_A_TURN):
+                if lacks(of_case):
+                    of_case.append(step_seconds(case, synchronise, clock))
+    return [Timing(*timing) for timing in zip(compiled, map(tuple, warmups), map(tuple, samples), strict=True)]
 
 
 def step_seconds(

@@ -24,17 +24,14 @@ CASES = cases()
 
 @pytest.mark.parametrize("trial", CASES.values(), ids=CASES.keys())
 def test_step(benchmark: Any, trial: StepTimeTrial) -> None:
-    if benchmark.disabled:
-        pytest.fail("pytest-benchmark is disabled (--benchmark-disable, or xdist's -n): nothing would be timed")
     from benchmarks.environment import Origin, observe
     from benchmarks.steptime import build_case
-    from models import cost
 
     case, synchronise = build_case(trial), synchroniser()
     where = observe(Origin("pytest benchmarks", None, None), trial.precision, "", case.jit)
     benchmark.extra_info |= {
-        "parameters": cost.parameters(case.parts),
-        "multiply_adds": cost.multiply_adds(case.parts),
+        "parameters": case.parameters,
+        "multiply_adds": case.multiply_adds,
         "batch": trial.batch,
         **where.model_dump(include={"backend", "jit", "precision", "device", "cpu", "threads", "versions"}),
     }

@@ -11,19 +11,15 @@ from results.records import Count, Frozen, Name, Positive, Seconds, Share
 
 FILE = "gate.json"
 Side = Literal["base", "head"]
+Decision = Literal["slower", "clean", "inconclusive", "go on"]
+Pair = tuple[float, float]
+"""Median step seconds of two processes that ran one after the other: of the base, and of what is held against it."""
+Ratio = Annotated[float, Field(gt=0, le=1e9)]
+Slowdown = Annotated[float, Field(ge=0, le=1e30)]
 
 
 class GateError(Exception):
     """A file is no gate's; the message says which and what to do."""
-
-
-Decision = Literal["slower", "clean", "inconclusive", "go on"]
-Pair = tuple[float, float]
-"""Median step seconds of two processes that ran one after the other: of the base, and of what is held against it."""
-
-
-Ratio = Annotated[float, Field(gt=0, le=1e9)]
-Slowdown = Annotated[float, Field(ge=0, le=1e30)]
 
 
 class Design(Frozen):
@@ -171,15 +167,7 @@ def write(folder: Path, gate: Gate) -> None:
 
 def read(folder: Path) -> Gate | None:
     """The folder's gate, if it has one. Raises `GateError` for one that cannot be read."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        return _gate(store.content(path), FILE)
-    except OSError as error:
-        raise GateError(f"{FILE} cannot be read: {error.strerror}") from None
-    except store.StoreError as error:
-        raise GateError(f"{FILE} {error}") from None
+    return _gate(_content(folder / FILE), FILE) if (folder / FILE).exists() else None
 
 
 def read_history(path: Path) -> tuple[Gate, ...]:
@@ -195,15 +183,11 @@ def read_history(path: Path) -> tuple[Gate, ...]:
 
 def read_history_so_far(path: Path) -> tuple[tuple[Gate, ...], dict[str, str]]:
     """The gates of a history that can be read, and for each line that cannot its number and the reason."""
-    if path.is_dir():
-        return (), {path.name: f"{path.name} is a folder; name a file, such as history.jsonl"}
     found, broken = [], {}
     try:
-        lines = store.content(path).splitlines() if path.exists() else []
-    except store.StoreError as error:
-        return (), {path.name: f"{path.name} {error}"}
-    except OSError as error:
-        return (), {path.name: f"{path.name} cannot be read: {error.strerror}"}
+        lines = _content(path).splitlines() if path.exists() else []
+    except GateError as error:
+        return (), {path.name: str(error)}
     for number, line in enumerate(lines, start=1):
         where = f"{path.name}:{number}"
         try:
@@ -219,6 +203,17 @@ def append(path: Path, gate: Gate) -> None:
     with path.open("a+b") as file:
         cut_off = file.tell() and not path.read_bytes().endswith(b"\n")
         file.write((("\n" if cut_off else "") + gate.model_dump_json() + "\n").encode())
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise GateError(f"{path.name} is a folder; name a file, such as history.jsonl")
+    try:
+        return store.content(path)
+    except OSError as error:
+        raise GateError(f"{path.name} cannot be read: {error.strerror}") from None
+    except store.StoreError as error:
+        raise GateError(f"{path.name} {error}") from None
 
 
 def _gate(text: bytes, where: str) -> Gate:

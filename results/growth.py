@@ -1,7 +1,8 @@
 """How values grow with the number of patches N: fitted models, their intervals, verdicts. Pure functions, no I/O.
 
-A point is the geometric mean of its processes, and models are fitted to the logarithms of the same processes, all but
-those that were plainly disturbed: where none was, the curve runs through the points as least squares have it.
+A point is the geometric mean of its processes, and all that is said of its curve comes from the logarithms of the same
+processes, except those that were plainly disturbed: where none was, the curve runs through the points as least squares
+have it.
 """
 
 import math
@@ -16,7 +17,7 @@ from scipy import stats
 
 from results.stats import CONFIDENCE, FEWEST_PROCESSES, SMALLEST_SPREAD, Interval
 
-Values = Mapping[int, Sequence[float]]
+Values = Mapping[int, Sequence[float] | np.ndarray]
 """Number of patches -> the values of its processes."""
 Claim = Literal["linear", "quadratic"]
 Verdict = Literal["supported", "contradicted", "inconclusive", "not tested"]
@@ -131,7 +132,8 @@ def log_log_slope(values: Values, sizes: Sequence[int]) -> Interval:
     Its interval is Student's t with the processes' standard deviation pooled within all sizes.
     """
     x = np.log(sizes) - np.mean(np.log(sizes))
-    slope, n = float(_log_means(values, sizes) @ x / (x @ x)), min(len(values[size]) for size in sizes)
+    n, values = min(len(values[size]) for size in sizes), _undisturbed(values)
+    slope = float(_log_means(values, sizes) @ x / (x @ x))
     if n < FEWEST_PROCESSES:
         return Interval(slope, None, None, n)
     error = math.sqrt(sum(part**2 / len(values[size]) for part, size in zip(x / (x @ x), sizes, strict=True)))
@@ -148,8 +150,10 @@ def crossover(ours: Values, base: Values) -> Interval | None:
     shared = sorted(ours.keys() & base.keys())
     if len(shared) < 2:
         return None
+    n = min(len(side[size]) for side in (ours, base) for size in shared)
+    ours, base = _undisturbed(ours), _undisturbed(base)
     groups = [side[size] for side in (ours, base) for size in shared]
-    advantages, n = _log_means(base, shared) - _log_means(ours, shared), min(map(len, groups))
+    advantages = _log_means(base, shared) - _log_means(ours, shared)
     estimate = _crossing(np.log(shared), advantages)
     if n < FEWEST_PROCESSES:
         return Interval(estimate, None, None, n)
@@ -160,8 +164,9 @@ def crossover(ours: Values, base: Values) -> Interval | None:
 
 def ratio(ours: Values, base: Values, patches: int) -> Interval:
     """Ours over base at a size: Student's t on the logarithms, with the standard deviation pooled within all sizes."""
+    n, (ours, base) = min(len(ours[patches]), len(base[patches])), (_undisturbed(ours), _undisturbed(base))
     groups = [values for side in (ours, base) for values in side.values()]
-    (mean,), n = _log_means(ours, [patches]) - _log_means(base, [patches]), min(len(ours[patches]), len(base[patches]))
+    (mean,) = _log_means(ours, [patches]) - _log_means(base, [patches])
     if n < FEWEST_PROCESSES:
         return Interval(math.exp(mean), None, None, n)
     half = _pooled_half(groups) * math.sqrt(1 / len(ours[patches]) + 1 / len(base[patches]))
@@ -215,7 +220,9 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
 
     AICc: Hurvich and Tsai 1989, Biometrika 76:297; weights: Burnham and Anderson 2002, section 2.9.
     """
-    patches, ys = _undisturbed(values)
+    undisturbed = _undisturbed(values)
+    patches = np.repeat(list(undisturbed), [len(group) for group in undisturbed.values()])
+    ys = np.concatenate(list(undisturbed.values()))
     smallest, largest = int(patches[0]), int(patches[-1])
     log, x, one = math.log(largest), patches / largest, np.ones(len(ys))
     x_log_x, with_square = x * np.log(patches) / log, _with_square(x)
@@ -249,16 +256,15 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
     return tuple(laws.values()), Interval(share, low if known else None, high if known else None, n), float(excluded[0])
 
 
-def _undisturbed(values: Values) -> tuple[np.ndarray, np.ndarray]:
-    """Size and value of each process, except those that something else made far slower than the fastest of their size.
+def _undisturbed(values: Values) -> dict[int, np.ndarray]:
+    """The values of each size, smallest first, without those that something else made far slower than the fastest.
 
     Nothing makes one as much faster, so that of two slow ones and a fast one it is the fast one that tells.
     """
-    logs = [np.sort(np.log(values[size])) for size in sorted(values)]
-    gaps = [group[1] - group[0] for group in logs if len(group) > 1]
-    limit = max(MANY_GAPS * float(np.median(gaps)), SMALLEST_LIMIT) if gaps else math.inf
-    kept = [group[group <= group[0] + limit] for group in logs]
-    return np.repeat(sorted(values), [len(group) for group in kept]), np.exp(np.concatenate(kept))
+    found = {size: np.sort(values[size]) for size in sorted(values)}
+    gaps = [math.log(group[1] / group[0]) for group in found.values() if len(group) > 1]
+    limit = math.exp(max(MANY_GAPS * float(np.median(gaps)), SMALLEST_LIMIT)) if gaps else math.inf
+    return {size: group[group <= group[0] * limit] for size, group in found.items()}
 
 
 def _with_square(x: np.ndarray) -> Family:
@@ -352,7 +358,7 @@ def _log_means(values: Values, sizes: Sequence[int]) -> np.ndarray:
     return np.array([np.mean(np.log(values[size])) for size in sizes])
 
 
-def _pooled_half(groups: Sequence[Sequence[float]]) -> float:
+def _pooled_half(groups: Sequence[Sequence[float] | np.ndarray]) -> float:
     """Half the interval of one value's logarithm: Student's t with the standard deviation pooled within the groups."""
     residuals = np.concatenate([np.log(group) - np.mean(np.log(group)) for group in groups])
     freedom = len(residuals) - len(groups)

@@ -3,9 +3,9 @@
 import random
 
 from results import gates
+from results.gate_verdict import judge
 from results.gates import Block, Design, Gate, Machine
 from results.records import Environment, Epoch, Failure, StepTimeRecord, TrainRecord
-from results.regression import judge
 from results.trials import TrainTrial
 
 ENVIRONMENT = Environment(
@@ -149,6 +149,13 @@ def altered(record, **changes):
     (trial["model"] if "model" in trial else trial)["attention"] |= changes.pop("attention", {})
     trial = type(record.trial).model_validate(trial | changes)
     return record.model_copy(update={"trial": trial, "trial_id": trial.trial_id})
+
+
+def earlier(record):
+    """The record's JSON as version 1 had it: its trial as settings, parts of it beside them, and no checksum."""
+    found = record.model_dump(mode="json") | {"schema_version": 1}
+    settings = found.pop("trial")
+    return found | {"settings": settings} | {name: settings[name] for name in ("suite", "variant", "seed", "dataset")}
 
 
 def failure(variant="vit", seed=1, reason="ValueError: no", log_tail="Traceback\nValueError: no", status="failed"):

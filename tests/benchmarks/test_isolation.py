@@ -21,6 +21,7 @@ HOSTILE = {
     "nnx_enabled": True,
 }
 VARIABLES = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
+VARIABLES |= {"TF_FUNCTION_JIT_COMPILE_DEFAULT": "1"}
 MEASURED = {"train_seconds", "train_step_seconds", "checksum", "environment"}
 """What differs between two runs of the same: times, and where and when; memory besides."""
 
@@ -67,7 +68,7 @@ def test_a_keras_json_that_keras_itself_refuses_costs_no_training(tmp_path):
 def counted(environment):
     """What the gate's process counts of its cases: shapes, parameters and operations."""
     done = subprocess.run(
-        [sys.executable, "-P", "benchmarks/probe.py", "counts"],
+        [sys.executable, "-P", "benchmarks/gate_process.py"],
         check=True,
         capture_output=True,
         cwd=ROOT,

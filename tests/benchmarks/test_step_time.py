@@ -1,4 +1,4 @@
-"""The step-time cases under pytest-benchmark: what would compare or time nothing is an error, never a green run."""
+"""The step-time cases under pytest-benchmark, and which cases those of the gate are."""
 
 import json
 import os
@@ -18,16 +18,23 @@ CASE = "core-infer-eanet-n64"
 
 def timed(*arguments):
     """pytest in a process of its own on one case; its exit status and all that it said."""
-    command = [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", "-q", *map(str, arguments)]
+    command = [sys.executable, "-m", "pytest", "benchmarks", "-p", "no:cacheprovider", "-q", "--benchmark-only"]
     variables = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [*command, "-k", CASE, *map(str, arguments)],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def baseline(tmp_path_factory):
     file = tmp_path_factory.mktemp("baseline") / "0001_here.json"
-    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-json={file}")
+    status, said = timed(f"--benchmark-json={file}")
     assert status == 0, said
     return file
 
@@ -45,86 +52,19 @@ def test_a_baseline_holds_the_case_with_what_is_exact_of_it(baseline):
 
 
 def test_a_baseline_of_this_machine_is_compared_and_drawn(baseline, tmp_path):
-    drawn = f"--benchmark-histogram={tmp_path / 'steps'}"
-    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-compare={baseline}", drawn)
+    status, said = timed(f"--benchmark-compare={baseline}", f"--benchmark-histogram={tmp_path / 'steps'}")
     assert status == 0, said
     assert "(NOW)" in said
     assert (tmp_path / "steps.svg").exists()
 
 
-def of_another_machine(content):
+def test_a_baseline_of_another_machine_is_an_error(baseline, tmp_path):
+    content = json.loads(baseline.read_text())
     content["machine_info"]["cpu"]["brand_raw"] = "Another CPU"
-
-
-def of_other_cases(content):
-    content["benchmarks"][0]["fullname"] = "elsewhere/test_other.py::test_other"
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        (of_another_machine, "the baseline is of a different machine"),
-        (of_other_cases, "is of other cases: it has no benchmarks/test_step_time.py::test_step"),
-    ],
-)
-def test_a_foreign_baseline_is_an_error(baseline, tmp_path, change, complaint):
-    content = json.loads(baseline.read_text())
-    change(content)
     (tmp_path / "foreign.json").write_text(json.dumps(content))
-    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-compare={tmp_path / 'foreign.json'}")
+    status, said = timed(f"--benchmark-compare={tmp_path / 'foreign.json'}")
     assert status != 0
-    assert complaint in said
-
-
-def on_another_backend(content):
-    content["benchmarks"][0]["extra_info"] |= {"backend": "torch", "batch": 64}
-
-
-def test_a_baseline_that_was_timed_otherwise_is_an_error(baseline, tmp_path):
-    content = json.loads(baseline.read_text())
-    on_another_backend(content)
-    (tmp_path / "foreign.json").write_text(json.dumps(content))
-    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-compare={tmp_path / 'foreign.json'}")
-    assert status != 0
-    assert "was timed otherwise: batch 64, here 2; backend torch, here tensorflow" in said
-
-
-def test_a_case_that_the_baseline_has_and_nobody_times_is_an_error(baseline, tmp_path):
-    content = json.loads(baseline.read_text())
-    (known,) = content["benchmarks"]
-    names = [f"benchmarks/test_step_time.py::test_step[{name}]" for name in (*cases(), "core-train-lost-n64")]
-    content["benchmarks"] = [known | {"fullname": name} for name in names]
-    (tmp_path / "more.json").write_text(json.dumps(content))
-    status, said = timed("--benchmark-only", f"--benchmark-compare={tmp_path / 'more.json'}")
-    assert status != 0
-    assert "are not there: benchmarks/test_step_time.py::test_step[core-train-lost-n64]" in said
-
-
-@pytest.mark.parametrize("content", ["{", None], ids=["unreadable", "missing"])
-def test_an_unreadable_baseline_is_an_error(tmp_path, content):
-    file = tmp_path / "broken.json"
-    if content is not None:
-        file.write_text(content)
-    status, said = timed("--benchmark-only", "-k", CASE, f"--benchmark-compare={file}")
-    assert status != 0
-    assert "the baseline cannot be read (" in said
-    assert "INTERNALERROR" not in said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["--benchmark-disable"], "pytest-benchmark is disabled (--benchmark-disable, or xdist's -n)"),
-        (["-n", "1"], "pytest-benchmark is disabled (--benchmark-disable, or xdist's -n)"),
-        (["-p", "no:benchmark"], "pytest-benchmark is switched off"),
-        (["--benchmark-skip"], "--benchmark-skip leaves out every case"),
-    ],
-    ids=["disabled", "xdist", "no plugin", "skipped"],
-)
-def test_a_run_that_would_time_nothing_fails(arguments, complaint):
-    status, said = timed("-k", CASE, *arguments)
-    assert status != 0
-    assert complaint in said
+    assert "the baseline is of a different machine (Another CPU, here " in said
 
 
 def test_the_cases_are_every_variant_phase_and_scope():

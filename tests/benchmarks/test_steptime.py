@@ -132,5 +132,5 @@ def test_the_operations_of_a_step_are_those_of_its_graph(trial):
     assert products >= expected
     if trial.scope == "core":
         assert products == expected
-        assert case.parameters == cost.parameters(case.parts)
+        assert case.parameters == cost.parameters(cost.attention(trial.attention, trial.dim, trial.patches))
     assert found == build_case(trial).operations(), "the same code gives the same count"

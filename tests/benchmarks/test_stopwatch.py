@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stopwatch import MOST_STEPS, WARMUP_STEPS, measure
+from benchmarks.stopwatch import MOST_STEPS, STEPS_A_TURN, WARMUP_STEPS, measure, measure_in_turns
 
 
 class Device:
@@ -50,3 +50,16 @@ def test_stops_when_there_are_enough_steps_and_seconds(step, steps, seconds):
     assert len(samples) >= steps
     assert sum(samples) >= seconds or len(samples) == MOST_STEPS
     assert len(samples) == steps or sum(samples[:-1]) < seconds
+
+
+def test_cases_take_turns_of_a_few_steps_once_all_are_warm():
+    """A slow second is then a small part of each case's samples, not the whole of one's."""
+    device, ran = Device([0.5] * 100), []
+
+    def case(name):
+        return lambda: (ran.append(name), device.step())
+
+    first, second = measure_in_turns([case("a"), case("b")], device.wait, 7, 0.0, device.clock, lambda: ran.append("|"))
+    turn = "a" * STEPS_A_TURN + "b" * STEPS_A_TURN
+    assert "".join(ran) == f"aabb|{turn}aabb", "a first call, a warm-up step that is long, and then the samples"
+    assert len(first.samples_seconds) == len(second.samples_seconds) == 7

@@ -1,5 +1,7 @@
 """Records as pandas frames: every record and every sample is there once, failures too."""
 
+import json
+
 from results import frames, store
 from tests import samples
 
@@ -35,10 +37,11 @@ def test_an_empty_run_has_empty_frames_with_their_columns(tmp_path):
     assert {"variant", "seed", "top1"} <= set(frames.trainings(run))
 
 
-def test_what_could_not_be_measured_is_empty(tmp_path):
-    unmeasured = {"train_step_seconds": None, "peak_memory_bytes": None}
-    for record in (samples.training("vit", 1), samples.training("eanet").model_copy(update=unmeasured)):
-        store.write(tmp_path, record)
+def test_what_earlier_records_could_not_measure_is_empty(tmp_path):
+    """Their memory held the images, and a step of one epoch of one step is a compilation."""
+    store.write(tmp_path, samples.training("vit", 1))
+    earlier = samples.earlier(samples.training("eanet", 0, training={"batch_size": 1151}))
+    (tmp_path / "records" / "earlier.json").write_text(json.dumps(earlier))
     found = frames.trainings(store.load(tmp_path)).set_index("variant")
     assert found.peak_memory_bytes["vit"] == 600 * 2**20
     assert found.peak_memory_bytes.isna()["eanet"]

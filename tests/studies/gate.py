@@ -31,9 +31,9 @@ from rich.console import Console
 from benchmarks import regress
 from benchmarks.cases import gate_cases
 from results import gates
+from results.gate_verdict import judge
 from results.gates import Block, Design, GateVerdict, Machine, Side
 from results.records import Frozen
-from results.regression import judge
 from results.stats import exponential, mean_interval
 
 SAME_CODE = "A/A"

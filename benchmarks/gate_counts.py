@@ -1,0 +1,71 @@
+"""What two trees differ by that needs no clock: their cases, what a step of each counts, and their dependencies."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.suite import InputError, one_of
+from results.gates import Side
+from results.records import Frozen
+
+
+class Counted(Frozen):
+    """What needs no clock of a case: the shape that makes it this one, and what it counts, by name."""
+
+    shape: dict[str, Any]
+    counts: dict[str, int]
+
+
+def compared_cases(
+    counted: Mapping[Side, Mapping[str, Counted]], chosen: Sequence[str], sides: Mapping[Side, str]
+) -> list[str]:
+    """The cases to time: the chosen ones, or all. A case that one side lacks is an error: it would not be compared."""
+    base, head = counted["base"], counted["head"]
+    known = sorted(base.keys() | head.keys())
+    for name in chosen:
+        one_of("case", name, known)
+    for name in chosen or known:
+        if name in base and name in head:
+            if changed := _changed(base[name].shape, head[name].shape, None):
+                told = "; ".join(f"{key} is {before} at BASE, {after} here" for key, before, after in changed)
+                raise InputError(f"case {name} is another one: {told}")
+            continue
+        lacking: Side = "head" if name in base else "base"
+        here, there = counted[lacking], head if lacking == "base" else base
+        for other in here.keys() - there.keys():
+            if here[other] == there[name]:
+                raise InputError(f"case {name} is called {other} in {sides[lacking]}: renamed cases cannot be compared")
+        raise InputError(f"{sides[lacking]} has no case {name}: choose others with --case ({', '.join(sorted(here))})")
+    return list(dict.fromkeys(chosen or known))
+
+
+def changed_counts(counted: Mapping[Side, Mapping[str, Counted]], names: Sequence[str]) -> list[str]:
+    """What changed that needs no clock: parameters, multiply-adds, and kinds and numbers of operations."""
+    changes = {name: _changed(counted["base"][name].counts, counted["head"][name].counts, 0) for name in names}
+    return [
+        f"{name}: {', '.join(f'{what} {before:,} -> {after:,}' for what, before, after in changed)}"
+        for name, changed in changes.items()
+        if changed
+    ]
+
+
+def _changed(base: Mapping[str, Any], head: Mapping[str, Any], lacking: Any) -> list[tuple[str, Any, Any]]:
+    """Key, value of the base and value of the head, where they differ; `lacking` stands for none."""
+    both = ((key, base.get(key, lacking), head.get(key, lacking)) for key in {**base, **head})
+    return [(key, before, after) for key, before, after in both if before != after]
+
+
+def changed_dependencies(base: Path, head: Path) -> list[str]:
+    """Whether both ask for the same packages: they are timed with those that are installed, whichever ask for them."""
+    if differing := _dependencies(base) ^ _dependencies(head):
+        named = ", ".join(sorted(differing))
+        return [f"dependencies ({named}): both sides ran with what is installed here, so their cost is not seen"]
+    return []
+
+
+def _dependencies(tree: Path) -> set[str]:
+    with suppress(OSError, tomllib.TOMLDecodeError, KeyError):
+        return set(tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"])
+    return set()

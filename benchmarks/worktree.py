@@ -1,0 +1,83 @@
+"""A commit in a worktree of its own, which is removed again whatever happens; and what git sees of a tree."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks.environment import GitError, git
+from benchmarks.suite import InputError
+
+PREFIX = "eanet-gate-"
+ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class State(NamedTuple):
+    """A tree as git sees it."""
+
+    commit: str
+    status: str
+    diff: str
+
+
+def state(tree: Path) -> State:
+    """What git sees of a tree. Raises `GitError`."""
+    return State(git(tree, "rev-parse", "HEAD"), git(tree, "status", "--porcelain"), git(tree, "diff", "HEAD"))
+
+
+@contextmanager
+def checked_out(base: str, root: Path, at: Path | None) -> Iterator[tuple[Path, str]]:
+    """BASE of the repository at `root` in a worktree, in a temporary folder or `at` another, and its commit.
+
+    Raises `InputError`.
+    """
+    try:
+        git(root, "rev-parse", "--git-dir")
+    except GitError as error:
+        raise InputError(f"BASE cannot be checked out from {root}: {error}") from None
+    try:
+        commit = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    except GitError:
+        raise InputError(f"unknown BASE {base!r}: it is no commit, branch or tag of {root}; is it fetched?") from None
+    _remove_orphans(root)
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as above:
+        tree = Path(above, "base") if at is None else at.expanduser().resolve()
+        try:
+            tree.mkdir(parents=True)  # ours from here on: what was there before is never removed
+        except FileExistsError:
+            what = f"--worktree {at} is in the way: remove it (git worktree remove {at}) or name another"
+            raise InputError(what) from None
+        try:
+            try:
+                git(root, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+            except GitError as error:
+                raise InputError(f"BASE cannot be checked out: {error}") from None
+            yield tree, commit
+        finally:
+            held = {number: signal.signal(number, signal.SIG_IGN) for number in ENDED_BY}  # none stops the removal
+            _remove(root, tree)
+            for number, handler in held.items():
+                signal.signal(number, handler)
+
+
+def _remove(root: Path, tree: Path) -> None:
+    with suppress(GitError):
+        git(root, "worktree", "remove", "--force", str(tree))
+    shutil.rmtree(tree, ignore_errors=True)
+    with suppress(GitError):
+        git(root, "worktree", "prune")
+
+
+def _remove_orphans(root: Path) -> None:
+    """The worktrees of gates that were killed before they could remove them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        owner = folder.name.removeprefix(PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _remove(root, folder / "base")
+            shutil.rmtree(folder, ignore_errors=True)
