@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from models.config import ATTENTIONS, VARIANTS, Count, ModelConfig, Settings
-from results.records import Drawing, MetricName
+from results.metrics import MetricName
+from results.records import Drawing
 from results.trials import Precision, TrainConfig
 
 HERE = Path(__file__).parent

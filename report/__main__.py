@@ -46,8 +46,8 @@ def command(
         raise StoreError("--against compares two runs: give RUN too")
     if run is not None:
         page, said = _of_run(run) if against is None else _of_both(run, against)
-    else:
-        page, said = _of_history(history or Path())
+    elif history is not None:
+        page, said = _of_history(history)
     if not quiet:
         print("\n".join(map(printable, [*said, f"report: {page}"])))
     if open_:

@@ -1,15 +1,16 @@
 """Trainings -> studies: what each suite trained, its variants against each other, and its settings against its base."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeVar
 
-from report import conditions, words
-from report.conditions import alike, proper
-from report.words import METRICS, Metric
-from results import published, stats
-from results.records import Environment, PlannedSuite, TrainRecord
+from report import groups, words
+from report.groups import PUBLISHED, Stopped, Training, bare, data, differing
+from results import stats
+from results.metrics import METRICS, Metric
+from results.records import PlannedSuite, TrainRecord
 from results.stats import Interval
 from results.store import Run
 from results.trials import Conditions
@@ -18,139 +19,41 @@ FEWEST_SEEDS = 3
 """Below this many pairs of seeds a difference is drawn and not tested."""
 LARGEST_P = 0.05
 """A difference is significant up to this p, adjusted by Holm's method for its family (`studies`)."""
-PUBLISHED = tuple(dict.fromkeys(claim.variant for claim in published.CLAIMS))
-"""The tutorial's two variants: those that it claims something of."""
-COUNTED = {"test_top1", "test_top5"}
-"""Figures that are fractions of the test images, and so multiples of one over their number."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """Trainings that differ in their seed alone, and maybe in the machine: accuracy belongs to none.
-
-    `label` is the variant and what sets it apart from its namesakes, but for the suite's grid, whose settings are in
-    `cell`; `title` is the variant's name for people.
-    """
-
-    suite: str
-    variant: str
-    label: str
-    title: str
-    cell: tuple[tuple[str, str], ...]
-    dataset: str
-    conditions: Conditions
-    records: tuple[TrainRecord, ...]
-
-    @property
-    def settings(self) -> list[str]:
-        """Its cell of the grid in words: "augmentation corrected"."""
-        return [f"{setting} {value}" for setting, value in self.cell]
-
-    @property
-    def epochs(self) -> int:
-        return len(self.records[0].epochs)
-
-    @property
-    def machines(self) -> tuple[Environment, ...]:
-        """Where it was trained: one environment of each machine, those before an interruption included."""
-        return conditions.machines(e for record in self.records for e in (*record.interrupted_in, record.environment))
-
-    @property
-    def environment(self) -> Environment:
-        return self.records[0].environment
-
-    def mean(self, figure: str, seeds: set[int] | None = None) -> Interval:
-        """Mean of a figure of the records over the seeds, or over those of them that are given."""
-        values = [getattr(record, figure) for record in self.records if seeds is None or record.seed in seeds]
-        if figure in COUNTED:
-            return stats.accuracy_interval(values, self.records[0].test_images)
-        return stats.mean_interval(values)
-
-    def resolution(self, figure: str) -> float:
-        """The step in which the figure can change; 0 where it can take any value."""
-        return 1 / self.records[0].test_images if figure in COUNTED else 0.0
-
-    @property
-    def seeds_at_chance(self) -> int:
-        """How many seeds ended no better than guessing one of the classes."""
-        return sum(
-            stats.at_chance(record.test_top1, record.test_images, record.trial.model.classes) for record in self.records
-        )
-
-    @property
-    def at_chance(self) -> str:
-        """Words for trainings that ended at chance; else nothing."""
-        some, n = self.seeds_at_chance, len(self.records)
-        if not some:
-            return ""
-        return "at chance" if some == n else f"{some} of {n} seeds at chance"
-
-    @property
-    def seconds_by_process(self) -> tuple[float, ...]:
-        """The training step in each process that measured one; of several machines there is none."""
-        return self._by_process("step_seconds")
-
-    @property
-    def bytes_by_process(self) -> tuple[float, ...]:
-        """Peak memory of the training step in each process that measured one; of several machines there is none."""
-        return self._by_process("step_memory_bytes")
-
-    def _by_process(self, figure: str) -> tuple[float, ...]:
-        """Geometric means of what each process measured. Records that name no process count as one process together."""
-        found: dict[str | None, list[float]] = defaultdict(list)
-        for record in self.records:
-            value = getattr(record, figure)
-            if value is not None and value > 0:
-                found[record.environment.process].append(value)
-        if len(self.machines) > 1:
-            return ()
-        return tuple(stats.geometric_mean_interval(values).estimate for values in found.values())
-
-    @property
-    def step_seconds(self) -> Interval | None:
-        """Training step over the processes."""
-        return stats.geometric_mean_interval(self.seconds_by_process) if self.seconds_by_process else None
-
-    @property
-    def step_memory_bytes(self) -> Interval | None:
-        """Peak memory of the training step over the processes."""
-        return stats.geometric_mean_interval(self.bytes_by_process) if self.bytes_by_process else None
-
-    def cost(self, figure: str) -> float:
-        """What it costs in "parameters", "multiply_adds" or, where that was measured, "step_seconds" (`have_cost`)."""
-        if figure == "step_seconds":
-            return stats.geometric_mean_interval(self.seconds_by_process).estimate
-        return float(getattr(self.records[0], figure))
-
-    def by_seed(self, figure: str) -> dict[int, float]:
-        return {record.seed: getattr(record, figure) for record in self.records}
 
 
 State = Literal["significant", "alone", "none", "few", "chance"]
-Hypothesis = tuple[str, frozenset[tuple[str, Conditions]]]
-"""What is compared, and by which figure: two suites that ask for it ask for the same."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One training against another under otherwise the same conditions, paired by seed.
 
-    `difference` is ours - base in the study's metric. `p_value` is that of Student's paired test, adjusted by Holm's
-    method for the `family` comparisons of its family, which `of_pair` tells (`studies`); None below `FEWEST_SEEDS` and
-    where both sides are at chance. `step_ratio` is ours / base, over the processes of either side; None where they are
-    not of one machine or were not measured. `step_p_value` is that of Welch's test, adjusted for all such ratios of the
-    run; None below `stats.FEWEST_PROCESSES` on a side.
+    `difference` is ours - base in the metric. `p_value` is that of Student's paired test, adjusted by Holm's method for
+    the `family` comparisons of its family, which `of_pair` tells (`studies`); None below `FEWEST_SEEDS` and where both
+    sides are at chance. `step_ratio` is ours / base, over the processes of either side; None where they are not of one
+    machine or were not measured. `step_p_value` is that of Welch's test, adjusted for all such ratios of the run; None
+    below `stats.FEWEST_PROCESSES` on a side.
     """
 
     ours: Training
     base: Training
-    hypothesis: Hypothesis
+    metric: Metric
     difference: Interval
     p_value: float | None
     step_ratio: Interval | None
     step_p_value: float | None
     of_pair: bool = False
     family: int = 1
+
+    @cached_property
+    def pair(self) -> Hashable:
+        """What is compared, whichever way round."""
+        return frozenset((self.ours.key, self.base.key))
+
+    @cached_property
+    def hypothesis(self) -> Hashable:
+        """What is compared, and by which metric: two suites that ask for it ask for the same."""
+        return self.metric.title, self.pair
 
     @property
     def state(self) -> State:
@@ -171,10 +74,10 @@ class Comparison:
     @property
     def seeds(self) -> set[int]:
         """Those that both sides have."""
-        return {record.seed for record in self.ours.records} & {record.seed for record in self.base.records}
+        return self.ours.seeds & self.base.seeds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """What one suite asked for, with all seeds that the run has of it.
 
@@ -202,6 +105,17 @@ class Study:
         return (*self.effects, *self.variants)
 
     @property
+    def stopped(self) -> list[Stopped]:
+        """The trainings that are not compared with the base variant, where that was trained too."""
+        bases = [training for training in self.trainings if training.variant == self.plan.base_variant]
+        compared = {comparison.ours.key for comparison in self.variants} | {base.key for base in bases}
+        return [
+            groups.stopped(ours, bases, "seeds", _own(self.plan, ours, bases[0]))
+            for ours in self.trainings
+            if bases and ours.key not in compared
+        ]
+
+    @property
     def so_far(self) -> str:
         """Words for a suite that is not through, to stand behind its title; else nothing."""
         planned = len(self.plan.trial_ids)
@@ -211,13 +125,17 @@ class Study:
     def metric(self) -> Metric:
         """What it is judged by; a loss holds the label smoothing of the trainings, and its name says so."""
         metric = METRICS[self.plan.metric]
-        return metric if metric.figure in COUNTED else replace(metric, name=f"{metric.name}{self.smoothing}")
+        return replace(metric, title=f"{metric.title}{self.smoothing}") if metric.smoothed else metric
+
+    def mean(self, training: Training, seeds: set[int] | None = None) -> str:
+        """Words for a training's mean of its metric."""
+        return words.value(self.metric, training.mean(self.metric, seeds))
 
     @property
     def smoothing(self) -> str:
         """Words for the label smoothing that its losses hold, " with label smoothing 0.1"; else nothing."""
-        found = sorted({r.trial.training.label_smoothing for t in self.trainings for r in t.records})
-        return f" with label smoothing {' or '.join(map(conditions.text, found))}" if any(found) else ""
+        found = sorted({training.trial.training.label_smoothing for training in self.trainings})
+        return f" with label smoothing {' or '.join(map(words.setting, found))}" if any(found) else ""
 
     @property
     def title(self) -> str:
@@ -229,6 +147,10 @@ class Study:
         return _title(self.plan.base_variant or "", self.plan)
 
 
+Key = tuple[str, Conditions]
+"""A variant and the conditions that its trainings share."""
+
+
 def studies(run: Run) -> tuple[Study, ...]:
     """One study for each suite that trained, in the order of the plan. Only like is averaged with like: settings, data,
     backend and precision.
@@ -236,127 +158,105 @@ def studies(run: Run) -> tuple[Study, ...]:
     A comparison counts once, however many suites ask for it. Those of the suites that compare the two published
     attentions and nothing else are one family, all others of the run, its ablations, another.
     """
-    groups: dict[Key, list[TrainRecord]] = defaultdict(list)
+    alike: dict[Key, list[TrainRecord]] = defaultdict(list)
     asked: dict[str, dict[Key, None]] = defaultdict(dict)
     for record in run.trainings:
         key = record.variant, (*record.trial.conditions, data(record))
-        groups[key].append(record)
+        alike[key].append(record)
         for suite in run.asked_by(record):
             asked[suite][key] = None
     planned = run.plan.suites if run.plan else {}
-    order = [*planned, *sorted(asked.keys() - planned.keys())]
-    found = [
-        replace(
-            _study(
-                suite,
-                planned.get(suite, PlannedSuite(question="", trial_ids=())),
-                {key: groups[key] for key in asked[suite]},
-            ),
-            missing=len(run.missing.get(suite, ())),
-        )
-        for suite in order
-        if suite in asked
-    ]
+    found = []
+    for suite in [*planned, *sorted(asked.keys() - planned.keys())]:
+        if suite in asked:
+            plan = planned.get(suite, PlannedSuite(question="", trial_ids=()))
+            study = _study(suite, plan, {key: alike[key] for key in asked[suite]})
+            found.append(replace(study, missing=len(run.missing.get(suite, ()))))
     return _adjusted(found)
 
 
-def data(record: TrainRecord) -> tuple[str, str]:
-    """The condition that trainings share which are of the same images in the same order."""
-    return "dataset_sha256", record.dataset_sha256[:12]
-
-
-Key = tuple[str, Conditions]
-"""A variant and the conditions that its trainings share."""
-
-
-def _study(suite: str, plan: PlannedSuite, groups: Mapping[Key, list[TrainRecord]]) -> Study:
-    labels = conditions.labels(groups, plan.grid)
+def _study(suite: str, plan: PlannedSuite, alike: Mapping[Key, list[TrainRecord]]) -> Study:
+    apart = groups.apart(alike, plan.grid)
     trainings = tuple(
         Training(
-            suite,
-            variant,
-            labels[variant, shared],
-            _title(variant, plan),
-            _cell(shared, plan.grid),
-            found[0].dataset,
-            shared,
-            tuple(sorted(found, key=lambda record: record.seed)),
+            suite=suite,
+            variant=variant,
+            title=_title(variant, plan),
+            apart=apart[variant, conditions],
+            conditions=conditions,
+            cell=_cell(conditions, plan.grid),
+            records=tuple(sorted(alike[variant, conditions], key=lambda record: record.seed)),
         )
-        for (variant, shared), found in sorted(
-            groups.items(), key=lambda item: _place(item[0][0], item[0][1], plan.grid)
-        )
+        for variant, conditions in sorted(alike, key=lambda key: _place(key, plan.grid))
     )
-    metric = METRICS[plan.metric]
-    base = {name: conditions.text(value) for name, value in plan.base.items() if name in plan.grid}
-    rivals = tuple(_pairs(trainings, metric, lambda ours, rival: _are_rivals(ours, rival, plan)))
-    effects = tuple(_pairs(trainings, metric, lambda ours, rival: bool(base) and _differs_from_base(ours, rival, base)))
-    return Study(suite, plan, trainings, rivals, effects)
+    base = tuple((name, words.setting(value)) for name, value in plan.base.items() if name in plan.grid)
+
+    def pairs(are_compared: Callable[[Training, Training], bool]) -> tuple[Comparison, ...]:
+        both = ((ours, rival) for ours in trainings for rival in trainings if are_compared(ours, rival))
+        return tuple(filter(None, (_compare(ours, rival, METRICS[plan.metric]) for ours, rival in both)))
+
+    return Study(
+        suite=suite,
+        plan=plan,
+        trainings=trainings,
+        variants=pairs(lambda ours, rival: _are_rivals(ours, rival, plan)),
+        effects=pairs(lambda ours, rival: bool(base) and _differs_from_base(ours, rival, dict(base))),
+    )
 
 
 def _title(variant: str, plan: PlannedSuite) -> str:
     return plan.own[variant].title if variant in plan.own else words.variant_name(variant)
 
 
-def _place(variant: str, shared: Conditions, grid: tuple[str, ...]) -> tuple[object, ...]:
+def _place(key: Key, grid: tuple[str, ...]) -> tuple[object, ...]:
     """Sorts by variant, then by the cell's values, numbers as numbers."""
-    values = dict(_cell(shared, grid))
-    return variant, *(words.sortable(values.get(name, "")) for name in grid), str(shared)
+    variant, conditions = key
+    values = dict(_cell(conditions, grid))
+    return variant, *(words.sortable(values.get(name, "")) for name in grid), str(conditions)
 
 
-def _cell(shared: Conditions, grid: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    values = {conditions.bare(name): conditions.text(value) for name, value in shared}
+def _cell(conditions: Conditions, grid: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    values = {bare(name): words.setting(value) for name, value in conditions}
     return tuple((name, values[name]) for name in grid if name in values)
 
 
+def _own(plan: PlannedSuite, *sides: Training) -> set[str]:
+    """What a suite's own variants set is theirs, and stops no comparison."""
+    return {name for side in sides if side.variant in plan.own for name in plan.own[side.variant].settings}
+
+
 def _are_rivals(ours: Training, rival: Training, plan: PlannedSuite) -> bool:
-    """Whether `rival` is the base variant under our conditions; what a suite's own variants set is theirs."""
-    own = {
-        name for variant in (ours.variant, rival.variant) if variant in plan.own for name in plan.own[variant].settings
-    }
-    return ours.variant != plan.base_variant == rival.variant and alike(ours, rival, own)
+    """Whether `rival` is the base variant under our conditions."""
+    if not ours.variant != plan.base_variant == rival.variant:
+        return False
+    return not differing(ours, rival, _own(plan, ours, rival))
 
 
 def _differs_from_base(ours: Training, rival: Training, base: dict[str, str]) -> bool:
     """Whether `rival` is the base's cell of the same variant, and `ours` differs from it in the grid alone."""
-    if dict(rival.cell) != {name: value for name, value in base.items() if name in dict(rival.cell)}:
+    if ours.variant != rival.variant or ours.cell == rival.cell:
         return False
-    if ours.cell == rival.cell or ours.variant != rival.variant:
-        return False
-    outside = [
-        {(name, value) for name, value in training.conditions if conditions.bare(name) not in base}
-        for training in (ours, rival)
-    ]
-    return outside[0] == outside[1]
-
-
-def _pairs(
-    trainings: tuple[Training, ...], metric: Metric, compared: Callable[[Training, Training], bool]
-) -> Iterator[Comparison]:
-    for ours in trainings:
-        for rival in trainings:
-            if compared(ours, rival) and (comparison := _compare(ours, rival, metric)):
-                yield comparison
+    return all(base.get(name) == value for name, value in rival.cell) and not differing(ours, rival, base)
 
 
 def _compare(ours: Training, base: Training, metric: Metric) -> Comparison | None:
-    """The comparison as if it were the only one."""
-    values = ours.by_seed(metric.figure), base.by_seed(metric.figure)
-    resolution = ours.resolution(metric.figure)
+    """The comparison as if it were the only one; None without a seed that both have."""
+    values, resolution = (ours.by_seed(metric), base.by_seed(metric)), metric.resolution(ours.first)
     difference = stats.paired_difference(*values, resolution=resolution)
     if difference is None:
         return None
     tested = difference.n >= FEWEST_SEEDS and not _both_at_chance(ours, base)
     seconds = ours.seconds_by_process, base.seconds_by_process
-    timed = all(seconds) and conditions.same_machine(ours.environment, base.environment)
+    timed = all(seconds) and groups.same_machine(ours.first.environment, base.first.environment)
     step = stats.ratio_interval(*seconds) if timed else None
     return Comparison(
-        ours,
-        base,
-        (metric.figure, frozenset((side.variant, side.conditions) for side in (ours, base))),
-        difference,
-        stats.paired_p_value(*values, resolution=resolution) if tested else None,
-        step,
-        stats.ratio_p_value(*seconds) if step and step.n >= stats.FEWEST_PROCESSES else None,
+        ours=ours,
+        base=base,
+        metric=metric,
+        difference=difference,
+        p_value=stats.paired_p_value(*values, resolution=resolution) if tested else None,
+        step_ratio=step,
+        step_p_value=stats.ratio_p_value(*seconds) if step and step.n >= stats.FEWEST_PROCESSES else None,
     )
 
 
@@ -372,14 +272,14 @@ def _adjusted(studies: list[Study]) -> tuple[Study, ...]:
     )
     ablations = {hypothesis: p for hypothesis, p in ablations.items() if hypothesis not in pairs}
     p_values = _holm(pairs) | _holm(ablations)
-    steps = _holm({c.hypothesis[1]: c.step_p_value for s in studies for c in s.compared if c.step_p_value is not None})
+    steps = _holm({c.pair: c.step_p_value for s in studies for c in s.compared if c.step_p_value is not None})
 
     def adjusted(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
         return tuple(
             replace(
                 c,
                 p_value=p_values.get(c.hypothesis),
-                step_p_value=steps.get(c.hypothesis[1]),
+                step_p_value=steps.get(c.pair),
                 of_pair=c.hypothesis in pairs,
                 family=len(pairs if c.hypothesis in pairs else ablations),
             )
@@ -397,28 +297,9 @@ def _adjusted(studies: list[Study]) -> tuple[Study, ...]:
     )
 
 
-K = TypeVar("K")
+H = TypeVar("H", bound=Hashable)
 
 
-def _holm(p_values: Mapping[K, float]) -> dict[K, float]:
+def _holm(p_values: Mapping[H, float]) -> dict[H, float]:
     """The p-values of one family, adjusted for their number."""
     return dict(zip(p_values, stats.holm(list(p_values.values())), strict=True))
-
-
-def have_cost(trainings: Sequence[Training], figure: str) -> bool:
-    """Whether what the trainings cost can be compared: a step needs enough processes each, and one machine for all."""
-    if figure != "step_seconds":
-        return True
-    machines = conditions.machines(machine for training in trainings for machine in training.machines)
-    enough = all(len(training.seconds_by_process) >= stats.FEWEST_PROCESSES for training in trainings)
-    return len(machines) == 1 and enough
-
-
-def full_name(training: Training) -> str:
-    """The training as the page names it: its variant and its cell of the grid."""
-    return ", ".join([proper(training), *training.settings])
-
-
-def epochs(training: Training) -> str:
-    """How long it was trained: "1 epoch"."""
-    return f"{training.epochs} {'epoch' if training.epochs == 1 else 'epochs'}"

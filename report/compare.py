@@ -1,32 +1,31 @@
 """Two runs -> what changed between them: accuracy by seed, exact counts, and steps where the machine is the same."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
 
-from report import accuracy, growth, words
-from report.accuracy import FEWEST_SEEDS, LARGEST_P, Training, full_name
-from report.conditions import MACHINE, machine_name, proper, same_machine
-from report.incomplete import incomplete
-from report.render import render
-from report.table import NOTHING, Cell, Column, Table, interval
+from report import accuracy, growth, sentences, words
+from report.accuracy import FEWEST_SEEDS, LARGEST_P
+from report.groups import MACHINE, Training, machine_name, same_machine
+from report.growth import StepTime
+from report.parts import Cell, Column, Table, cell, render, table
+from report.words import NOTHING
 from results import stats, store
-from results.records import Environment
+from results.metrics import TOP1
 from results.stats import Interval
 from results.store import Run, StoreError
-from results.trials import Conditions
 
 SAME, CHANGED, NOT_SHOWN, FEW = "the same", "changed", "not significant", "too few for a test"
 NO_SEED = "no seed in common"
 WHERE = (*MACHINE, "backend", "precision")
 """Conditions that tell where and how something ran, not what."""
+NO_CELL = Cell(NOTHING)
 EXACT = 5e-7
 """A share is recorded with more digits than its images have; two that differ by less are equal."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """One figure of one subject in both runs, in `unit`, and the change: a difference, or a ratio of times.
 
@@ -35,10 +34,10 @@ class Change:
 
     subject: str
     figure: str
-    unit: str
-    before: Cell
-    now: Cell
-    change: Cell
+    unit: str = ""
+    before: Cell = NO_CELL
+    now: Cell = NO_CELL
+    change: Cell = NO_CELL
     verdict: str
     p_value: float | None = None
 
@@ -51,9 +50,9 @@ class Change:
         return ", ".join([self.subject, self.figure, *([values] if self.now.value is not None else []), self.verdict])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that two runs have in common, or one of them lacks.
+    """All that two runs, by their names, have in common, or one of them lacks.
 
     `incomplete` says what either run could not give, `refused` why step times are not compared; `environments` names
     what differs in how they ran: what, there, here.
@@ -67,34 +66,14 @@ class Comparison:
     environments: tuple[tuple[str, str, str], ...]
 
 
-class Subject(Protocol):
-    """Records taken alike: a training's seeds, or a case of step time over its processes."""
-
-    @property
-    def conditions(self) -> Conditions: ...
-    @property
-    def machines(self) -> tuple[Environment, ...]: ...
-
-
-S = TypeVar("S", bound=Subject)
-
-
-@dataclass(frozen=True)
-class Both(Generic[S]):
-    """What one run and the other have of the same subject."""
-
-    name: str
-    now: S | None
-    before: S | None
-
-
 def build(folder: Path, other: Path) -> tuple[Path, Comparison]:
     """Writes the comparison's page into `folder`. Raises `StoreError`, `OSError`."""
     run, other_run = _load(folder), _load(other)
-    name, other_name = _names(folder, other)
+    name, theirs = folder.resolve().name, other.resolve()
+    other_name = theirs.name if theirs.name != name else f"{theirs.parent.name}-{theirs.name}"
     found = compare(run, other_run, name, other_name)
     page = folder / f"against-{other_name}.html"
-    store.replace(page, render("compare.html.j2", {}, comparison=found, table=table(found)).encode())
+    store.replace(page, render("compare.html.j2", {}, comparison=found, table=of_changes(found)).encode())
     return page, found
 
 
@@ -107,10 +86,61 @@ def _load(folder: Path) -> Run:
     return run
 
 
-def _names(folder: Path, other: Path) -> tuple[str, str]:
-    """The folders' own names; of two that are alike the second is told by its parent too."""
-    name, theirs = folder.resolve(), other.resolve()
-    return name.name, theirs.name if theirs.name != name.name else f"{theirs.parent.name}-{theirs.name}"
+@dataclass(frozen=True)
+class Subject:
+    """Records taken alike, a training's seeds or a case of step time over its processes; `what` is told of it but for
+    its conditions."""
+
+    name: str
+    what: tuple[str | int, ...]
+    records: Training | StepTime
+
+    def key(self, where: bool) -> Hashable:
+        """What it shares with the other run's, with where it ran or without."""
+        return self.what, tuple(pair for pair in self.records.conditions if where or pair[0] not in WHERE)
+
+
+def _trainings(run: Run) -> list[Subject]:
+    """Each training once, named by the first suite that asked for it."""
+    found: dict[Hashable, Subject] = {}
+    for study in accuracy.studies(run):
+        for training in study.trainings:
+            name = f"{study.title}: {training.full_name}"
+            found.setdefault(training.key, Subject(name, (training.variant,), training))
+    return list(found.values())
+
+
+def _cases(run: Run) -> list[Subject]:
+    found = []
+    for point in (point for curve in growth.curves(run.step_times) for point in curve.points):
+        scope, phase = point.first.scope, point.first.phase
+        name = f"{sentences.SCOPES[scope]}, {sentences.PHASES[phase]}, {point.name}, N = {point.patches:,}"
+        found.append(Subject(name, (point.suite, scope, phase, point.variant, point.patches), point))
+    return found
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What both runs have of the same subject."""
+
+    name: str
+    now: Training | StepTime
+    before: Training | StepTime
+
+    @property
+    def of_one_machine(self) -> bool:
+        ours, theirs = self.now.machines, self.before.machines
+        return len(ours) == len(theirs) == 1 and same_machine(ours[0], theirs[0])
+
+
+def _paired(now: Sequence[Subject], before: Sequence[Subject]) -> tuple[list[Pair], list[Subject], list[Subject]]:
+    """Subjects of the same settings, and those that one run alone has; where they ran tells them apart only if a run
+    has several of the same."""
+    where = any(len({subject.key(where=False) for subject in side}) < len(side) for side in (now, before))
+    ours, theirs = ({subject.key(where): subject for subject in side} for side in (now, before))
+    pairs = [Pair(own.name, own.records, theirs[key].records) for key, own in ours.items() if key in theirs]
+    lone = [own for key, own in ours.items() if key not in theirs]
+    return pairs, lone, [other for key, other in theirs.items() if key not in ours]
 
 
 def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
@@ -119,29 +149,27 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
     Claims are adjusted by Holm's method: those of accuracy for all of them, those of times and memory for all of them.
     A training counts once, however many suites ask for it.
     """
-    trainings = list(_both(*(_trainings(each) for each in (run, other))))
-    cases = list(_both(*(_cases(each) for each in (run, other))))
-    only = {"now": f"only in {name}", "before": f"only in {other_name}"}
-    costs = [cost for both in trainings for cost in _training_costs(both)]
-    costs += [cost for both in cases for cost in _case_costs(both)]
+    kinds = {"training": _paired(_trainings(run), _trainings(other)), "step time": _paired(_cases(run), _cases(other))}
+    pairs = [pair for of_kind, _, _ in kinds.values() for pair in of_kind]
     changes = [
-        *_adjusted([change for both in trainings for change in _accuracy(both)]),
-        *(change for both in trainings for change in _counts(both)),
-        *_adjusted(_ratios(costs)),
-        *(_lone(both.name, "training", only["now" if both.now else "before"]) for both in _lonely(trainings)),
-        *(_lone(both.name, "step time", only["now" if both.now else "before"]) for both in _lonely(cases)),
-    ]
-    return Comparison(
-        name,
-        other_name,
-        tuple(changes),
-        tuple(
-            f"{whose} is not whole: {', '.join(told)}."
-            for whose, told in ((name, incomplete(run)), (other_name, incomplete(other)))
-            if told
+        *_adjusted([change for pair in pairs for change in _accuracy(pair)]),
+        *(change for pair in pairs for change in _counts(pair)),
+        *_adjusted(_ratios([cost for pair in pairs if pair.of_one_machine for cost in _costs(pair)])),
+        *(
+            Change(subject=subject.name, figure=kind, verdict=f"only in {whose}")
+            for kind, (_, *both) in kinds.items()
+            for whose, lone in zip((name, other_name), both, strict=True)
+            for subject in lone
         ),
-        tuple(_refusals([*trainings, *cases], name, other_name)),
-        _environments(run, other),
+    ]
+    told = {name: sentences.incomplete(run), other_name: sentences.incomplete(other)}
+    return Comparison(
+        run=name,
+        other=other_name,
+        changes=tuple(changes),
+        incomplete=tuple(f"{whose} is not whole: {', '.join(lacks)}." for whose, lacks in told.items() if lacks),
+        refused=tuple(_refusals(pairs, name, other_name)),
+        environments=_environments(run, other),
     )
 
 
@@ -154,95 +182,47 @@ def _adjusted(changes: list[Change]) -> list[Change]:
     ]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A curve's point, with its curve's conditions."""
-
-    name: str
-    conditions: Conditions
-    machines: tuple[Environment, ...]
-    point: growth.StepTime
-
-
-def _trainings(run: Run) -> dict[tuple[str, Conditions], tuple[str, Training]]:
-    """Each training once, named by the first suite that asked for it."""
-    found: dict[tuple[str, Conditions], tuple[str, Training]] = {}
-    for study in accuracy.studies(run):
-        for training in study.trainings:
-            name = f"{study.title}: {full_name(training)}"
-            found.setdefault((training.variant, training.conditions), (name, training))
-    return found
-
-
-def _cases(run: Run) -> dict[tuple[str, Conditions], tuple[str, Case]]:
-    found = {}
-    for curve in growth.curves(run.step_times):
-        for point in curve.points:
-            name = f"{growth.SCOPES[curve.scope]}, {growth.PHASES[curve.phase]}, {proper(curve)}, N = {point.patches:,}"
-            key = f"{curve.suite} {curve.scope} {curve.phase} {curve.variant} {point.patches}"
-            found[key, curve.conditions] = name, Case(name, curve.conditions, (curve.environment,), point)
-    return found
-
-
-def _both(now: Mapping[Any, tuple[str, S]], before: Mapping[Any, tuple[str, S]]) -> Iterator[Both[S]]:
-    """Subjects of the same settings; where they ran tells them apart only if a run has several of the same."""
-    apart = any(len({_key(key, ()) for key in side}) < len(side) for side in (now, before))
-    ours, theirs = ({_key(key, WHERE if apart else ()): value for key, value in side.items()} for side in (now, before))
-    for key in [*ours, *(key for key in theirs if key not in ours)]:
-        name = (ours.get(key) or theirs[key])[0]
-        yield Both(name, *(side[key][1] if key in side else None for side in (ours, theirs)))
-
-
-def _key(key: tuple[str, Conditions], where: Iterable[str]) -> tuple[str, Conditions]:
-    name, conditions = key
-    return name, tuple(pair for pair in conditions if pair[0] not in WHERE or pair[0] in where)
-
-
-def _lonely(boths: Iterable[Both[S]]) -> list[Both[S]]:
-    return [both for both in boths if both.now is None or both.before is None]
-
-
-def _lone(subject: str, figure: str, verdict: str) -> Change:
-    nothing = Cell(NOTHING)
-    return Change(subject, figure, "", nothing, nothing, nothing, verdict)
-
-
-def _accuracy(both: Both[Training]) -> Iterator[Change]:
+def _accuracy(pair: Pair) -> Iterator[Change]:
     """Test top-1, paired by seed."""
-    if both.now is None or both.before is None:
+    if not (isinstance(pair.now, Training) and isinstance(pair.before, Training)):
         return
-    values = both.now.by_seed("test_top1"), both.before.by_seed("test_top1")
-    resolution = both.now.resolution("test_top1")
-    difference = stats.paired_difference(*values, resolution=resolution)
+    (now, before), resolution = (pair.now.by_seed(TOP1), pair.before.by_seed(TOP1)), TOP1.resolution(pair.now.first)
+    difference = stats.paired_difference(now, before, resolution=resolution)
     if difference is None:
-        yield _lone(both.name, "test top-1", NO_SEED)
+        yield Change(subject=pair.name, figure=TOP1.test_title, verdict=NO_SEED)
         return
-    equal = all(abs(values[0][seed] - values[1][seed]) < EXACT for seed in values[0].keys() & values[1].keys())
-    p_value = None
-    if not equal and difference.n >= FEWEST_SEEDS:
-        p_value = stats.paired_p_value(*values, resolution=resolution)
-    told = interval(difference, words.signed_one_place, 100)
+    equal = all(abs(now[seed] - before[seed]) < EXACT for seed in now.keys() & before.keys())
+    tested = not equal and difference.n >= FEWEST_SEEDS
+    unit = words.UNITS[TOP1.unit]
+    told = cell(difference, unit.difference, unit.scale)
     yield Change(
-        both.name,
-        "test top-1",
-        "%",
-        interval(both.before.mean("test_top1"), words.one_place, 100),
-        interval(both.now.mean("test_top1"), words.one_place, 100),
-        replace(told, text=f"{words.points(difference)}, n = {difference.n}"),
-        SAME if equal else FEW if p_value is None else NOT_SHOWN,
-        p_value,
+        subject=pair.name,
+        figure=TOP1.test_title,
+        unit=TOP1.unit,
+        before=cell(pair.before.mean(TOP1), unit.value, unit.scale),
+        now=cell(pair.now.mean(TOP1), unit.value, unit.scale),
+        change=replace(told, text=f"{words.difference(TOP1, difference)}, n = {difference.n}"),
+        verdict=SAME if equal else NOT_SHOWN if tested else FEW,
+        p_value=stats.paired_p_value(now, before, resolution=resolution) if tested else None,
     )
 
 
-def _counts(both: Both[Training]) -> Iterator[Change]:
+def _counts(pair: Pair) -> Iterator[Change]:
     """Parameters and multiply-adds, which are exact."""
-    if both.now is None or both.before is None:
+    if not (isinstance(pair.now, Training) and isinstance(pair.before, Training)):
         return
-    for figure, name in (("parameters", "parameters"), ("multiply_adds", "multiply-adds")):
-        now, before = (getattr(side.records[0], figure) for side in (both.now, both.before))
-        change = Cell("", 0) if now == before else Cell(f"{now - before:+,}", now - before)
-        cells = Cell(f"{before:,}", before), Cell(f"{now:,}", now)
-        yield Change(both.name, name, "", *cells, change, SAME if now == before else CHANGED)
+    for figure, now, before in (
+        ("parameters", pair.now.first.parameters, pair.before.first.parameters),
+        ("multiply-adds", pair.now.first.multiply_adds, pair.before.first.multiply_adds),
+    ):
+        yield Change(
+            subject=pair.name,
+            figure=figure,
+            before=Cell(f"{before:,}", before),
+            now=Cell(f"{now:,}", now),
+            change=Cell("", 0) if now == before else Cell(f"{now - before:+,}", now - before),
+            verdict=SAME if now == before else CHANGED,
+        )
 
 
 @dataclass(frozen=True)
@@ -252,29 +232,19 @@ class Cost:
     subject: str
     figure: str
     unit: str
+    scale: float
     now: Sequence[float]
     before: Sequence[float]
-    scale: float
 
 
-def _training_costs(both: Both[Training]) -> Iterator[Cost]:
-    if both.now is None or both.before is None or not _same_machine(both.now, both.before):
-        return
+def _costs(pair: Pair) -> Iterator[Cost]:
+    step, memory = ("training step", "training memory") if isinstance(pair.now, Training) else ("step", "peak memory")
     for figure, unit, scale, now, before in (
-        ("training step", "ms", 1e3, both.now.seconds_by_process, both.before.seconds_by_process),
-        ("training memory", "MiB", 2.0**-20, both.now.bytes_by_process, both.before.bytes_by_process),
+        (step, "ms", 1e3, pair.now.seconds_by_process, pair.before.seconds_by_process),
+        (memory, "MiB", 2.0**-20, pair.now.bytes_by_process, pair.before.bytes_by_process),
     ):
-        if now and before:
-            yield Cost(both.name, figure, unit, now, before, scale)
-
-
-def _case_costs(both: Both[Case]) -> Iterator[Cost]:
-    if both.now is None or both.before is None or not _same_machine(both.now, both.before):
-        return
-    now, before = both.now.point, both.before.point
-    yield Cost(both.name, "step", "ms", now.seconds_by_process, before.seconds_by_process, 1e3)
-    if min(*now.bytes_by_process, *before.bytes_by_process) > 0:
-        yield Cost(both.name, "peak memory", "MiB", now.bytes_by_process, before.bytes_by_process, 2.0**-20)
+        if now and before and min(*now, *before) > 0:
+            yield Cost(pair.name, figure, unit, scale, now, before)
 
 
 def _ratios(costs: Sequence[Cost]) -> list[Change]:
@@ -289,38 +259,26 @@ def _ratios(costs: Sequence[Cost]) -> list[Change]:
 
 def _ratio(cost: Cost, ratio: Interval, p_value: float | None) -> Change:
     return Change(
-        cost.subject,
-        cost.figure,
-        cost.unit,
-        interval(stats.geometric_mean_interval(cost.before), words.significant, cost.scale),
-        interval(stats.geometric_mean_interval(cost.now), words.significant, cost.scale),
-        replace(interval(ratio, words.two_places), text=f"{words.plain(ratio)} times"),
-        FEW if p_value is None else NOT_SHOWN,
-        p_value,
+        subject=cost.subject,
+        figure=cost.figure,
+        unit=cost.unit,
+        before=cell(stats.geometric_mean_interval(cost.before), words.significant, cost.scale),
+        now=cell(stats.geometric_mean_interval(cost.now), words.significant, cost.scale),
+        change=replace(cell(ratio, words.two_places), text=f"{words.plain(ratio)} times"),
+        verdict=FEW if p_value is None else NOT_SHOWN,
+        p_value=p_value,
     )
 
 
-def _same_machine(now: Subject, before: Subject) -> bool:
-    """Whether both ran on one machine, and the same."""
-    ours, theirs = now.machines, before.machines
-    return len(ours) == len(theirs) == 1 and same_machine(ours[0], theirs[0])
-
-
-def _refusals(boths: Iterable[Both[Any]], name: str, other: str) -> Iterator[str]:
+def _refusals(pairs: Iterable[Pair], name: str, other: str) -> Iterator[str]:
     """A sentence for each pair of machines whose step times were not compared."""
-    pairs: dict[tuple[str, str], int] = defaultdict(int)
-    for both in boths:
-        if both.now is not None and both.before is not None and not _same_machine(both.now, both.before):
-            pairs[_machines(both.now), _machines(both.before)] += 1
-    for (now, before), count in pairs.items():
+    sides = [(pair.now.machines, pair.before.machines) for pair in pairs if not pair.of_one_machine]
+    names = Counter(tuple(" and ".join(sorted(map(machine_name, side))) for side in both) for both in sides)
+    for (now, before), count in names.items():
         yield (
-            f"Step times and memory of {count} {'subject' if count == 1 else 'subjects'} are not compared: {name} ran "
+            f"Step times and memory of {words.number_of(count, 'subject')} are not compared: {name} ran "
             f"on {now}; {other} on {before}. A ratio would tell of the machines, not of what was run on them."
         )
-
-
-def _machines(subject: Subject) -> str:
-    return " and ".join(sorted(map(machine_name, subject.machines)))
 
 
 def _environments(run: Run, other: Run) -> tuple[tuple[str, str, str], ...]:
@@ -328,7 +286,7 @@ def _environments(run: Run, other: Run) -> tuple[tuple[str, str, str], ...]:
     now, before = _told(run), _told(other)
     return tuple(
         (name, before.get(name, NOTHING), now.get(name, NOTHING))
-        for name in [*now, *(name for name in before if name not in now)]
+        for name in now | before
         if now.get(name) != before.get(name)
     )
 
@@ -337,19 +295,16 @@ def _told(run: Run) -> dict[str, str]:
     """Each property of a run's environments, with all values that it has in it."""
     found: dict[str, set[str]] = defaultdict(set)
     for environment in run.environments:
-        for name, value in _properties(environment):
-            found[name].add(value)
+        changed = " with uncommitted changes" if environment.dirty else ""
+        found["commit"].add(f"{(environment.commit or 'unknown')[:7]}{changed}")
+        for name in ("python", "backend", "jit", "precision", *MACHINE):
+            found[name].add(str(getattr(environment, name)))
+        found["memory"].add(f"{environment.memory_bytes / 2**30:.1f} GiB")
+        for package, version in environment.versions.items():
+            found[package].add(version)
     for training in run.trainings:
         found[f"images of {training.dataset}"].add(training.dataset_sha256[:12])
     return {name: ", ".join(sorted(values)) for name, values in found.items()}
-
-
-def _properties(environment: Environment) -> Iterator[tuple[str, str]]:
-    yield "commit", (environment.commit or "unknown")[:7] + (" with uncommitted changes" if environment.dirty else "")
-    for name in ("python", "backend", "jit", "precision", *MACHINE):
-        yield name, str(getattr(environment, name))
-    yield "memory", f"{environment.memory_bytes / 2**30:.1f} GiB"
-    yield from environment.versions.items()
 
 
 CAPTION = """Before and now, and what became of it. Accuracy is paired by seed; a change is significant from three pairs
@@ -360,20 +315,17 @@ figure on by the moderated t test, which draws each case's spread towards that o
 days or of load shows in them as one of code does."""
 
 
-def table(comparison: Comparison) -> Table:
+def of_changes(comparison: Comparison) -> Table:
     """Every change and everything that did not change, a row each."""
-    columns = (
-        Column("subject", "what"),
-        Column("figure", "figure"),
-        Column("unit", "unit"),
-        Column("before", f"before: {comparison.other}", number=True),
-        Column("now", f"now: {comparison.run}", number=True),
-        Column("change", "change", number=True),
-        Column("verdict", "verdict"),
-    )
-    rows = tuple(
-        (Cell(c.subject), Cell(c.figure), Cell(c.unit), c.before, c.now, c.change, Cell(c.verdict))
-        for c in comparison.changes
+    columns: tuple[Column[Change], ...] = (
+        Column("subject", "what", lambda change: change.subject),
+        Column("figure", "figure", lambda change: change.figure),
+        Column("unit", "unit", lambda change: Cell(change.unit)),
+        Column("before", f"before: {comparison.other}", lambda change: change.before, words.significant),
+        Column("now", f"now: {comparison.run}", lambda change: change.now, words.significant),
+        Column("change", "change", lambda change: change.change, words.significant),
+        Column("verdict", "verdict", lambda change: change.verdict),
     )
     unchanged = frozenset(place for place, change in enumerate(comparison.changes) if not change.is_change)
-    return Table("changes", "What changed", CAPTION, columns, rows, "subject", unchanged)
+    made = table("changes", "What changed", CAPTION, columns, comparison.changes, "subject")
+    return replace(made, unchanged=unchanged)

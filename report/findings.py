@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 
-from report import accuracy, accuracy_answers, claims, growth, pareto
+from report import accuracy, claims, growth, race, sentences
 from report.accuracy import Study
-from report.answer import Answer
 from report.claims import Claim
+from report.groups import Stopped
 from report.growth import Crossover, Curve, Verdict
-from report.pareto import Race
+from report.race import Race
+from report.sentences import Answer
 from results import gates
 from results.gates import Gate
 from results.store import Run
 
+MOST_ANSWERS = 5
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Findings:
     """What a run has shown; each part is explained in the module that finds it."""
 
@@ -21,10 +24,32 @@ class Findings:
     race: Race | None
     curves: tuple[Curve, ...]
     crossovers: tuple[Crossover, ...]
+    stopped: tuple[Stopped, ...]
     verdicts: tuple[Verdict, ...]
     claims: tuple[Claim, ...]
-    answers: tuple[Answer, ...]
-    gate: Gate | None = None
+    gate: Gate | None
+
+    @property
+    def ablations(self) -> list[Study]:
+        return [study for study in self.studies if study.is_ablation]
+
+    @property
+    def published(self) -> list[Study]:
+        """The suites that compare the tutorial's two variants and nothing else."""
+        return [study for study in self.studies if not study.is_ablation]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """The few sentences that the page begins with: the tutorial's claim, the two attentions' accuracy, what they
+        cost, which parts matter, the gate. Ablations are told one by one where there is room, and else all in one."""
+        told = [*list(claims.answers(self.claims))[:1], *map(sentences.answer, self.published)]
+        grown = list(sentences.of_growth(self.curves, self.crossovers))
+        parts = list(map(sentences.answer, self.ablations))
+        gated = [Answer("Timing gate", gates.sentence(self.gate), "gate")] if self.gate else []
+        if len(told) + len(grown) + len(parts) + len(gated) > MOST_ANSWERS and len(parts) > 1:
+            parts = [sentences.which_parts(self.ablations)]
+        room = MOST_ANSWERS - len(told) - len(parts) - len(gated)
+        return [*told, *grown[: max(room, 0)], *parts, *gated][:MOST_ANSWERS]
 
 
 def find(run: Run, gate: Gate | None = None) -> Findings:
@@ -34,43 +59,14 @@ def find(run: Run, gate: Gate | None = None) -> Findings:
     """
     studies = accuracy.studies(run)
     curves = growth.curves(run.step_times)
-    crossovers = growth.crossovers(curves)
-    claimed = claims.claims(run, studies, curves)
-    race = pareto.race(studies)
-    told = _answers(claimed, studies, curves, crossovers, gate)
+    crossovers, stopped = growth.crossovers(curves)
     return Findings(
-        studies,
-        race,
-        curves,
-        crossovers,
-        tuple(growth.verdicts(curves)),
-        claimed,
-        told,
-        gate,
+        studies=studies,
+        race=race.race(studies),
+        curves=curves,
+        crossovers=crossovers,
+        stopped=stopped,
+        verdicts=tuple(growth.verdicts(curves)),
+        claims=claims.claims(run, studies, curves),
+        gate=gate,
     )
-
-
-MOST_ANSWERS = 5
-
-
-def _answers(
-    claimed: tuple[Claim, ...],
-    studies: tuple[Study, ...],
-    curves: tuple[Curve, ...],
-    crossovers: tuple[Crossover, ...],
-    gate: Gate | None,
-) -> tuple[Answer, ...]:
-    """The few sentences that the page begins with: the tutorial's claim, the two attentions' accuracy, what they cost,
-    which parts matter, the gate. Ablations are told one by one where there is room, and else all in one sentence."""
-    told = [
-        *list(claims.answers(claimed))[:1],
-        *(accuracy_answers.answer(study) for study in studies if not study.is_ablation),
-    ]
-    grown = list(growth.answers(curves, crossovers))
-    ablations = [study for study in studies if study.is_ablation]
-    parts = [accuracy_answers.answer(study) for study in ablations]
-    gated = [Answer("Timing gate", gates.sentence(gate), "gate")] if gate else []
-    if len(told) + len(grown) + len(parts) + len(gated) > MOST_ANSWERS and len(ablations) > 1:
-        parts = [accuracy_answers.which_parts(ablations)]
-    room = MOST_ANSWERS - len(told) - len(parts) - len(gated)
-    return tuple([*told, *grown[: max(room, 0)], *parts, *gated][:MOST_ANSWERS])

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from report import words
-from report.canvas import INK, Figure, canvas_of, svg_text
-from report.render import render
+from report.groups import processor
+from report.parts import Figure, render
+from report.plot import INK, canvas_of, drawn
 from results import gates, store
 from results.gates import Gate, GateError, Machine
 
@@ -69,9 +70,8 @@ def trends(found: Sequence[Gate]) -> tuple[Trend, ...]:
     """Each case on each machine, gate by gate."""
     series: dict[tuple[str, str], list[tuple[Gate, float]]] = defaultdict(list)
     for gate in sorted(found, key=lambda gate: gate.started):
-        machine = f"{gate.machine.cpu}, {words.threads(gate.machine.threads)}"
         for case in gate.verdict.cases:
-            series[case.case, machine].append((gate, case.head_seconds))
+            series[case.case, processor(gate.machine)].append((gate, case.head_seconds))
     return tuple(_trend(number, *key, values) for number, (key, values) in enumerate(sorted(series.items())))
 
 
@@ -109,11 +109,10 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
     )
     alt += "".join(f"; from gate {change.place + 1} on {change.ratio:.2f} times" for change in changes)
     alt += "".join(f"; at gate {upgrade.place + 1} {upgrade.versions}" for upgrade in upgrades)
-    key = f"history-{number}"
     seen = "; ".join(f"{change.ratio:.2f} times as long from gate {change.place + 1} on" for change in changes)
     title = f"{case}: {seen or 'no change point'}"
-    drawn = Figure(key, title, alt, svg_text(key, canvas_of(1, 9, 2.4, paint)))
-    return Trend(case, machine, tuple(seconds), changes, upgrades, drawn)
+    figure = drawn(f"history-{number}", title, alt, f"{machine}.", canvas_of(1, 9, 2.4, paint))
+    return Trend(case, machine, tuple(seconds), changes, upgrades, figure)
 
 
 def _versions(machine: Machine) -> dict[str, str]:

@@ -1,33 +1,25 @@
 """Findings -> one self-contained HTML page: no script from elsewhere, no font, no image file, no request."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from report import accuracy_answers, gate, history, page_tables, pareto, tables, words
-from report.embedded import embedded
+from report import groups, history, sentences, tables, words
 from report.figures import figures
 from report.findings import Findings, find
 from report.history import Trend
-from report.incomplete import incomplete
-from report.render import render
-from results import gates, published, repetition, store
+from report.parts import render
+from results import frames, gates, published, repetition, store
 from results.gates import Gate, GateError
+from results.metrics import TOP1
+from results.printable import markdown, markdown_code
 from results.records import Environment
 from results.store import Run, StoreError
 
 HISTORY = "history.jsonl"
 """A history of timing gates, in a run's folder: the page shows it too."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """One environment and how many of the run's records come from it."""
-
-    records: int
-    environment: Environment
 
 
 def build(folder: Path) -> tuple[Path, Findings]:
@@ -41,98 +33,81 @@ def build(folder: Path) -> tuple[Path, Findings]:
     run = store.load(folder)
     broken = dict(run.broken)
     try:
-        of_gate = gates.read(folder)
+        gate = gates.read(folder)
     except GateError as error:
-        of_gate, broken[gates.FILE] = None, str(error)
+        gate, broken[gates.FILE] = None, str(error)
     kept, lines = gates.read_history_so_far(folder / HISTORY)
     run = replace(run, broken=broken | lines)
-    if not (run.results or run.failures or of_gate or kept):
-        raise StoreError(
-            f"{folder} holds no readable record"
-            + _broken_words(run)
-            + "; run something first: python -m benchmarks.run --all"
-        )
-    findings = find(run, of_gate)
+    if not (run.results or run.failures or gate or kept):
+        what_to_do = "run something first: python -m benchmarks.run --all"
+        raise StoreError(f"{folder} holds no readable record{_first_broken(run)}; {what_to_do}")
+    findings = find(run, gate)
     page = folder / "report.html"
     store.replace(page, page_text(run, findings, history.trends(kept)).encode())
-    if of_gate:
-        store.replace(folder / "gate.md", gate.markdown(of_gate).encode())
+    if gate:
+        store.replace(folder / "gate.md", gate_markdown(gate).encode())
     tables.write(run, findings)
     return page, findings
 
 
+def _first_broken(run: Run) -> str:
+    """The first file that cannot be read, and how many more there are."""
+    more = f", and {len(run.broken) - 1} more cannot" if len(run.broken) > 1 else ""
+    return next((f" ({name} cannot be read: {reason}{more})" for name, reason in run.broken.items()), "")
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "top1": lambda training: words.value(TOP1, training.mean(TOP1)),
+    "sentences": sentences.of_study,
+    "milliseconds_of": lambda seconds: words.significant(seconds * 1e3),
+    "gate_sentence": gates.sentence,
+    "processor": groups.processor,
+    "text": markdown,
+    "code": markdown_code,
+}
+
+
+def gate_markdown(gate: Gate) -> str:
+    """A timing gate as a pull request shows it: verdict, table, what changed, and how it was decided."""
+    return render("gate.md.j2", FILTERS, gate=gate)
+
+
 def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str:
     """The page as text; the same records give the same bytes."""
-    filters: dict[str, Callable[..., Any]] = {
-        "percent": words.percent,
-        "sentences": accuracy_answers.sentences,
-        "cost_sentences": partial(accuracy_answers.cost_sentences, timed_elsewhere=bool(findings.curves)),
-        **gate.FILTERS,
-    }
     points = [point for curve in findings.curves for point in curve.points]
     environments, gated = run.environments, [findings.gate] if findings.gate else []
     return render(
         "page.html.j2",
-        filters,
+        FILTERS | {"costs": partial(sentences.costs, timed_elsewhere=bool(points))},
         run=run,
         findings=findings,
-        published_studies=[study for study in findings.studies if not study.is_ablation],
-        ablations=[study for study in findings.studies if study.is_ablation],
+        suites=run.plan.suites if run.plan else {},
         figures=figures(findings),
-        tables=page_tables.tables(findings),
+        tables=tables.tables(findings),
         trends=trends,
-        embedded=embedded(run),
-        captions=CAPTIONS,
+        embedded={
+            "trainings": frames.columns_and_rows(frames.TRAINING, run.trainings),
+            "step_times": frames.columns_and_rows(frames.STEP_TIME, run.step_times),
+            "failures": frames.columns_and_rows(frames.FAILURE, run.failures),
+        },
         source=published.SOURCE,
         datasets=sorted({record.dataset for record in run.trainings}),
-        dates=sorted({environment.started[:10] for environment in environments} | {g.started[:10] for g in gated}),
+        dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated}),
         machines=sorted(
-            {f"{e.cpu}, {words.threads(e.threads)}, device {e.device}" for e in environments}
-            or {f"{g.machine.cpu}, {words.threads(g.machine.threads)}" for g in gated}
+            {f"{groups.processor(e)}, device {e.device}" for e in environments}
+            or {groups.processor(gate.machine) for gate in gated}
         ),
         commands=_commands(run, gated),
         provenance=_provenance(environments),
-        incomplete=incomplete(run),
-        memory_caption=_memory_caption(findings),
+        incomplete=sentences.incomplete(run),
+        not_compared=list(sentences.not_compared(findings.stopped)),
         noisy=sum(point.noisy for point in points),
         points=len(points),
         narrow=repetition.NARROW,
-        missing={trial for trials in run.missing.values() for trial in trials},
-        waiting=_waiting(run),
-        interrupted=[record for record in run.trainings if record.interrupted_after],
         hashes=sorted(
             {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
         ),
     )
-
-
-CAPTIONS = {
-    "values": "Measured on the test images once, after the last epoch.",
-    "differences": (
-        "Each row is a difference from the base, paired by seed. Filled ones are significant after Holm's adjustment, "
-        "hollow ones are not; the interval is that of the one comparison alone."
-    ),
-    "learning": (
-        "By epoch; thin lines are single seeds, and the thin grey one, where there is one, is the log that the "
-        "tutorial prints. Training accuracy is taken while the weights change and with augmentation and dropout on, "
-        "so it may lie below validation. Losses hold the label smoothing of the training."
-    ),
-    **{
-        cost: f"Against {name}, a mean with its 95 % interval from three seeds on."
-        for cost, name in pareto.COSTS.items()
-    },
-}
-"""What a suite's file can name to be drawn -> what stands below it."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A suite that is not through: its trials that are missing, of how many."""
-
-    suite: str
-    question: str
-    missing: tuple[str, ...]
-    planned: int
 
 
 def _commands(run: Run, gated: Sequence[Gate]) -> list[tuple[str | None, str]]:
@@ -144,38 +119,9 @@ def _commands(run: Run, gated: Sequence[Gate]) -> list[tuple[str | None, str]]:
     return list(dict.fromkeys([*found, *((gate.head_commit, gate.command) for gate in gated)]))
 
 
-def _waiting(run: Run) -> list[Waiting]:
-    suites = run.plan.suites if run.plan else {}
-    return [
-        Waiting(name, suites[name].question, tuple(missing), len(suites[name].trial_ids))
-        for name, missing in run.missing.items()
-    ]
-
-
-def _broken_words(run: Run) -> str:
-    """The first file that cannot be read, and how many more there are."""
-    for name, reason in run.broken.items():
-        more = f", and {len(run.broken) - 1} more cannot" if len(run.broken) > 1 else ""
-        return f" ({name} cannot be read: {reason}{more})"
-    return ""
-
-
-def _memory_caption(findings: Findings) -> str:
-    told = any(point.allocated_bytes for curve in findings.curves for point in curve.points)
-    source = (
-        "the most that the backend's allocator handed out at once, weights included"
-        if told
-        else "the peak resident size over the process's own before the step was built"
-    )
-    return (
-        f"Peak memory of a step against patches, log axes: {source}. Solid lines are the fitted laws; thin dashed "
-        "lines are the closed form of the activations alone, not fitted to anything."
-    )
-
-
-def _provenance(environments: list[Environment]) -> list[Provenance]:
+def _provenance(environments: list[Environment]) -> list[tuple[int, Environment]]:
     """The environments that differ in more than start and process, each with how many records came from it."""
     found: dict[str, list[Environment]] = {}
     for environment in environments:
         found.setdefault(environment.model_dump_json(exclude={"started", "process"}), []).append(environment)
-    return [Provenance(len(group), group[0]) for _, group in sorted(found.items())]
+    return [(len(alike), alike[0]) for _, alike in sorted(found.items())]

@@ -1,12 +1,18 @@
 """Numbers as people read them. Records keep SI units; formatting happens here alone."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from models.config import VARIANTS
 from results.growth import Law
+from results.metrics import Metric
 from results.stats import Interval
+from results.trials import Value
+
+NOTHING = "–"
 
 
 def variant_name(variant: str) -> str:
@@ -14,109 +20,14 @@ def variant_name(variant: str) -> str:
     return VARIANTS[variant].title if variant in VARIANTS else variant
 
 
-def sentence(text: str) -> str:
-    """With a capital letter at its beginning."""
-    return text[:1].upper() + text[1:]
-
-
-def number_of(count: int, one: str, many: str) -> str:
-    """A number and its noun: "1 trial", "3 trials"."""
-    return f"{count:,} {one if count == 1 else many}"
-
-
-def with_interval(value: Interval, form: Callable[[float], str], unit: str = "") -> str:
-    """An estimate, and behind its unit its interval where there is one that its form does not make a single number."""
-    text = form(value.estimate) + unit
-    if value.low is None or value.high is None or form(value.low) == form(value.high) == form(value.estimate):
-        return text
-    return f"{text} [{form(value.low)}, {form(value.high)}]"
-
-
-def one_place(value: float) -> str:
-    return f"{value:.1f}"
-
-
-def two_places(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def whole(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def signed_one_place(value: float) -> str:
-    return f"{value:+.1f}"
-
-
-def signed_three_places(value: float) -> str:
-    return f"{value:+.3f}"
-
-
-def times(value: Interval) -> str:
-    """A large ratio as "36.7 [33.9, 39.6]"."""
-    return with_interval(value, one_place)
-
-
-def plain(value: Interval) -> str:
-    """A ratio or an exponent as "0.93 [0.84, 1.02]"."""
-    return with_interval(value, two_places)
-
-
-def percent(share: Interval) -> str:
-    """A fraction as "97.9 % [97.2, 98.6]": accuracies have intervals within 0 and 100 (`stats.accuracy_interval`)."""
-    return with_interval(share, lambda number: f"{number * 100:.1f}", " %")
-
-
-def points(difference: Interval) -> str:
-    """A difference of fractions in percentage points as "+0.4 pp [-0.3, +1.1]"."""
-    return with_interval(difference, lambda number: f"{number * 100:+.1f}", " pp")
-
-
-def difference(value: Interval) -> str:
-    """A difference of losses as "+0.012 [-0.030, +0.054]"."""
-    return with_interval(value, signed_three_places)
-
-
-def p_value(value: float) -> str:
-    """A p as "p = 0.012"; very small ones are only said to be, and one next to 0.05 is on the side that it is on."""
-    if 0.0495 < value < 0.0505:
-        return f"p = {value:.5f}"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a suite is judged by: the figure of a record, its forms, and what a larger and a smaller one is called."""
-
-    figure: str
-    name: str
-    value: Callable[[Interval], str]
-    difference: Callable[[Interval], str]
-    scale: float
-    unit: str
-    more: str
-    less: str
-
-
-METRICS = {
-    "top1": Metric("test_top1", "test top-1", percent, points, 100, "pp", "more accurate", "less accurate"),
-    "top5": Metric("test_top5", "test top-5", percent, points, 100, "pp", "more accurate", "less accurate"),
-    "test_loss": Metric("test_loss", "test loss", plain, difference, 1, "", "of higher loss", "of lower loss"),
-}
-"""Name of a metric in a suite's file -> how it is told. `scale` and `unit` are those of a figure's axis."""
-
-
-def sortable(value: str) -> tuple[bool, float, str]:
-    """A setting's value as it sorts: numbers by size, and before words."""
-    try:
-        return False, float(value), ""
-    except ValueError:
-        return True, 0.0, value
-
-
-def milliseconds(seconds: Interval) -> str:
-    """Step times in milliseconds to three significant figures."""
-    return with_interval(seconds, lambda number: significant(number * 1e3))
+Form = Callable[[float], str]
+"""Writes a number."""
+one_place: Form = "{:.1f}".format
+two_places: Form = "{:.2f}".format
+three_places: Form = "{:.3f}".format
+whole: Form = "{:,.0f}".format
+signed_one_place: Form = "{:+.1f}".format
+signed_three_places: Form = "{:+.3f}".format
 
 
 def significant(value: float) -> str:
@@ -129,24 +40,89 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if number < 1e6 else f"{number / 1e6:,.1f} M"
 
 
-def processes(number: int) -> str:
-    """one process, 2 processes."""
-    return "one process" if number == 1 else f"{number} processes"
-
-
-def threads(number: int) -> str:
-    """1 thread, 2 threads."""
-    return f"{number} thread" if number == 1 else f"{number} threads"
-
-
 def mebibytes(size: float) -> str:
     """Bytes in MiB, to three significant figures."""
     return significant(size / 2**20)
 
 
-def share(value: Interval) -> str:
-    """A share of a whole, which no interval of can pass: "97 % [95, 98]"."""
-    return with_interval(value, lambda number: f"{number * 100:.0f}", " %")
+def with_interval(value: Interval, form: Form, unit: str = "") -> str:
+    """An estimate, and behind its unit its interval where there is one that its form does not make a single number."""
+    text = form(value.estimate) + unit
+    if value.low is None or value.high is None or form(value.low) == form(value.high) == form(value.estimate):
+        return text
+    return f"{text} [{form(value.low)}, {form(value.high)}]"
+
+
+def milliseconds(seconds: Interval) -> str:
+    """Step times in milliseconds to three significant figures."""
+    return with_interval(seconds, lambda number: significant(number * 1e3))
+
+
+times = partial(with_interval, form=one_place)
+"""Writes a large ratio as "36.7 [33.9, 39.6]"."""
+plain = partial(with_interval, form=two_places)
+"""Writes a ratio or an exponent as "0.93 [0.84, 1.02]"."""
+
+
+def p_value(value: float) -> str:
+    """A p as "p = 0.012"; very small ones are only said to be, and one next to 0.05 is on the side that it is on."""
+    if 0.0495 < value < 0.0505:
+        return f"p = {value:.5f}"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a metric of it is written: times `scale`, its values and its differences, and the unit of the latter."""
+
+    scale: float
+    value: Form
+    difference: Form
+    of_differences: str
+
+
+UNITS = {"%": Unit(100, one_place, signed_one_place, "pp"), "": Unit(1, two_places, signed_three_places, "")}
+"""A metric's unit -> how it is written."""
+
+
+def value(metric: Metric, mean: Interval) -> str:
+    """A metric's value: "97.9 % [97.2, 98.6]" or "0.93 [0.84, 1.02]"."""
+    unit = UNITS[metric.unit]
+    return with_interval(mean, lambda number: unit.value(number * unit.scale), f" {metric.unit}".rstrip())
+
+
+def difference(metric: Metric, apart: Interval) -> str:
+    """A difference of a metric: "+0.4 pp [-0.3, +1.1]" or "+0.012 [-0.030, +0.054]"."""
+    unit = UNITS[metric.unit]
+    return with_interval(apart, lambda number: unit.difference(number * unit.scale), f" {unit.of_differences}".rstrip())
+
+
+def sentence(text: str) -> str:
+    """With a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def number_of(count: int, one: str, many: str = "") -> str:
+    """A number and its noun: "1 trial", "3 trials"."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def processes(number: int) -> str:
+    """one process, 2 processes."""
+    return "one process" if number == 1 else f"{number} processes"
+
+
+def setting(value: Value) -> str:
+    """A setting's value for people."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def sortable(value: str) -> tuple[bool, float, str]:
+    """A setting's value as it sorts: numbers by size, and before words."""
+    try:
+        return False, float(value), ""
+    except ValueError:
+        return True, 0.0, value
 
 
 def crossing(patches: Interval, smallest: int, largest: int) -> str:
@@ -155,17 +131,18 @@ def crossing(patches: Interval, smallest: int, largest: int) -> str:
     def form(number: float) -> str:
         if number == 0:
             return f"below {smallest:,}"
-        return f"above {largest:,}" if math.isinf(number) else f"{number:,.0f}"
+        return f"above {largest:,}" if math.isinf(number) else whole(number)
 
     return with_interval(patches, form)
 
 
-SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
-BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
-COUNTS = ((1.0, ""),)
+Units = tuple[tuple[float, str], ...]
+SECONDS: Units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
+BYTES: Units = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+COUNTS: Units = ((1.0, ""),)
 
 
-def law(value: Law, units: tuple[tuple[float, str], ...]) -> str:
+def law(value: Law, units: Units) -> str:
     """A law with each coefficient in the unit that suits it: "2.1 ms + 16.8 µs·N + 108 ns·N²"."""
     least = units[-1][0] * 1e-3
     terms = [_term(coefficient, exponent, units) for coefficient, exponent in value.terms if coefficient > least]
@@ -174,7 +151,7 @@ def law(value: Law, units: tuple[tuple[float, str], ...]) -> str:
     return " + ".join(terms) or "0"
 
 
-def _term(coefficient: float, exponent: float, units: tuple[tuple[float, str], ...]) -> str:
+def _term(coefficient: float, exponent: float, units: Units) -> str:
     size, unit = next((pair for pair in units if coefficient >= pair[0]), units[-1])
     power = {0.0: "", 1.0: "·N", 2.0: "·N²"}.get(exponent, f"·N^{exponent:.2f}")
     return f"{significant(coefficient / size)} {unit}".rstrip() + power

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from results.metrics import MetricName
 from results.trials import CoreStepTrial, ModelStepTrial, Name, SuiteName, TrainTrial
 
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
@@ -14,7 +15,6 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Bytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0, le=1e30)]
-MetricName = Literal["top1", "top5", "test_loss"]
 Drawing = Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"]
 Settings = dict[str, Any]
 StepTimeTrial = Annotated[CoreStepTrial | ModelStepTrial, Field(discriminator="scope")]

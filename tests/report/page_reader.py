@@ -1,9 +1,14 @@
-"""How tests read a page, and change what it is built of."""
+"""How tests read what a run is told as: its page, its sentences, its tables; and change what it is built of."""
 
+import hashlib
 import json
 from html.parser import HTMLParser
 
+from report import sentences
 from report.page import build
+from report.tables import tables
+from results.records import PlannedSuite, RunPlan
+from results.store import Run
 
 
 class Page(HTMLParser):
@@ -40,8 +45,53 @@ def page_of(folder):
 
 
 def change_of(folder, name, **changes):
-    """Changes a record as its writer would have: of version 1, which has no checksum to be wrong."""
+    """Changes what a record says, of its trial or besides, as its writer would have: with the checksum of it."""
     file = folder / "records" / name
-    content = json.loads(file.read_text()) | {"schema_version": 1}
-    content.pop("checksum")
-    file.write_text(json.dumps(content | changes))
+    content = json.loads(file.read_text())
+    del content["checksum"]
+    for key, value in changes.items():
+        (content["trial"] if key in content["trial"] else content)[key] = value
+    checksum = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    file.write_text(json.dumps({"checksum": checksum} | content))
+
+
+def run_of(*records, **suites):
+    """A run of records, or of suites: each is its records, or those and other settings of its plan. A trial that two of
+    them ask for is there once."""
+    plans, planned = {}, {}
+    for name, suite in suites.items():
+        of_suite, settings = suite if isinstance(suite, tuple) else (suite, {})
+        planned |= {record.trial_id: record for record in of_suite}
+        ids = tuple(record.trial_id for record in of_suite)
+        plans[name] = PlannedSuite(**{"question": "?", "trial_ids": ids} | settings)
+    plan = RunPlan(profile="", command="", suites=plans) if plans else None
+    of_kind = {kind: [] for kind in ("train", "steptime", "failure")}
+    for record in (*records, *planned.values()):
+        of_kind[record.kind].append(record)
+    return Run(None, plan, *map(tuple, of_kind.values()), {})
+
+
+def answers(findings):
+    return " ".join(map(str, findings.answers))
+
+
+def section(findings, suite="accuracy"):
+    """All sentences of a suite's section."""
+    (study,) = [study for study in findings.studies if study.suite == suite]
+    return " ".join((*sentences.of_study(study), *sentences.costs(study)))
+
+
+def column(findings, key, table="table-accuracy"):
+    """The cells of a table's column, from top to bottom; None where it has none of that key."""
+    found = tables(findings)[table]
+    places = {column.key: place for place, column in enumerate(found.columns)}
+    return [row[places[key]] for row in found.rows] if key in places else None
+
+
+def texts(findings, key, table="table-accuracy"):
+    cells = column(findings, key, table)
+    return cells and [cell.text for cell in cells]
+
+
+def caption(findings, table="table-accuracy"):
+    return tables(findings)[table].caption

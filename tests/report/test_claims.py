@@ -1,6 +1,7 @@
 """The tutorial's claims: each gets the verdict that the measurement allows, and none on other settings than its own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from report.claims import hardware
 from report.findings import find
 from results import published
 from results.published import CLAIMS, IMAGES, IMAGES_CONTENT_SHA256, IMAGES_SHA256, SETTINGS, keras3_log
-from results.records import PlannedSuite, RunPlan
-from results.store import Run
+from results.records import RunPlan
 from tests import samples
+from tests.report.page_reader import run_of
 
 MODEL = {"patch_size": 2, "blocks": 8, "embedding_dim": 64, "mlp_dim": 64, "mlp_dropout": 0.2}
 TRAINING = {
@@ -37,9 +38,9 @@ def trained(top1s, variant="eanet", model=None, **training):
 
 
 def claims_of(*trainings, step_times=(), parameters=None):
+    run = run_of(*(record for group in trainings for record in group), *step_times)
     plan = RunPlan(profile="tutorial", command="", tutorial_parameters=parameters or {}, suites={})
-    run = Run(None, plan, tuple(r for group in trainings for r in group), tuple(step_times), (), {})
-    return {claim.claim: claim for claim in find(run).claims}
+    return {claim.claim: claim for claim in find(replace(run, plan=plan)).claims}
 
 
 @pytest.mark.parametrize(
@@ -134,9 +135,7 @@ def test_the_committed_records_are_of_the_tutorials_images():
 
 
 def test_each_claim_that_was_trained_for_is_told_first():
-    records = trained([0.17, 0.171, 0.172])
-    plan = RunPlan(profile="tutorial", command="", suites={})
-    first = find(Run(None, plan, tuple(records), (), (), {})).answers[0]
+    first = find(run_of(*trained([0.17, 0.171, 0.172]))).answers[0]
     assert first.evidence == "claims"
     assert str(first) == (
         "EANet, top-1: about 43 %, as the tutorial claims, is contradicted; here it is 17.1 % [16.9, 17.3], n = 3 with "
@@ -145,14 +144,9 @@ def test_each_claim_that_was_trained_for_is_told_first():
 
 
 def test_a_kind_of_training_that_two_suites_have_is_told_once_with_all_its_seeds():
-    few, all_seeds = trained([0.17, 0.171, 0.172]), trained([0.17, 0.171, 0.172, 0.173])
-    suites = {
-        "accuracy": PlannedSuite(question="", trial_ids=tuple(r.trial_id for r in all_seeds)),
-        "tutorial-drift": PlannedSuite(question="", trial_ids=tuple(r.trial_id for r in few)),
-    }
-    plan = RunPlan(profile="tutorial", command="", suites=suites)
-    claims = {claim.claim: claim for claim in find(Run(None, plan, tuple(all_seeds), (), (), {})).claims}
-    (measured,) = claims["EANet, top-1"].measured
+    all_seeds = trained([0.17, 0.171, 0.172, 0.173])
+    claim, *_ = find(run_of(accuracy=all_seeds, drift=all_seeds[:3])).claims
+    (measured,) = claim.measured
     assert measured.value.endswith("n = 4")
 
 
@@ -201,7 +195,7 @@ def test_the_published_log_ends_as_the_page_says():
     assert [epoch.epoch for epoch in log] == list(range(1, 51))
     assert (log[-1].top1, log[-1].val_top1, log[-1].val_loss) == (0.4245, 0.1778, 5.1093)
     assert {(c.variant, c.figure) for c in CLAIMS} == {
-        (variant, figure) for variant in ("eanet", "vit") for figure in ("test_top1", "test_top5", "parameters")
+        (variant, figure) for variant in ("eanet", "vit") for figure in ("top1", "top5", "parameters")
     }
 
 
@@ -209,12 +203,11 @@ def test_the_tutorial_profile_is_what_the_page_publishes():
     """Compares two accounts of the same page: the profile that trains it, and the settings that claims are held to."""
     from benchmarks.datasets import shape
     from benchmarks.plan import Overrides, build_plan
-    from report.conditions import bare, of
+    from report.groups import bare
 
     trained = {}
     for trial in build_plan(["accuracy"], "tutorial", lambda name: shape(name, None), Overrides()).trials:
-        shared = of(trial.model_dump(mode="json"), set(), samples.ENVIRONMENT, {})
-        settings = {bare(name): value for name, value in shared}
+        settings = {bare(name): value for name, value in trial.conditions}
         assert {name: settings.get(name, value) for name, value in SETTINGS.items()} == SETTINGS
         trained |= settings
     assert trained.keys() >= SETTINGS.keys(), "every name is one that some variant has"

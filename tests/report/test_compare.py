@@ -8,14 +8,12 @@ import pytest
 
 from report.compare import CHANGED, FEW, NOT_SHOWN, SAME, build, compare
 from results import store
-from results.records import PlannedSuite, RunPlan
-from results.store import Run
 from tests import samples
+from tests.report.page_reader import run_of
 
 
-def run(*records):
-    trainings = tuple(record for record in records if record.kind == "train")
-    return Run(None, None, trainings, tuple(record for record in records if record.kind == "steptime"), (), {})
+def compared(now, before, name="now", other="before"):
+    return compare(run_of(*now), run_of(*before), name, other)
 
 
 def trained(top1, seeds=5, where=samples.ENVIRONMENT, **changes):
@@ -38,13 +36,13 @@ def timed(seconds, processes=3, **changes):
 
 
 def verdicts(now, before):
-    found = compare(run(*now), run(*before), "now", "before")
+    found = compared(now, before)
     return {change.figure: change.verdict for change in found.changes}
 
 
 def test_a_run_against_itself_has_no_change():
     records = [*trained(0.9), *timed(0.01)]
-    found = compare(run(*records), run(*records), "a", "b")
+    found = compared(records, records)
     assert not any(change.is_change for change in found.changes)
     assert {change.figure: change.verdict for change in found.changes} == {
         "test top-1": SAME,
@@ -67,7 +65,7 @@ def test_an_accuracy_that_every_seed_lost_is_a_change_and_one_that_differs_by_ch
 
 
 def test_the_change_is_that_from_the_other_run_to_this_one():
-    found = compare(run(*trained(0.7)), run(*trained(0.9)), "now", "before")
+    found = compared(trained(0.7), trained(0.9))
     change = next(change for change in found.changes if change.figure == "test top-1")
     assert change.change.value == pytest.approx(-20)
     assert change.change.text.startswith("-20.0 pp [")
@@ -79,7 +77,7 @@ def test_a_slower_step_is_a_change_on_the_same_machine_alone():
     assert verdicts(timed(0.012), timed(0.01))["step"] == CHANGED
     assert verdicts(timed(0.012, processes=2), timed(0.01))["step"] == FEW
     elsewhere = timed(0.01, where=samples.environment(cpu="Another CPU"))
-    found = compare(run(*timed(0.012)), run(*elsewhere), "now", "before")
+    found = compared(timed(0.012), elsewhere)
     assert found.changes == ()
     (reason,) = found.refused
     assert "now ran on A CPU, 2 threads, 24.0 GiB; before on Another CPU, 2 threads, 24.0 GiB. A ratio" in reason
@@ -88,12 +86,12 @@ def test_a_slower_step_is_a_change_on_the_same_machine_alone():
 
 def test_a_machine_with_another_memory_is_another_machine_and_a_jit_is_told():
     larger = samples.environment(memory_bytes=2 * samples.ENVIRONMENT.memory_bytes, jit=True)
-    found = compare(run(*timed(0.012)), run(*timed(0.01, where=larger)), "now", "before")
+    found = compared(timed(0.012), [*timed(0.01, where=larger)])
     assert found.changes == ()
     assert "48.0 GiB" in found.refused[0]
     assert {("jit", "True", "False"), ("memory", "48.0 GiB", "24.0 GiB")} <= set(found.environments)
     nearly = samples.environment(memory_bytes=samples.ENVIRONMENT.memory_bytes - 2**20)
-    assert not compare(run(*timed(0.012)), run(*timed(0.01, where=nearly)), "now", "before").refused
+    assert not compared(timed(0.012), [*timed(0.01, where=nearly)]).refused
 
 
 def test_of_many_steps_that_differ_by_chance_few_are_claimed():
@@ -107,7 +105,7 @@ def test_of_many_steps_that_differ_by_chance_few_are_claimed():
             for process in range(3)
         ]
 
-    claimed = [c for _ in range(10) for c in compare(run(*steps()), run(*steps()), "a", "b").changes if c.is_change]
+    claimed = [c for _ in range(10) for c in compared(steps(), steps()).changes if c.is_change]
     assert len(claimed) <= 2
 
 
@@ -122,7 +120,7 @@ def test_one_case_among_many_that_takes_twice_as_long_is_a_change():
             for process in range(3)
         ]
 
-    found = compare(run(*steps(2)), run(*steps(1)), "now", "before").changes
+    found = compared(steps(2), steps(1)).changes
     assert [change.subject for change in found if change.is_change] == [
         "The attention alone, one training step, ViT, N = 10"
     ]
@@ -140,10 +138,7 @@ def test_trainings_of_a_shared_process_tell_nothing_of_their_step():
 
 
 def test_a_training_that_two_suites_ask_for_is_one_hypothesis():
-    records = trained(0.9, seeds=3)
-    ids = tuple(record.trial_id for record in records)
-    suites = {name: PlannedSuite(question="?", trial_ids=ids) for name in ("one", "two")}
-    whole = dataclasses.replace(run(*records), plan=RunPlan(profile="", command="", suites=suites))
+    whole = run_of(one=trained(0.9, seeds=3), two=trained(0.9, seeds=3))
     found = compare(whole, whole, "now", "before")
     assert [change.subject for change in found.changes if change.figure == "test top-1"] == ["One: EANet"]
 
@@ -151,7 +146,7 @@ def test_a_training_that_two_suites_ask_for_is_one_hypothesis():
 def test_seeds_of_two_machines_are_paired_and_their_steps_are_not_compared():
     elsewhere = trained(0.9, where=samples.environment(threads=7))
     mixed = [*trained(0.9)[:3], *elsewhere[3:]]
-    found = compare(run(*mixed), run(*trained(0.7)), "now", "before")
+    found = compared(mixed, trained(0.7))
     change = next(change for change in found.changes if change.figure == "test top-1")
     assert (change.verdict, change.change.text[-5:]) == (CHANGED, "n = 5")
     assert "training step" not in {change.figure for change in found.changes}
@@ -177,7 +172,7 @@ def test_accuracies_of_different_machines_are_compared_and_their_steps_are_not()
 
 
 def test_what_one_run_alone_has_is_named_with_the_run():
-    found = compare(run(*trained(0.9), *timed(0.01)), run(*trained(0.9)), "now", "before")
+    found = compared([*trained(0.9), *timed(0.01)], trained(0.9))
     (lone,) = [change for change in found.changes if "only" in change.verdict]
     assert (lone.verdict, lone.figure) == ("only in now", "step time")
     assert "N = 121" in lone.subject
@@ -194,7 +189,7 @@ def test_a_count_that_differs_is_a_change_however_small():
 def test_another_backend_is_told_as_what_differs_and_compared():
     where = samples.environment(backend="jax")
     before = [samples.altered(r, backend="jax") for r in trained(0.7, where=where)]
-    found = compare(run(*trained(0.9)), run(*before), "now", "before")
+    found = compared(trained(0.9), before)
     assert next(c for c in found.changes if c.figure == "test top-1").verdict == CHANGED
     assert ("backend", "jax", "tensorflow") in found.environments
 
@@ -211,7 +206,6 @@ def test_the_page_stands_beside_the_runs_own_and_a_folder_without_results_is_an_
 
 def test_trainings_are_named_by_their_suite_and_cell(tmp_path, full_run):
     loaded = store.load(full_run)
-    assert isinstance(loaded.plan, RunPlan)
     found = compare(loaded, loaded, "a", "b")
     subjects = {change.subject for change in found.changes}
     assert "Recipes: EANet, augmentation corrected" in subjects

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from report.gate import markdown
 from report.history import build, change_points
 from report.page import build as build_page
+from report.page import gate_markdown as markdown
 from results import gates, store
 from results.gates import GateError
 from tests import samples

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from report.embedded import embedded
 from report.page import build
-from report.table import interval
-from report.words import one_place, percent, plain
+from report.parts import cell
+from report.words import one_place, plain, value
 from results import store
+from results.metrics import TOP1
 from results.records import PlannedSuite, RunPlan
 from results.stats import Interval
 from tests import samples
@@ -165,20 +165,11 @@ def test_a_grid_of_precisions_has_its_column(tmp_path):
 def test_an_interval_without_width_is_never_written():
     exact = Interval(1.75, 1.75, 1.75, 3)
     assert plain(exact) == "1.75"
-    assert interval(exact, one_place, 10).text == "17.5"
-    assert (percent(Interval(0.5, 0.4, 0.6, 3)), interval(Interval(1, 0.5, 2, 3), one_place).text) == (
+    assert cell(exact, one_place, 10).text == "17.5"
+    assert (value(TOP1, Interval(0.5, 0.4, 0.6, 3)), cell(Interval(1, 0.5, 2, 3), one_place).text) == (
         "50.0 % [40.0, 60.0]",
         "1.0 [0.5, 2.0]",
     )
-
-
-def test_the_page_carries_no_memory_of_trainings_that_held_their_images(tmp_path):
-    for record in (samples.training("eanet"), samples.training("vit").model_copy(update={"schema_version": 2})):
-        store.write(tmp_path, record)
-    inside = embedded(store.load(tmp_path))["trainings"]
-    rows = {row["variant"]: row for row in (dict(zip(inside["columns"], r, strict=True)) for r in inside["rows"])}
-    assert (rows["eanet"]["step_memory_bytes"], rows["vit"]["step_memory_bytes"]) == (600 * 2**20, None)
-    assert not [column for column in inside["columns"] if "peak" in column]
 
 
 @pytest.mark.parametrize("content", ["suite,variant,dataset,seed,epochs\n", "suite,variant,dataset,seed,\na\rb,c\n"])

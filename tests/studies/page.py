@@ -49,13 +49,11 @@ def _copy(record: TrainRecord | StepTimeRecord, number: int) -> TrainRecord | St
     chance = random.Random(f"{record.trial_id} {number}")
     changes: dict[str, Any] = {"trial_id": f"{record.trial_id}-{number}"}
     if isinstance(record, TrainRecord):
-        seed = record.seed + 1000 * number
-        changes["trial"] = record.trial.model_copy(update={"seed": seed})
+        changes["trial"] = record.trial.model_copy(update={"seed": record.seed + 1000 * number})
         changes["test_top1"] = min(1.0, record.test_top1 * chance.gauss(1, NOISE))
     else:
-        process = record.process + 100 * number
         slower = chance.gauss(1, NOISE)
-        changes["trial"] = record.trial.model_copy(update={"process": process})
+        changes["trial"] = record.trial.model_copy(update={"process": record.process + 100 * number})
         changes["samples_seconds"] = tuple(seconds * slower for seconds in record.samples_seconds)
     return record.model_copy(update=changes)
 

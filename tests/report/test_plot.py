@@ -3,7 +3,7 @@
 import pytest
 
 from models.config import VARIANTS
-from report.canvas import OWN_COLORS, OWN_MARKERS, canvas_of, style_of, svg_text
+from report.plot import OWN_COLORS, OWN_MARKERS, canvas_of, drawn, style_of
 
 PAPERS = ("#ffffff", "#14181e")
 """The page's background, light and dark (style.css)."""
@@ -40,8 +40,8 @@ def test_a_setting_behind_a_name_changes_the_marker_and_not_the_colour():
 def test_a_name_is_drawn_as_it_is_whatever_matplotlib_would_make_of_it():
     names = ["a $\\frac$ b", "x$_2$", "$$", "\u4e2d\u6587"]
     canvas = canvas_of(1, 4, 3, lambda axes: axes[0].set_yticks(range(len(names)), names))
-    text = svg_text("names", canvas)
-    assert all(f">{name}<" in text for name in names)
+    figure = drawn("names", "", "", "", canvas)
+    assert all(f">{name}<" in figure.svg for name in names)
 
 
 def test_a_suites_own_variants_look_like_no_published_one():

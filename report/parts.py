@@ -1,0 +1,143 @@
+"""What every page is made of: tables of columns, figures, and templates -> text."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from report import words
+from report.words import NOTHING, Form
+from results.stats import Interval
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is read, and by what it sorts and leaves the page: a number in its column's unit, with its interval.
+
+    `note` stands below the text, in small print.
+    """
+
+    text: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """A column, declared once: how it is read from its rows and told.
+
+    `key` names it in an address and is unique in its table; the page writes `head` and its `unit`. `read` gives what a
+    row has of it, a number in SI units, which times `scale` is one of `unit` and is written by `form`: a column without
+    is of texts. What needs words of its own is read as a `Cell`. `csv` names it in the run's tables: its estimate and,
+    where there are names for them, the two ends of its interval. The texts of an `unbroken` one stay on one line, as
+    numbers do.
+    """
+
+    key: str
+    head: str
+    read: Callable[[Row], Cell | str | float | Interval | None]
+    form: Form | None = None
+    unit: str = ""
+    scale: float = 1
+    note: Callable[[Row], str] | None = None
+    csv: tuple[str, ...] = ()
+    unbroken: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        return self.form is not None
+
+    def cell(self, row: Row) -> Cell:
+        """The row's cell: a dash where it has nothing."""
+        value = self.read(row)
+        made = value if isinstance(value, Cell) else cell(value, self.form or str, self.scale)
+        return replace(made, note=self.note(row)) if self.note else made
+
+    def values(self, row: Row) -> dict[str, Any]:
+        """What the row has in the run's tables, by name."""
+        value = self.read(row)
+        parts = (value.estimate, value.low, value.high) if isinstance(value, Interval) else (value,)
+        return dict(zip(self.csv, parts, strict=False))
+
+
+def cell(value: str | float | Interval | None, form: Form, scale: float = 1) -> Cell:
+    """A text, a number, or an estimate with its interval: "97.9 [97.2, 98.6]"; a dash for nothing."""
+    if value is None or value == "":
+        return Cell(NOTHING)
+    if isinstance(value, str):
+        return Cell(value)
+    if not isinstance(value, Interval):
+        return Cell(form(value * scale), value * scale)
+    low, high = (None if end is None else end * scale for end in (value.low, value.high))
+    scaled = Interval(value.estimate * scale, low, high, value.n)
+    return Cell(words.with_interval(scaled, form), scaled.estimate, low, high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """`key` names it in an address and is unique in the page. The column `head` holds what a row is about; `unchanged`
+    are the places of rows that a reader who looks for changes can do without."""
+
+    key: str
+    label: str
+    caption: str
+    columns: Sequence[Column[Any]]
+    rows: Sequence[Sequence[Cell]]
+    head: str
+    unchanged: frozenset[int] = frozenset()
+
+
+def table(
+    key: str, label: str, caption: str, columns: Sequence[Column[Row]], rows: Iterable[Row], head: str = "variant"
+) -> Table:
+    """The table of such columns of such rows."""
+    cells = [[column.cell(row) for column in columns] for row in rows]
+    return Table(key=key, label=label, caption=caption, columns=columns, rows=cells, head=head)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a page: SVG text, a title that states what is seen, its numbers in words, and what stands below."""
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    svg: str
+
+
+def render(template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+    """A template of this room and its values -> text: the same values give the same bytes, a missing one is an error.
+
+    In HTML only the room's own style and script, and what matplotlib has drawn (`svg`: it escapes what it is given),
+    are not escaped.
+    """
+    environment = Environment(
+        loader=PackageLoader("report"),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"svg": Markup, "raw_number": _raw_number, **filters}
+    assets = {"css": "style.css", "javascript": "page.js"}
+    texts = {name: Markup((TEMPLATES / file).read_text(encoding="utf-8")) for name, file in assets.items()}
+    return environment.get_template(template).render(**texts, **values)
+
+
+def _raw_number(value: float) -> str:
+    """A number as JavaScript reads it."""
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return str(value) if isinstance(value, int) else f"{value:.9g}"
