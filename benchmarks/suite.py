@@ -11,7 +11,8 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from benchmarks.trials import Precision, TrainConfig
 from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
-from results.records import Drawing, MetricName
+from results.metrics import MetricName
+from results.records import Drawing
 
 HERE = Path(__file__).parent
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from typing import Literal, TypeVar
 
 from report import conditions, words
 from report.conditions import Conditions, alike, proper
-from report.words import METRICS, Metric
 from results import stats
+from results.metrics import METRICS, TOP1, Metric
 from results.records import Environment, PlannedSuite, TrainRecord
 from results.stats import Interval
 from results.store import Run
@@ -19,8 +19,6 @@ LARGEST_P = 0.05
 """A difference is significant up to this p, adjusted by Holm's method for its family (`studies`)."""
 PUBLISHED = ("eanet", "vit")
 """The tutorial's two variants."""
-COUNTED = {"test_top1", "test_top5"}
-"""Figures that are fractions of the test images, and so multiples of one over their number."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,19 @@ class Training:
     def environment(self) -> Environment:
         return self.records[0].environment
 
-    def mean(self, figure: str, seeds: set[int] | None = None) -> Interval:
-        """Mean of a figure of the records over the seeds, or over those of them that are given."""
-        values = [getattr(record, figure) for record in self.records if seeds is None or record.seed in seeds]
-        if figure in COUNTED:
-            return stats.accuracy_interval(values, self.records[0].test_images)
+    def mean(self, metric: Metric, seeds: set[int] | None = None) -> Interval:
+        """Mean of a metric over the seeds, or over those of them that are given."""
+        values = [metric.read(record) for record in self.records if seeds is None or record.seed in seeds]
+        if metric.images:
+            return stats.accuracy_interval(values, metric.images(self.records[0]))
         return stats.mean_interval(values)
-
-    def resolution(self, figure: str) -> float:
-        """The step in which the figure can change; 0 where it can take any value."""
-        return 1 / self.records[0].test_images if figure in COUNTED else 0.0
 
     @property
     def seeds_at_chance(self) -> int:
         """How many seeds ended no better than guessing one of the classes."""
         known = [(record, record.count("model", "classes")) for record in self.records]
         return sum(
-            classes is not None and stats.at_chance(record.test_top1, record.test_images, classes)
+            classes is not None and stats.at_chance(TOP1.read(record), record.test_images, classes)
             for record, classes in known
         )
 
@@ -123,13 +117,13 @@ class Training:
             return stats.geometric_mean_interval(self.seconds_by_process).estimate
         return float(getattr(self.records[0], figure))
 
-    def by_seed(self, figure: str) -> dict[int, float]:
-        return {record.seed: getattr(record, figure) for record in self.records}
+    def by_seed(self, metric: Metric) -> dict[int, float]:
+        return {record.seed: metric.read(record) for record in self.records}
 
 
 State = Literal["significant", "alone", "none", "few", "chance"]
 Hypothesis = tuple[str, frozenset[tuple[str, Conditions]]]
-"""What is compared, and by which figure: two suites that ask for it ask for the same."""
+"""What is compared, and by which metric: two suites that ask for it ask for the same."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +206,7 @@ class Study:
     def metric(self) -> Metric:
         """What it is judged by; a loss holds the label smoothing of the trainings, and its name says so."""
         metric = METRICS[self.plan.metric]
-        return metric if metric.figure in COUNTED else replace(metric, name=f"{metric.name}{self.smoothing}")
+        return replace(metric, title=f"{metric.title}{self.smoothing}") if metric.smoothed else metric
 
     @property
     def smoothing(self) -> str:
@@ -339,8 +333,8 @@ def _pairs(
 
 def _compare(ours: Training, base: Training, metric: Metric) -> Comparison | None:
     """The comparison as if it were the only one."""
-    values = ours.by_seed(metric.figure), base.by_seed(metric.figure)
-    resolution = ours.resolution(metric.figure)
+    values = ours.by_seed(metric), base.by_seed(metric)
+    resolution = metric.resolution(ours.records[0])
     difference = stats.paired_difference(*values, resolution=resolution)
     if difference is None:
         return None
@@ -351,7 +345,7 @@ def _compare(ours: Training, base: Training, metric: Metric) -> Comparison | Non
     return Comparison(
         ours,
         base,
-        (metric.figure, frozenset((side.variant, side.conditions) for side in (ours, base))),
+        (metric.title, frozenset((side.variant, side.conditions) for side in (ours, base))),
         difference,
         stats.paired_p_value(*values, resolution=resolution) if tested else None,
         step,

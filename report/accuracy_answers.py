@@ -122,10 +122,10 @@ def _against(study: Study, group: _Group) -> str:
     """What the comparisons compare their sides with."""
     first = group.comparisons[0].base
     if group.base is None:
-        return f"compared with {proper(first)} with the same settings, by {study.metric.name}"
+        return f"compared with {proper(first)} with the same settings, by {study.metric.test_title}"
     seeds = set.intersection(*(comparison.seeds for comparison in group.comparisons)) or None
-    mean = study.metric.value(first.mean(study.metric.figure, seeds))
-    return f"compared with {full_name(first)} ({mean} {study.metric.name}{_at_chance(first)})"
+    mean = words.value(study.metric, first.mean(study.metric, seeds))
+    return f"compared with {full_name(first)} ({mean} {study.metric.test_title}{_at_chance(first)})"
 
 
 def _at_chance(training: Training) -> str:
@@ -167,16 +167,16 @@ def _alone(study: Study) -> Iterator[str]:
     compared = {id(training) for c in (*study.variants, *study.effects) for training in (c.ours, c.base)}
     for training in study.trainings:
         if id(training) not in compared:
-            mean = study.metric.value(training.mean(study.metric.figure))
+            mean = words.value(study.metric, training.mean(study.metric))
             yield (
-                f"{_place_of(training)}, the {study.metric.name} of {full_name(training)} is {mean} "
+                f"{_place_of(training)}, the {study.metric.test_title} of {full_name(training)} is {mean} "
                 f"(n = {len(training.records)}{_at_chance(training)}); there is nothing here to compare it with"
             )
 
 
 def _verdict(study: Study, comparison: Comparison) -> str:
     """How a significant difference is told: "more accurate (98.4 %, +0.9 pp, n = 5 pairs of seeds)"."""
-    mean = study.metric.value(comparison.ours.mean(study.metric.figure, comparison.seeds))
+    mean = words.value(study.metric, comparison.ours.mean(study.metric, comparison.seeds))
     said = study.metric.more if comparison.difference.estimate > 0 else study.metric.less
     return f"significantly {said} ({mean}, {_apart(study, comparison)})"
 
@@ -192,7 +192,7 @@ def _place_of(training: Training) -> str:
 
 def _paired(study: Study, comparison: Comparison) -> str:
     n = comparison.difference.n
-    return f"{study.metric.difference(comparison.difference)}, n = {n} {'pair' if n == 1 else 'pairs'} of seeds"
+    return f"{words.difference(study.metric, comparison.difference)}, n = {n} {'pair' if n == 1 else 'pairs'} of seeds"
 
 
 def cost_sentences(study: Study, timed_elsewhere: bool = False) -> Iterator[str]:

@@ -19,19 +19,20 @@ from report.canvas import INK, Figure, canvas_of, labels_of, style_of, svg_text
 from report.conditions import proper
 from report.pareto import Race
 from results import published
+from results.metrics import TOP1, Metric
 from results.stats import Interval
 
 
 def _values(study: Study) -> Figure:
     """The metric of every seed and its mean with the interval."""
-    metric, labels = study.metric, labels_of(study.trainings)
+    metric, labels, scale = study.metric, labels_of(study.trainings), words.UNITS[study.metric.unit].scale
     rows = [full_name(training) for label in labels for training in study.trainings if proper(training) == label]
-    means = [(training, training.mean(metric.figure)) for training in study.trainings]
+    means = [(training, training.mean(metric)) for training in study.trainings]
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
         frame = pd.DataFrame(
-            [(full_name(t), getattr(r, metric.figure) * metric.scale) for t in study.trainings for r in t.records],
+            [(full_name(t), metric.read(r) * scale) for t in study.trainings for r in t.records],
             columns=["training", "value"],
         )
         palette = {full_name(t): style_of(proper(t), labels)[0] for t in study.trainings}
@@ -40,15 +41,18 @@ def _values(study: Study) -> Figure:
         for training, mean in means:
             color, marker = style_of(proper(training), labels)
             row = rows.index(full_name(training))
-            _whisker(ax, mean, row + 0.22, metric.scale, color, marker, mean.low is not None)
+            _whisker(ax, mean, row + 0.22, scale, color, marker, mean.low is not None)
         ax.set_ylim(len(rows) - 0.4, -0.5)
-        unit = f"{metric.name} (%)" if metric.unit else metric.name
-        ax.set(xlabel=f"{unit}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
+        ax.set(xlabel=f"{_axis(metric)}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
 
     canvas = canvas_of(1, 9, 0.9 + 0.6 * len(rows), paint)
-    alt = "; ".join(f"{full_name(t)}: mean {metric.name} {metric.value(m)}, n = {m.n}" for t, m in means)
+    alt = "; ".join(f"{full_name(t)}: mean {metric.test_title} {words.value(metric, m)}, n = {m.n}" for t, m in means)
     key = f"{study.suite}-values"
-    return Figure(key, f"{words.sentence(metric.name)}: {_seen(study)}", alt, svg_text(key, canvas))
+    return Figure(key, f"{words.sentence(metric.test_title)}: {_seen(study)}", alt, svg_text(key, canvas))
+
+
+def _axis(metric: Metric) -> str:
+    return f"{metric.test_title} ({metric.unit})" if metric.unit else metric.test_title
 
 
 def _seen(study: Study) -> str:
@@ -57,17 +61,18 @@ def _seen(study: Study) -> str:
     tested = [comparison for comparison in study.compared if comparison.p_value is not None]
     if len(study.compared) == 1:
         (one,) = study.compared
-        return f"{against(one)} {metric.difference(one.difference)}, {IN_SHORT[one.state]}"
+        return f"{against(one)} {words.difference(metric, one.difference)}, {IN_SHORT[one.state]}"
     if tested:
         significant = [comparison for comparison in tested if comparison.is_significant]
         largest = max(significant, key=lambda c: abs(c.difference.estimate), default=None)
-        which = f", the largest {against(largest)} {metric.difference(largest.difference)}" if largest else ""
+        which = f", the largest {against(largest)} {words.difference(metric, largest.difference)}" if largest else ""
         return f"{len(significant)} of {len(tested)} differences significant{which}"
-    means = {full_name(training): training.mean(metric.figure) for training in study.trainings}
+    means = {full_name(training): training.mean(metric) for training in study.trainings}
     if len(means) == 1:
-        return "; ".join(f"{name} {metric.value(mean)}" for name, mean in means.items())
+        return "; ".join(f"{name} {words.value(metric, mean)}" for name, mean in means.items())
     low, high = (end(means, key=lambda name: means[name].estimate) for end in (min, max))
-    return f"from {metric.value(means[low])} ({low}) to {metric.value(means[high])} ({high}), nothing tested"
+    lowest, highest = words.value(metric, means[low]), words.value(metric, means[high])
+    return f"from {lowest} ({low}) to {highest} ({high}), nothing tested"
 
 
 def _whisker(ax: Axes, value: Interval, row: float, scale: float, color: str, marker: str, filled: bool) -> None:
@@ -83,7 +88,7 @@ def _differences(study: Study) -> Figure | None:
     compared = study.compared
     if not compared:
         return None
-    metric, labels = study.metric, labels_of(study.trainings)
+    metric, labels, unit = study.metric, labels_of(study.trainings), words.UNITS[study.metric.unit]
 
     def paint(axes: list[Axes]) -> None:
         (ax,) = axes
@@ -93,18 +98,19 @@ def _differences(study: Study) -> Figure | None:
             if comparison.p_value is None:  # too few seeds for an interval that could be believed
                 drawn = Interval(drawn.estimate, None, None, drawn.n)
             style = style_of(proper(comparison.ours), labels)
-            _whisker(ax, drawn, row, metric.scale, *style, comparison.is_significant)
+            _whisker(ax, drawn, row, unit.scale, *style, comparison.is_significant)
         ax.set_yticks(range(len(compared)), [against(comparison) for comparison in compared])
         ax.set_ylim(len(compared) - 0.4, -0.6)
-        unit = f" ({metric.unit})" if metric.unit else ""
-        ax.set(xlabel=f"difference in {metric.name}{unit} with its own 95 % interval; filled: significant, hollow: not")
+        what = f"{metric.test_title} ({unit.of_differences})" if unit.of_differences else metric.test_title
+        ax.set(xlabel=f"difference in {what} with its own 95 % interval; filled: significant, hollow: not")
 
     canvas = canvas_of(1, 9, 0.9 + 0.42 * len(compared), paint)
     alt = "; ".join(
-        f"{against(c)}: {metric.difference(c.difference)}, n = {c.difference.n}, {IN_SHORT[c.state]}" for c in compared
+        f"{against(c)}: {words.difference(metric, c.difference)}, n = {c.difference.n}, {IN_SHORT[c.state]}"
+        for c in compared
     )
     key = f"{study.suite}-differences"
-    return Figure(key, f"Differences in {metric.name}: {_seen(study)}", alt, svg_text(key, canvas))
+    return Figure(key, f"Differences in {metric.test_title}: {_seen(study)}", alt, svg_text(key, canvas))
 
 
 def _against_cost(study: Study, cost: str) -> Figure | None:
@@ -112,7 +118,7 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
 
     A line is a variant along the grid's first setting, with the other settings fixed.
     """
-    metric = study.metric
+    metric, scale = study.metric, words.UNITS[study.metric.unit].scale
     lines: dict[str, list[Training]] = defaultdict(list)
     for training in study.trainings:
         lines[", ".join([proper(training), *training.settings[1:]])].append(training)
@@ -125,27 +131,26 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
         for label in labels:
             color, marker = style_of(label, labels)
             found = sorted(lines[label], key=lambda t: t.cost(cost))
-            means = [training.mean(metric.figure) for training in found]
-            x, y = [t.cost(cost) * COST_SCALES[cost] for t in found], [mean.estimate * metric.scale for mean in means]
+            means = [training.mean(metric) for training in found]
+            x, y = [t.cost(cost) * COST_SCALES[cost] for t in found], [mean.estimate * scale for mean in means]
             ax.plot(x, y, color=color, marker=marker, linewidth=0.8, label=label)
             for training, at, mean in zip(found, x, means, strict=True):
                 if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
-                    ax.plot([at, at], [mean.low * metric.scale, mean.high * metric.scale], color=color, linewidth=1.5)
+                    ax.plot([at, at], [mean.low * scale, mean.high * scale], color=color, linewidth=1.5)
                 place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
-                ax.annotate(", ".join(training.settings[:1]), (at, mean.estimate * metric.scale), (5, 4), **place)
-        unit = f"{metric.name} (%)" if metric.unit else metric.name
-        ax.set(xlabel=COST_LABELS[cost], ylabel=unit, xscale="log")
+                ax.annotate(", ".join(training.settings[:1]), (at, mean.estimate * scale), (5, 4), **place)
+        ax.set(xlabel=COST_LABELS[cost], ylabel=_axis(metric), xscale="log")
         _plain_ticks(ax)
         ax.legend(fontsize=8)
 
     canvas = canvas_of(1, 9, 3.8, paint)
     alt = "; ".join(
-        f"{full_name(t)}: {metric.value(t.mean(metric.figure))} at {_cost_words(t, cost)}" for t in study.trainings
+        f"{full_name(t)}: {words.value(metric, t.mean(metric))} at {_cost_words(t, cost)}" for t in study.trainings
     )
     key = f"{study.suite}-{cost}"
     cheapest = min(study.trainings, key=lambda t: t.cost(cost))
-    best = max(study.trainings, key=lambda t: t.mean(metric.figure).estimate * (1 if metric.unit else -1))
-    title = f"{words.sentence(metric.name)} against {pareto.COSTS[cost]}: "
+    best = max(study.trainings, key=lambda t: metric.gain(t.mean(metric).estimate))
+    title = f"{words.sentence(metric.test_title)} against {pareto.COSTS[cost]}: "
     times = best.cost(cost) / cheapest.cost(cost)
     costs = "is also the cheapest" if best is cheapest else f"costs {times:.2g} times the cheapest"
     title += f"by its mean the best, {full_name(best)}, {costs}"
@@ -184,8 +189,7 @@ def _short(value: float) -> str:
 
 def front(race: Race, cost: str) -> Figure:
     """Mean top-1 against a cost for all models trained alike; those that no other beats in both are numbered."""
-    means = [model.mean("test_top1") for model in race.models]
-    labels = labels_of(race.models)
+    means, labels = race.means, labels_of(race.models)
     points = [
         (model.cost(cost) * COST_SCALES[cost], mean.estimate * 100)
         for model, mean in zip(race.models, means, strict=True)
@@ -203,7 +207,7 @@ def front(race: Race, cost: str) -> Figure:
                 ax.plot([x, x], [mean.low * 100, mean.high * 100], color=color, linewidth=1, alpha=0.6)
         for number, (x, y) in enumerate(best, start=1):
             ax.annotate(str(number), (x, y), (5, 4), textcoords="offset points", fontweight="bold")
-        ax.set(xlabel=COST_LABELS[cost], ylabel="test top-1 (%)", xscale="log")
+        ax.set(xlabel=COST_LABELS[cost], ylabel=_axis(TOP1), xscale="log")
         _plain_ticks(ax)
         handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
         ax.legend([handles[label] for label in labels], labels, fontsize=8)

@@ -8,6 +8,7 @@ from report.accuracy import FEWEST_SEEDS, Study, Training
 from report.answer import Answer
 from report.growth import Curve
 from results import published
+from results.metrics import METRICS, TOP1
 from results.published import Published
 from results.records import Environment, TrainRecord
 from results.stats import Interval
@@ -56,18 +57,18 @@ def claims(run: Run, studies: tuple[Study, ...], curves: tuple[Curve, ...]) -> t
     )
 
 
-WORDS = {"test_top1": "top-1", "test_top5": "top-5", "parameters": "parameters"}
-
-
 def _about_variant(claim: Published, trainings: Iterable[Training], parameters: dict[str, int]) -> Claim:
     def form(value: float | None) -> str:
         return NOT_RUN if value is None else f"{value * 100:.2f} %"
 
     measured = list(_counted(claim, parameters) if claim.figure == "parameters" else _trained(claim, trainings))
-    why = "its plan does not tell the count" if claim.figure == "parameters" else "no training on cifar100"
+    if claim.figure == "parameters":
+        title, why = claim.figure, "its plan does not tell the count"
+    else:
+        title, why = METRICS[claim.figure].title, f"no training on {published.SETTINGS['dataset']}"
     nothing = Measured("", f"not measured in this run: {why}", "", "not tested")
     return Claim(
-        f"{words.variant_name(claim.variant)}, {WORDS[claim.figure]}",
+        f"{words.variant_name(claim.variant)}, {title}",
         f"{claim.claimed / 1e6:.1f} M" if claim.figure == "parameters" else f"about {claim.claimed * 100:.0f} %",
         form(claim.log_2021),
         form(claim.log_keras3),
@@ -103,7 +104,7 @@ def _trained(claim: Published, trainings: Iterable[Training]) -> Iterator[Measur
         ]
         if not any(_of_the_tutorials_images(record) for record in training.records):  # alike, but older ones say less
             others.append(OTHER_IMAGES)
-        interval = training.mean(claim.figure)
+        interval = training.mean(METRICS[claim.figure])
         yield Measured(
             ", ".join([*(f"{name} {values[name]}" for name in published.RECIPE if name in values), *others]),
             f"{words.percent(interval)}, n = {interval.n}",
@@ -136,7 +137,7 @@ def _verdict(claimed: float, measured: Interval, others: list[str]) -> str:
 def answers(claims: Iterable[Claim]) -> Iterator[Answer]:
     """A sentence for each claimed top-1 that was trained for, with what is nearest to the tutorial's settings."""
     for claim in claims:
-        if claim.claim.endswith(WORDS["test_top1"]) and any(measured.hardware for measured in claim.measured):
+        if claim.claim.endswith(TOP1.title) and any(measured.hardware for measured in claim.measured):
             logs = "" if claim.log_keras3 == NOT_RUN else f"; its logs say {claim.log_2021} and {claim.log_keras3}"
             nearest = min(measured.differing for measured in claim.measured)
             chosen = [measured for measured in claim.measured if measured.differing == nearest]

@@ -13,6 +13,7 @@ from report.incomplete import incomplete
 from report.render import render
 from report.table import NOTHING, Cell, Column, Table, interval
 from results import stats, store
+from results.metrics import TOP1
 from results.records import Environment
 from results.stats import Interval
 from results.store import Run, StoreError
@@ -210,24 +211,26 @@ def _accuracy(both: Both[Training]) -> Iterator[Change]:
     """Test top-1, paired by seed."""
     if both.now is None or both.before is None:
         return
-    values = both.now.by_seed("test_top1"), both.before.by_seed("test_top1")
-    resolution = both.now.resolution("test_top1")
+    values = both.now.by_seed(TOP1), both.before.by_seed(TOP1)
+    resolution = TOP1.resolution(both.now.records[0])
     difference = stats.paired_difference(*values, resolution=resolution)
     if difference is None:
-        yield _lone(both.name, "test top-1", NO_SEED)
+        yield _lone(both.name, TOP1.test_title, NO_SEED)
         return
     equal = all(abs(values[0][seed] - values[1][seed]) < EXACT for seed in values[0].keys() & values[1].keys())
     p_value = None
     if not equal and difference.n >= FEWEST_SEEDS:
         p_value = stats.paired_p_value(*values, resolution=resolution)
-    told = interval(difference, words.signed_one_place, 100)
+    unit = words.UNITS[TOP1.unit]
+    told = interval(difference, unit.difference, unit.scale)
+    before, now = (interval(side.mean(TOP1), unit.value, unit.scale) for side in (both.before, both.now))
     yield Change(
         both.name,
-        "test top-1",
-        "%",
-        interval(both.before.mean("test_top1"), words.one_place, 100),
-        interval(both.now.mean("test_top1"), words.one_place, 100),
-        replace(told, text=f"{words.points(difference)}, n = {difference.n}"),
+        TOP1.test_title,
+        TOP1.unit,
+        before,
+        now,
+        replace(told, text=f"{words.difference(TOP1, difference)}, n = {difference.n}"),
         SAME if equal else FEW if p_value is None else NOT_SHOWN,
         p_value,
     )

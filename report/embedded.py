@@ -1,8 +1,10 @@
 """Records -> the rows that the page carries inside, for its own table of them and for anybody's script."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, TypedDict
 
+from results.metrics import METRICS
 from results.records import Record, StepTimeRecord, TrainRecord
 from results.store import Run
 
@@ -15,7 +17,8 @@ class Rows(TypedDict):
 
 
 TRAININGS = ["trial_id", "suite", "variant", "dataset", "seed", "train_images", "patches", "parameters"]
-TRAININGS += ["multiply_adds", "test_top1", "test_top5", "test_loss", "step_seconds", "step_memory_bytes"]
+TRAININGS += ["multiply_adds"]
+COSTS = {name: attrgetter(name) for name in ("step_seconds", "step_memory_bytes")}
 STEP_TIMES = ["trial_id", "suite", "scope", "variant", "phase", "patches", "batch", "process", "multiply_adds"]
 STEP_TIMES += ["activation_bytes", "compile_seconds", "step_seconds", "taken_cpu_share"]
 STEP_TIMES += ["baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"]
@@ -26,8 +29,9 @@ FAILURES = ["trial_id", "suite", "variant", "status", "reason"]
 
 def embedded(run: Run) -> dict[str, Rows]:
     """A row a record: of a training its epochs and of a step time its samples are told by their number and median."""
+    metrics = {f"test_{name.removeprefix('test_')}": metric.read for name, metric in METRICS.items()}
     return {
-        "trainings": _rows(run.trainings, TRAININGS, {"epochs": _epochs} | WHERE),
+        "trainings": _rows(run.trainings, TRAININGS, metrics | COSTS | {"epochs": _epochs} | WHERE),
         "step_times": _rows(run.step_times, STEP_TIMES, {"steps": _steps} | WHERE),
         "peaks": _rows(run.peaks, PEAKS, {}),
         "failures": _rows(run.failures, FAILURES, {}),

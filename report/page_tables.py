@@ -15,12 +15,11 @@ from report.roofline import Place
 from report.table import NOTHING, Cell, Column, Table, interval, number
 from results.gates import Gate
 from results.growth import Growth
+from results.metrics import METRICS, TOP1, Metric
 from results.stats import FEWEST_PROCESSES
 
 MEBIBYTE = 2.0**-20
 MILLISECOND = 1e3
-FEW_CLASSES = {"2", "3", "4", "5"}
-"""Of so many any model's top-5 is 100 %."""
 
 
 def tables(findings: Findings) -> dict[str, Table]:
@@ -77,7 +76,7 @@ def _study(study: Study) -> Table:
         (Column("variant", "variant"), lambda t: Cell(proper(t), note=_own(study, t))),
         *((Column(name, name), _setting(name)) for name in study.plan.grid),
     ]
-    first = study.trainings[0]
+    first, apart = study.trainings[0], words.UNITS[study.metric.unit].of_differences
     one_dataset = all(training.dataset == first.dataset for training in study.trainings)
     one_length = all(training.epochs == first.epochs for training in study.trainings)
     if not one_dataset:
@@ -86,20 +85,14 @@ def _study(study: Study) -> Table:
         made.append((Column("epochs-trained", "epochs", number=True), lambda t: number(t.epochs, words.count)))
     made += [
         (Column("seeds", "seeds", number=True), lambda t: number(len(t.records), words.count)),
-        (Column("top-1", "top-1", "%", True), _top1),
+        *(_measured_by(study, metric) for metric in METRICS.values() if _is_shown(study, metric)),
     ]
-    if any(dict(t.conditions).get("classes") not in FEW_CLASSES for t in study.trainings):
-        column = Column("top-5", "top-5", "%", True)
-        made.append((column, lambda t: interval(t.mean("test_top5"), words.one_place, 100)))
-    if study.plan.metric == "test_loss":
-        column = Column("loss", study.metric.name, "", True)
-        made.append((column, lambda t: interval(t.mean("test_loss"), words.two_places)))
     if study.variants:
-        column = Column("against-variant", f"against {study.base_title}", study.metric.unit, True)
+        column = Column("against-variant", f"against {study.base_title}", apart, True)
         made.append((column, lambda t: _differences(study, t, study.variants)))
     if study.effects:
         base = ", ".join(study.effects[0].base.settings)
-        column = Column("against-base", f"against {base}", study.metric.unit, True)
+        column = Column("against-base", f"against {base}", apart, True)
         made.append((column, lambda t: _differences(study, t, study.effects)))
     made += [
         (Column("parameters", "parameters", "", True), lambda t: number(t.records[0].parameters, words.count)),
@@ -143,8 +136,23 @@ def _study(study: Study) -> Table:
     return Table(f"table-{study.suite}", f"{study.title}: all variants", caption, columns, rows, "variant")
 
 
-def _top1(training: Training) -> Cell:
-    return replace(interval(training.mean("test_top1"), words.one_place, 100), note=training.at_chance)
+def _is_shown(study: Study, metric: Metric) -> bool:
+    """Whether it says something of the suite: a share of images of so many classes, or what it is judged by."""
+    classes = [training.records[0].count("model", "classes") for training in study.trainings]
+    known = any(count is None or count >= metric.least_classes for count in classes)
+    return known if metric.images else metric is METRICS[study.plan.metric]
+
+
+def _measured_by(study: Study, metric: Metric) -> tuple[Column, Callable[[Training], Cell]]:
+    unit = words.UNITS[metric.unit]
+    head = metric.title if metric.images else study.metric.test_title
+    column = Column(metric.title.replace(" ", "-"), head, metric.unit, True)
+
+    def cell(training: Training) -> Cell:
+        mean = interval(training.mean(metric), unit.value, unit.scale)
+        return replace(mean, note=training.at_chance) if metric is TOP1 else mean
+
+    return column, cell
 
 
 def _trained_on(study: Study) -> str:
@@ -163,7 +171,7 @@ def _trained_on(study: Study) -> str:
 
 def _tested(study: Study) -> str:
     """How the differences were tested, and for how many comparisons their p are adjusted."""
-    how = f"Differences in {study.metric.name} are paired by seed, with Student's p"
+    how = f"Differences in {study.metric.test_title} are paired by seed, with Student's p"
     if study.family > 1:
         of = "the run's ablations" if study.is_ablation else "the two published attentions"
         how += f", adjusted by Holm's method for the {study.family} comparisons of {of}"
@@ -211,8 +219,8 @@ def _differences(study: Study, training: Training, comparisons: tuple[Comparison
     ours = [comparison for comparison in comparisons if comparison.ours is training]
     if not ours:
         return Cell(NOTHING)
-    form = words.signed_one_place if study.metric.scale == 100 else words.signed_three_places
-    first, *others = [interval(comparison.difference, form, study.metric.scale) for comparison in ours]
+    unit = words.UNITS[study.metric.unit]
+    first, *others = [interval(comparison.difference, unit.difference, unit.scale) for comparison in ours]
     p_values = [_p(comparison) for comparison in ours]
     more = [
         f"{proper(comparison.base)}: {', '.join(filter(None, (cell.text, p_value)))}"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from report import conditions
 from report.accuracy import NOT_CONDITIONS, Study, Training, full_name, have_cost
 from report.conditions import Conditions
+from results.metrics import TOP1
 from results.records import TrainRecord
+from results.stats import Interval
 
 FEWEST_MODELS = 3
 COSTS = {"multiply_adds": "multiply-adds", "parameters": "parameters", "step_seconds": "training step"}
@@ -30,13 +32,18 @@ class Race:
         """What can be compared of what the models cost, with its name for people."""
         return {cost: name for cost, name in COSTS.items() if have_cost(self.models, cost)}
 
+    @property
+    def means(self) -> tuple[Interval, ...]:
+        """How accurate each model is: its top-1."""
+        return tuple(model.mean(TOP1) for model in self.models)
+
     def front(self, cost: str) -> list[int]:
         """Places in `models` of the undominated ones, cheapest first, by their means.
 
         Dominated is what another model is at least as accurate as and at most as costly as, and better in one of the
         two.
         """
-        points = [(model.cost(cost), -model.mean("test_top1").estimate) for model in self.models]
+        points = [(model.cost(cost), -mean.estimate) for model, mean in zip(self.models, self.means, strict=True)]
         undominated = [
             place
             for place, point in enumerate(points)

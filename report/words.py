@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from results.growth import Law
+from results.metrics import Metric
 from results.stats import Interval
 
 NAMES = {
@@ -76,16 +77,6 @@ def percent(share: Interval) -> str:
     return with_interval(share, lambda number: f"{number * 100:.1f}", " %")
 
 
-def points(difference: Interval) -> str:
-    """A difference of fractions in percentage points as "+0.4 pp [-0.3, +1.1]"."""
-    return with_interval(difference, lambda number: f"{number * 100:+.1f}", " pp")
-
-
-def difference(value: Interval) -> str:
-    """A difference of losses as "+0.012 [-0.030, +0.054]"."""
-    return with_interval(value, signed_three_places)
-
-
 def p_value(value: float) -> str:
     """A p as "p = 0.012"; very small ones are only said to be, and one next to 0.05 is on the side that it is on."""
     if 0.0495 < value < 0.0505:
@@ -94,25 +85,29 @@ def p_value(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What a suite is judged by: the figure of a record, its forms, and what a larger and a smaller one is called."""
+class Unit:
+    """How a metric of it is written: times `scale`, its values and its differences, and the unit of the latter."""
 
-    figure: str
-    name: str
-    value: Callable[[Interval], str]
-    difference: Callable[[Interval], str]
     scale: float
-    unit: str
-    more: str
-    less: str
+    value: Callable[[float], str]
+    difference: Callable[[float], str]
+    of_differences: str
 
 
-METRICS = {
-    "top1": Metric("test_top1", "test top-1", percent, points, 100, "pp", "more accurate", "less accurate"),
-    "top5": Metric("test_top5", "test top-5", percent, points, 100, "pp", "more accurate", "less accurate"),
-    "test_loss": Metric("test_loss", "test loss", plain, difference, 1, "", "of higher loss", "of lower loss"),
-}
-"""Name of a metric in a suite's file -> how it is told. `scale` and `unit` are those of a figure's axis."""
+UNITS = {"%": Unit(100, one_place, signed_one_place, "pp"), "": Unit(1, two_places, signed_three_places, "")}
+"""A metric's unit -> how it is written."""
+
+
+def value(metric: Metric, mean: Interval) -> str:
+    """A metric's value: "97.9 % [97.2, 98.6]" or "0.93 [0.84, 1.02]"."""
+    unit = UNITS[metric.unit]
+    return with_interval(mean, lambda number: unit.value(number * unit.scale), f" {metric.unit}".rstrip())
+
+
+def difference(metric: Metric, apart: Interval) -> str:
+    """A difference of a metric: "+0.4 pp [-0.3, +1.1]" or "+0.012 [-0.030, +0.054]"."""
+    unit = UNITS[metric.unit]
+    return with_interval(apart, lambda number: unit.difference(number * unit.scale), f" {unit.of_differences}".rstrip())
 
 
 def sortable(value: str) -> tuple[bool, float, str]:

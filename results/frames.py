@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from results.metrics import METRICS
 from results.records import Failure
 from results.store import Run
 
@@ -10,7 +11,7 @@ COUNTS |= {"allocated_memory_bytes", "processes"}
 
 
 def trainings(run: Run) -> pd.DataFrame:
-    """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; top-1 is from 0 to 1.
+    """One row a training, failed ones too. `macs` are the multiply-adds of one image, forward; shares are from 0 to 1.
 
     `test_loss` holds the label smoothing of the training. `train_step_seconds` and `peak_memory_bytes`, that of the
     step, are empty where they could not be measured (`TrainRecord`); trainings that shared a process are one
@@ -18,8 +19,8 @@ def trainings(run: Run) -> pd.DataFrame:
 
     Rows of different backends or precisions are not of one kind: group by those too.
     """
-    columns = ["trial_id", "suite", "variant", "dataset", "seed", "epochs", "parameters", "macs", "top1", "top5"]
-    columns += ["test_loss", "train_step_seconds", "peak_memory_bytes", "status", "backend", "precision"]
+    columns = ["trial_id", "suite", "variant", "dataset", "seed", "epochs", "parameters", "macs", *METRICS]
+    columns += ["train_step_seconds", "peak_memory_bytes", "status", "backend", "precision"]
     rows = [
         {
             "trial_id": record.trial_id,
@@ -30,9 +31,7 @@ def trainings(run: Run) -> pd.DataFrame:
             "epochs": len(record.epochs),
             "parameters": record.parameters,
             "macs": record.multiply_adds,
-            "top1": record.test_top1,
-            "top5": record.test_top5,
-            "test_loss": record.test_loss,
+            **{name: metric.read(record) for name, metric in METRICS.items()},
             "train_step_seconds": record.step_seconds,
             "peak_memory_bytes": record.step_memory_bytes,
             "status": "done",
