@@ -33,7 +33,7 @@ def study(trial: TrainTrial, images: int, pairs: int) -> list[tuple[float, float
     from models.build import adapt_normalization, build_model
 
     data = datasets.load(trial.dataset, trial.data_dir)
-    one_hot = np.eye(data.shape.classes, dtype="float32")
+    one_hot = np.eye(data.classes, dtype="float32")
     split = datasets.training_images(min(images, len(data.train_images)), trial.training.validation_split)
     train_images, labels = data.train_images[:split], one_hot[data.train_labels[:split]]
     validation = data.train_images[split:images], one_hot[data.train_labels[split:images]]
