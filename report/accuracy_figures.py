@@ -149,7 +149,7 @@ def _against_cost(study: Study, cost: str) -> Figure | None:
     )
     key = f"{study.suite}-{cost}"
     cheapest = min(study.trainings, key=lambda t: t.cost(cost))
-    best = max(study.trainings, key=lambda t: metric.gain(t.mean(metric).estimate))
+    best = (max if metric.better == "higher" else min)(study.trainings, key=lambda t: t.mean(metric).estimate)
     title = f"{words.sentence(metric.test_title)} against {pareto.COSTS[cost]}: "
     times = best.cost(cost) / cheapest.cost(cost)
     costs = "is also the cheapest" if best is cheapest else f"costs {times:.2g} times the cheapest"

@@ -40,10 +40,6 @@ class Metric:
         """The step in which it can change; 0 where it can take any value."""
         return 1 / self.images(record) if self.images else 0.0
 
-    def gain(self, value: float) -> float:
-        """The value, or its negative where lower is better: the larger, the better."""
-        return value if self.better == "higher" else -value
-
 
 def _share(title: str, read: Callable[[TrainRecord], float], least_classes: int = 2) -> Metric:
     """A share of the test images that had better be high."""
