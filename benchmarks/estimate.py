@@ -7,6 +7,7 @@ its progress scales the estimate by what the trials so far really took.
 import math
 
 from benchmarks import stopwatch
+from benchmarks.datasets import DATASETS
 from results.trials import CoreStepTrial, ModelStepTrial, TrainTrial, Trial
 
 MULTIPLY_ADDS_PER_SECOND = 3.3e10
@@ -14,13 +15,12 @@ TRAIN_PER_FORWARD = 3
 SECONDS_PER_BLOCK_AND_STEP = 0.004
 MOST_SECONDS = 10 * 86400.0
 START_SECONDS = {"train": 3.0, "core": 0.3, "model": 1.2}
-TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
 
 
 def seconds(trial: Trial) -> float:
     """Estimated seconds of the trial on 2 CPU cores."""
     if isinstance(trial, TrainTrial):
-        images = trial.training.train_share * TRAIN_IMAGES.get(trial.dataset, 10_000)
+        images = trial.training.train_share * DATASETS[trial.dataset].train_images
         steps = trial.training.epochs * math.ceil(images / trial.training.batch_size)
         work = trial.model.cost().multiply_adds * trial.training.batch_size * TRAIN_PER_FORWARD
         step = work / MULTIPLY_ADDS_PER_SECOND + trial.model.blocks * SECONDS_PER_BLOCK_AND_STEP

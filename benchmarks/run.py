@@ -75,7 +75,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the trials with estimated times, and run nothing.")
     ] = False,
-    dataset: Annotated[str | None, typer.Option(help=f"{', '.join(datasets.NAMES)}.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="; ".join(f"{name}: {d.title}" for name, d in datasets.DATASETS.items()) + ".")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the dataset is: its folder, one that contains it, or its archive.")
     ] = None,
@@ -134,7 +136,7 @@ def command(
     if all_suites and suite:
         raise InputError("--all runs every suite: give it or --suite, not both")
     if dataset is not None:
-        one_of("dataset", dataset, datasets.NAMES)
+        one_of("dataset", dataset, datasets.DATASETS)
     overrides = Overrides(
         dataset=dataset,
         data_dir=None if data_dir is None else str(data_dir.expanduser().resolve()),
