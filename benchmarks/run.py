@@ -460,7 +460,7 @@ def _dry_run(console: Console, plan: Plan, folder: Path) -> None:
     done = store.load(folder).done
     for trial in plan.trials:
         state = "done" if trial.trial_id in done else estimate.words(estimate.seconds(trial))
-        cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", {}).items())
+        cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", ()))
         console.out(f"{trial.suite:<14} {trial.trial_id:<60} {state:>8}  {cell}".rstrip(), highlight=False)
     left = [trial for trial in plan.distinct if trial.trial_id not in done]
     total = estimate.words(sum(map(estimate.seconds, left)))

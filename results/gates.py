@@ -208,7 +208,7 @@ def append(path: Path, gate: Gate) -> None:
 
 def _content(path: Path) -> bytes:
     if path.is_dir():
-        raise GateError(f"{path.name} is a folder; name a file, such as history.jsonl")
+        raise GateError(f"{path.name} is a folder and no file")
     try:
         return store.content(path)
     except OSError as error:
