@@ -121,7 +121,7 @@ class TrainTrial(_Trial):
     @property
     def step(self) -> str:
         """All that its compiled step depends on, as the JSON of a trial: where it is equal, the step can be shared."""
-        return self.model_copy(update={"suite": "", "variant": "", "grid": (), "seed": 0}).model_dump_json()
+        return self.model_copy(update={"suite": "any", "variant": "any", "grid": (), "seed": 0}).model_dump_json()
 
     @property
     def label(self) -> str:

@@ -125,7 +125,7 @@ def test_a_worker_never_sees_ctrl_c():
 
 
 def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
-    (trial,) = small_trials(1)
+    trial = next(trial for trial in small_trials(8) if trial.variant == "eanet")
     wrong = trial.model_copy(update={"dim": 7})  # 4 heads do not divide it, which no plan would let through
     (outcome,) = run([wrong])
     assert isinstance(outcome, Failure)
