@@ -1,4 +1,4 @@
-"""The batches of a training, in the order of its seed, made while the step before them computes."""
+"""The batches of a training: in the order of its seed, made while the step before computes, split over devices."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -43,3 +43,30 @@ def prefetched(images: np.ndarray, labels: np.ndarray, epochs: range, seed: int,
     options = tf.data.Options()
     options.autotune.enabled = False
     return made.prefetch(AHEAD).with_options(options)
+
+
+class TooFewDevicesError(Exception):
+    """There are fewer devices than were asked for; the message says how many of both."""
+
+
+def split_batches(count: int) -> None:
+    """Has the models that are built from now on split each batch over the first `count` devices, which all have all
+    weights. JAX only. Raises `TooFewDevicesError`.
+
+    Source: `keras.distribution.DataParallel`, https://keras.io/api/distribution/.
+    """
+    there = keras.distribution.list_devices()
+    if len(there) < count:
+        raise TooFewDevicesError(f"{count} devices were asked for, and there are {len(there)}: {', '.join(there)}")
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=there[:count]))
+
+
+class WholeTests(keras.callbacks.Callback):
+    """Evaluates on batches that are not split: the last one of a test set may not be a multiple of the devices."""
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.distribution = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        keras.distribution.set_distribution(self.distribution)

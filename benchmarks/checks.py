@@ -36,8 +36,9 @@ def check_data_dir(plan: Plan, overrides: Overrides) -> None:
     """A --data-dir that nothing would read is an error, not a silent no-op."""
     if overrides.data_dir is not None and not _trained_on(plan):
         raise InputError("--data-dir changes nothing: none of the chosen suites trains")
-    if overrides.data_dir is not None and "digits" in _trained_on(plan):
-        raise InputError("digits come with scikit-learn and take no --data-dir")
+    for name in _trained_on(plan) if overrides.data_dir is not None else ():
+        if package := datasets.DATASETS[name].comes_with:
+            raise InputError(f"{name} come with {package} and take no --data-dir")
 
 
 def check_devices(plan: Plan, overrides: Overrides) -> None:
@@ -65,7 +66,7 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
     """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256."""
     hashes = {}
     for name in _trained_on(plan):
-        if name != "digits" and overrides.data_dir is None and overrides.dataset != name:
+        if not datasets.DATASETS[name].comes_with and overrides.data_dir is None and overrides.dataset != name:
             raise InputError(
                 f"{name} is not part of this project: give its folder with --data-dir DIR, "
                 f"or download it with --dataset {name}"
@@ -76,7 +77,7 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
     return hashes
 
 
-def _check_split(plan: Plan, data: datasets.Dataset) -> None:
+def _check_split(plan: Plan, data: datasets.Images) -> None:
     """Raises `DataError` where a training would have no images of some class, or none to validate with, or a batch that
     its devices cannot share."""
     for trial in plan.trials:

@@ -23,14 +23,14 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks import datasets
+from benchmarks.answers import Progress
 from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import TRIALS, Program, Workers, failure
 from benchmarks.suite import InputError
-from benchmarks.answers import Progress
-from results.trials import TrainTrial, Trial
 from benchmarks.worker import Task, Trouble
 from results import store
 from results.records import Failure, Result
+from results.trials import TrainTrial, Trial
 
 ROOT = Path(__file__).parent.parent
 CODE = ("models", "benchmarks", "results")
@@ -99,7 +99,7 @@ class Job:
     versions: dict[str, str]
 
 
-def on_node(job: Job, images: datasets.Dataset | None, program: Program = TRIALS) -> Iterator[Answer]:
+def on_node(job: Job, images: datasets.Images | None, program: Program = TRIALS) -> Iterator[Answer]:
     """Runs the trial in a worker of this node, exactly as `run_local` does, and yields what comes of it."""
     import ray
 
@@ -167,7 +167,7 @@ def _node_folder(name: str) -> Path:
     return Path(tempfile.gettempdir()) / f"eanet-ablation-{name}-{ray.get_runtime_context().get_node_id()[:12]}"
 
 
-def _put(images: datasets.Dataset, folder: Path, name: str) -> Path:
+def _put(images: datasets.Images, folder: Path, name: str) -> Path:
     """Writes the images into the node's folder, where no trial before has: all of the node's trials read that."""
     there = folder / name
     with FileLock(folder / ".lock"):

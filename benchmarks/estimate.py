@@ -7,23 +7,22 @@ its progress scales the estimate by what the trials so far really took.
 import math
 
 from benchmarks import stopwatch
+from benchmarks.datasets import DATASETS
 from results.trials import CoreStepTrial, ModelStepTrial, TrainTrial, Trial
-from models import cost
 
 MULTIPLY_ADDS_PER_SECOND = 3.3e10
 TRAIN_PER_FORWARD = 3
 SECONDS_PER_BLOCK_AND_STEP = 0.004
 MOST_SECONDS = 10 * 86400.0
 START_SECONDS = {"train": 3.0, "core": 0.3, "model": 1.2}
-TRAIN_IMAGES = {"digits": 1150, "cifar10": 40_000, "cifar100": 40_000}
 
 
 def seconds(trial: Trial) -> float:
     """Estimated seconds of the trial on 2 CPU cores."""
     if isinstance(trial, TrainTrial):
-        images = trial.training.train_share * TRAIN_IMAGES.get(trial.dataset, 10_000)
+        images = trial.training.train_share * DATASETS[trial.dataset].train_images
         steps = trial.training.epochs * math.ceil(images / trial.training.batch_size)
-        work = cost.multiply_adds(cost.model(trial.model)) * trial.training.batch_size * TRAIN_PER_FORWARD
+        work = trial.model.cost().multiply_adds * trial.training.batch_size * TRAIN_PER_FORWARD
         step = work / MULTIPLY_ADDS_PER_SECOND + trial.model.blocks * SECONDS_PER_BLOCK_AND_STEP
         return START_SECONDS["train"] + 1.1 * steps * step
     return START_SECONDS[trial.scope] + _step_time_seconds(trial)
@@ -31,11 +30,11 @@ def seconds(trial: Trial) -> float:
 
 def _step_time_seconds(trial: CoreStepTrial | ModelStepTrial) -> float:
     if isinstance(trial, CoreStepTrial):
-        parts, blocks = cost.attention(trial.attention, trial.dim, trial.patches), 1
+        cost, blocks = trial.attention.cost(trial.dim, trial.patches), 1
     else:
-        parts, blocks = cost.model(trial.model), trial.model.blocks
+        cost, blocks = trial.model.cost(), trial.model.blocks
     passes = TRAIN_PER_FORWARD if trial.phase == "train" else 1
-    step = cost.multiply_adds(parts) * trial.batch * passes / MULTIPLY_ADDS_PER_SECOND + 0.001 * blocks
+    step = cost.multiply_adds * trial.batch * passes / MULTIPLY_ADDS_PER_SECOND + 0.001 * blocks
     return (stopwatch.WARMUP_STEPS + 1) * step + max(trial.seconds, trial.steps * step)
 
 

@@ -18,15 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks import datasets, estimate, memory
+from benchmarks import estimate, memory
+from benchmarks.answers import Progress
+from benchmarks.cifar_files import KERAS_HOME, OWN_KERAS_HOME, keras_home
 from benchmarks.environment import Origin, default_threads, worker_variables
 from benchmarks.isolation import isolate
-from benchmarks.answers import Progress
-from results.trials import TrainTrial, Trial
 from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
 from results.places import without_places
 from results.records import Failure, Result, TrainRecord
+from results.trials import TrainTrial, Trial
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -147,8 +148,8 @@ class Workers:
         program: Program = TRIALS,
     ) -> None:
         home = {
-            "KERAS_HOME": str(logs / datasets.OWN_KERAS_HOME),
-            datasets.KERAS_HOME: str(datasets.keras_home()),
+            "KERAS_HOME": str(logs / OWN_KERAS_HOME),
+            KERAS_HOME: str(keras_home()),
         }  # the user's keras.json may be one that Keras refuses
         isolate({**variables, **home})  # for the process that workers are forked from, and those that are spawned
         self.context, self.target = start_context(backend, program.imported), program.target

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from results.trials import StepTimeTrial, Trial
 from results import repetition
 from results.records import StepTimeRecord
 from results.stats import FEWEST_PROCESSES
+from results.trials import StepTimeTrial, Trial
 
 MOST_TIMES_PLANNED = 3
 """A case is measured in at most so many times its planned processes."""

@@ -11,8 +11,9 @@ import psutil
 from benchmarks import cgroups
 from benchmarks.environment import on_accelerator
 from benchmarks.stopwatch import synchroniser
-from models import cost
-from models.config import AttentionConfig, FusedSelfAttentionConfig, ModelConfig, SelfAttentionConfig
+from models.attentions.attention import Attention
+from models.config import ModelConfig
+from models.cost import Cost, Phase
 
 VALUE_BYTES = {"float32": 4, "mixed_bfloat16": 2}
 OUT_OF_MEMORY = ("oom when allocating", "resource_exhausted", "out of memory", "allocate memory", "not enough memory")
@@ -22,26 +23,19 @@ class TooLargeError(Exception):
     """A trial needs more memory than there is; the message says how much of both."""
 
 
-def require(parts: list[cost.PartCost], batch: int, phase: cost.Phase, precision: str) -> None:
+def require(cost: Cost, batch: int, phase: Phase, precision: str) -> None:
     """Raises `TooLargeError` where the closed form of what a step needs exceeds what is free."""
-    needed, free = cost.needed_bytes(parts, batch, phase, VALUE_BYTES[precision]), free_bytes()
+    needed, free = cost.needed_bytes(batch, phase, VALUE_BYTES[precision]), free_bytes()
     if free is not None and needed > free:
         raise TooLargeError(f"needs about {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB free")
 
 
-def held_attention(attention: AttentionConfig, precision: str, phase: cost.Phase) -> AttentionConfig:
-    """The attention whose activations this backend holds: self-attention that drops nothing, as none does in an
-    inference, is fused or not, by kernel."""
-    fuses = fuses_attention(precision)
-    if isinstance(attention, FusedSelfAttentionConfig) and not fuses:
-        return cost.unfused(attention)
-    drops = isinstance(attention, SelfAttentionConfig) and attention.attention_dropout and phase == "train"
-    if isinstance(attention, SelfAttentionConfig) and fuses and not drops:
-        return FusedSelfAttentionConfig(heads=attention.heads, key_dim=attention.key_dim)
-    return attention
+def held_attention(attention: Attention, precision: str, phase: Phase) -> Attention:
+    """The attention whose activations this backend holds."""
+    return attention.held(fuses_attention(precision), phase)
 
 
-def held_model(model: ModelConfig, precision: str, phase: cost.Phase) -> ModelConfig:
+def held_model(model: ModelConfig, precision: str, phase: Phase) -> ModelConfig:
     """The model whose activations this backend holds."""
     return model.model_copy(update={"attention": held_attention(model.attention, precision, phase)})
 

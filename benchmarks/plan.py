@@ -27,6 +27,8 @@ from benchmarks.suite import (
     profiles,
     suites,
 )
+from models.config import VARIANTS, ModelConfig
+from results.records import PlannedSuite, PlannedVariant
 from results.trials import (
     Backend,
     CoreStepTrial,
@@ -37,9 +39,6 @@ from results.trials import (
     TrainTrial,
     Trial,
 )
-from models import cost
-from models.config import PRESETS, ModelConfig
-from results.records import PlannedSuite, PlannedVariant
 
 USUAL_PRECISION: Precision = "float32"
 
@@ -113,7 +112,7 @@ def build_plan(
     chosen = {name: known_suites[one_of("suite", name, known_suites)] for name in names}
     own = {name: made for suite in chosen.values() for name, made in _own(suite).items()}
     for variant in overrides.variants:
-        one_of("variant", variant, [*PRESETS, *own])
+        one_of("variant", variant, [*VARIANTS, *own])
     dataset = overrides.dataset or profile.dataset
     given = _given(overrides, chosen.values(), dataset)
 
@@ -235,23 +234,17 @@ def _variant_model(
     made = own[variant]
     if made.match is None:
         return _model(made.preset, shape, settings | made.settings)
-    figure = COSTS[made.match.figure]
-    target = figure(_variant_model(made.match.variant, own, shape, settings))
+    figure = made.match.figure
+    target = getattr(_variant_model(made.match.variant, own, shape, settings).cost(), figure)
     candidates = [
         _model(made.preset, shape, settings | made.settings | cell) for cell in _combinations(made.match.among)
     ]
-    return min(candidates, key=lambda model: abs(figure(model) - target))
-
-
-COSTS: dict[str, Callable[[ModelConfig], int]] = {
-    "parameters": lambda model: cost.parameters(cost.model(model)),
-    "multiply_adds": lambda model: cost.multiply_adds(cost.model(model)),
-}
+    return min(candidates, key=lambda model: abs(getattr(model.cost(), figure) - target))
 
 
 def _model(variant: str, shape: DatasetShape, settings: Mapping[str, Any]) -> ModelConfig:
     """The variant's preset under the shared settings: what two variants do not share is their attention alone."""
-    preset = PRESETS[variant].attention
+    preset = VARIANTS[variant].attention
     kind = type(preset)
     attention = kind.model_validate(preset.model_dump() | {k: v for k, v in settings.items() if k in kind.model_fields})
     shared = {k: v for k, v in settings.items() if k in ModelConfig.model_fields}

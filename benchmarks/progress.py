@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from benchmarks import estimate
 from benchmarks.answers import Progress as TrialProgress
-from results.trials import Trial
 from results.printable import printable
 from results.records import Failure, Result, TrainRecord
+from results.trials import Trial
 
 PLAIN_SECONDS = 60
 TRUSTED_SECONDS = 60.0

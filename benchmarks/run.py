@@ -34,12 +34,11 @@ from benchmarks.executors import Execute, run_local
 from benchmarks.plan import Overrides, Plan, build_plan, settings_allowed, suites_with
 from benchmarks.progress import display
 from benchmarks.suite import InputError, one_of, profiles, suites
-from results.trials import Backend, Precision, Trial
-from models import cost
-from models.config import PRESETS
+from models.config import VARIANTS
 from results import places, store
 from results.printable import printable
 from results.records import Failure, RunPlan
+from results.trials import Backend, Precision, Trial
 
 RUNS = Path(results.__file__).parent / "runs"
 ROOT = Path(__file__).parent.parent
@@ -76,7 +75,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the trials with estimated times, and run nothing.")
     ] = False,
-    dataset: Annotated[str | None, typer.Option(help=f"{', '.join(datasets.NAMES)}.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="; ".join(f"{name}: {d.title}" for name, d in datasets.DATASETS.items()) + ".")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the dataset is: its folder, one that contains it, or its archive.")
     ] = None,
@@ -135,7 +136,7 @@ def command(
     if all_suites and suite:
         raise InputError("--all runs every suite: give it or --suite, not both")
     if dataset is not None:
-        one_of("dataset", dataset, datasets.NAMES)
+        one_of("dataset", dataset, datasets.DATASETS)
     overrides = Overrides(
         dataset=dataset,
         data_dir=None if data_dir is None else str(data_dir.expanduser().resolve()),
@@ -273,7 +274,7 @@ def _is_commit(text: str | None) -> bool:
 
 def _asked(plan: Plan, command: str) -> RunPlan:
     """What the report has to know of the plan."""
-    counts = {variant: cost.parameters(cost.model(PRESETS[variant])) for variant in ("eanet", "vit")}
+    counts = {variant: VARIANTS[variant].model.cost().parameters for variant in ("eanet", "vit")}
     return RunPlan(profile=plan.profile, command=command, tutorial_parameters=counts, suites=plan.suites)
 
 

@@ -12,24 +12,23 @@ import numpy as np
 from benchmarks import disturbance, memory, stopwatch
 from benchmarks.environment import Origin, jit_setting, observe, on_accelerator, pinned_threads
 from benchmarks.isolation import configure_keras
-from results.trials import CoreStepTrial, ModelStepTrial
-from models import cost
-from models.attention import build_attention
-from models.build import build_model
+from models.build import build_attention, build_model
+from models.cost import Cost
 from results.records import StepTimeRecord
+from results.trials import CoreStepTrial, ModelStepTrial
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: the step, whether XLA compiles it, and what it counts.
+    """What is timed: the step, whether XLA compiles it, and what it costs in closed form.
 
-    `multiply_adds` are those of one image, forward, in closed form; `parameters` are counted in the layers themselves,
-    and `operations` gives how many of each kind the compiled step has, which only TensorFlow tells.
+    `parameters` are counted in the layers themselves, and `operations` gives how many of each kind the compiled step
+    has, which only TensorFlow tells.
     """
 
     step: Callable[[], Any]
     jit: bool
-    multiply_adds: int
+    cost: Cost
     parameters: int
     operations: Callable[[], dict[str, int]]
 
@@ -42,7 +41,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     started = datetime.now(UTC).isoformat(timespec="seconds")
     keras.utils.set_random_seed(trial.process)
     configure_keras(trial.precision)
-    held = held_parts(trial)
+    held = held_cost(trial)
     memory.require(held, trial.batch, trial.phase, trial.precision)
     watch = memory.watch()
     case = build_case(trial)
@@ -60,8 +59,8 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     return StepTimeRecord(
         trial_id=trial.trial_id,
         trial=trial,
-        multiply_adds=case.multiply_adds,
-        activation_bytes=cost.activation_bytes(held, trial.batch, trial.phase, value_bytes),
+        multiply_adds=case.cost.multiply_adds,
+        activation_bytes=held.activation_bytes(trial.batch, trial.phase, value_bytes),
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,
@@ -73,12 +72,12 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     )
 
 
-def held_parts(trial: CoreStepTrial | ModelStepTrial) -> list[cost.PartCost]:
-    """The parts of what the trial times whose activations are in memory on this backend."""
+def held_cost(trial: CoreStepTrial | ModelStepTrial) -> Cost:
+    """The cost of what the trial times, with the activations that are in memory on this backend."""
     if isinstance(trial, CoreStepTrial):
         held = memory.held_attention(trial.attention, trial.precision, trial.phase)
-        return cost.attention(held, trial.dim, trial.patches)
-    return cost.model(memory.held_model(trial.model, trial.precision, trial.phase))
+        return held.cost(trial.dim, trial.patches)
+    return memory.held_model(trial.model, trial.precision, trial.phase).cost()
 
 
 def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:
@@ -94,9 +93,9 @@ def _core(trial: CoreStepTrial) -> Case:
     layer.build(shape)
     x = np.random.default_rng(trial.process).standard_normal(shape, np.float32)
     steps = FORWARD if trial.phase == "infer" else FORWARD_BACKWARD
-    multiply_adds = cost.multiply_adds(cost.attention(trial.attention, trial.dim, trial.patches))
+    cost = trial.attention.cost(trial.dim, trial.patches)
     step = steps[keras.backend.backend()](layer, x)
-    return Case(step.run, bool(jit_setting()), multiply_adds, layer.count_params(), step.operations)
+    return Case(step.run, bool(jit_setting()), cost, layer.count_params(), step.operations)
 
 
 def _model(trial: ModelStepTrial) -> Case:
@@ -122,8 +121,7 @@ def _model(trial: ModelStepTrial) -> Case:
         "train": lambda: _operations(model.train_step, (images, labels)),
     }
     operations = traced[trial.phase] if keras.backend.backend() == "tensorflow" else _not_told
-    multiply_adds = cost.multiply_adds(cost.model(config))
-    return Case(steps[trial.phase], model.jit_compile, multiply_adds, model.count_params(), operations)
+    return Case(steps[trial.phase], model.jit_compile, config.cost(), model.count_params(), operations)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
-from results.trials import Precision, TrainConfig
-from models.config import ATTENTION_CONFIGS, PRESETS, Count, ModelConfig, Settings
+from models.config import ATTENTIONS, VARIANTS, Count, ModelConfig, Settings
 from results.metrics import MetricName
 from results.records import Drawing
+from results.trials import Precision, TrainConfig
 
 HERE = Path(__file__).parent
 T = TypeVar("T")
@@ -94,8 +94,8 @@ class OwnVariant(Settings):
     @field_validator("preset")
     @classmethod
     def _known(cls, preset: str) -> str:
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r}; allowed: {', '.join(PRESETS)}")
+        if preset not in VARIANTS:
+            raise ValueError(f"unknown preset {preset!r}; allowed: {', '.join(VARIANTS)}")
         return preset
 
 
@@ -202,9 +202,10 @@ def _hint(name: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+_SETTINGS: tuple[type[Settings], ...] = (*ATTENTIONS.values(), ModelConfig, TrainConfig)
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]  # known only as it runs
-    for model in (*ATTENTION_CONFIGS, ModelConfig, TrainConfig)
+    for model in _SETTINGS
     for name, field in model.model_fields.items()
     if name not in {"kind", "attention", *FROM_THE_DATA}
 }
@@ -263,7 +264,7 @@ Complaint = tuple[Keys, str]
 
 def _contradictions(suite: Suite) -> Iterator[Complaint]:
     """What in one part of a suite does not fit another."""
-    known = [*PRESETS, *(suite.own if isinstance(suite, TrainSuite) else ())]
+    known = [*VARIANTS, *(suite.own if isinstance(suite, TrainSuite) else ())]
     for variant in suite.variants:
         if variant not in known:
             hint = _hint(variant, known)
@@ -311,8 +312,8 @@ def _of_trainings(suite: TrainSuite) -> Iterator[Complaint]:
 
 def _of_own(suite: TrainSuite, name: str) -> Iterator[Complaint]:
     own = suite.own[name]
-    if name in PRESETS or name not in suite.variants:
-        yield ("own", name), f"own.{name} {'is a preset' if name in PRESETS else 'is none of the variants'}"
+    if name in VARIANTS or name not in suite.variants:
+        yield ("own", name), f"own.{name} {'is a preset' if name in VARIANTS else 'is none of the variants'}"
     among: Grid = own.match.among if own.match else {}
     if own.match and (own.match.variant not in suite.variants or _is_matched(suite, own.match.variant)):
         yield ("own", name, "match", "variant"), f"{own.match.variant!r} is no variant whose settings are given"
@@ -326,7 +327,7 @@ def _of_own(suite: TrainSuite, name: str) -> Iterator[Complaint]:
             yield keys, f"own.{name} sets {setting}, and matches by it too"
         if setting in {*TrainConfig.model_fields, *ModelConfig.model_fields}:
             yield keys, f"own.{name} sets {setting}, which is the same for all variants: they differ in their attention"
-        elif setting not in type(PRESETS[own.preset].attention).model_fields:
+        elif setting not in type(VARIANTS[own.preset].attention).model_fields:
             yield keys, f"own.{name} sets {setting}, which {own.preset} does not have"
 
 

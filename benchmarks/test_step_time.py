@@ -30,8 +30,8 @@ def test_step(benchmark: Any, trial: StepTimeTrial) -> None:
     case, synchronise = build_case(trial), synchroniser()
     where = observe(Origin("pytest benchmarks", None, None), trial.precision, "", case.jit)
     benchmark.extra_info |= {
-        "parameters": case.parameters,
-        "multiply_adds": case.multiply_adds,
+        "parameters": case.cost.parameters,
+        "multiply_adds": case.cost.multiply_adds,
         "batch": trial.batch,
         **where.model_dump(include={"backend", "jit", "precision", "device", "cpu", "threads", "versions"}),
     }

@@ -14,17 +14,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks import checkpoints, datasets, devices, memory
-from benchmarks.batches import batch_order, prefetched
+from benchmarks import checkpoints, datasets, memory
+from benchmarks.answers import DivergedError, Progress
+from benchmarks.batches import WholeTests, batch_order, prefetched, split_batches
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
 from benchmarks.isolation import configure_keras
 from benchmarks.stopwatch import synchroniser
-from benchmarks.answers import DivergedError, Progress
-from results.trials import TrainConfig, TrainTrial
-from models import cost
 from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
+from results.trials import TrainConfig, TrainTrial
 
 EVALUATION_BATCH = 256
 WATCHED_STEPS = 3
@@ -184,9 +183,9 @@ class Prepared:
 
 
 @functools.lru_cache(maxsize=1)
-def read(dataset: str, data_dir: str | None, images_at: Path | None) -> datasets.Dataset:
+def read(dataset: str, data_dir: str | None, images_at: Path | None) -> datasets.Images:
     """A training's images, which those that share its process need not read again."""
-    return datasets.load(dataset, data_dir) if images_at is None else datasets.saved(dataset, images_at)
+    return datasets.load(dataset, data_dir) if images_at is None else datasets.saved(images_at)
 
 
 @functools.lru_cache(maxsize=1)
@@ -198,7 +197,7 @@ def prepare(step: str, images_at: Path | None) -> Prepared:
     trial = TrainTrial.model_validate_json(step)
     configure_keras(trial.precision)
     if trial.devices > 1:
-        devices.split_batches(trial.devices)
+        split_batches(trial.devices)
     data = read(trial.dataset, trial.data_dir, images_at)
     chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
     watch = memory.watch()
@@ -240,11 +239,11 @@ def train(
     Raises `DivergedError` and `datasets.DataError`.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    held = cost.model(memory.held_model(trial.model, trial.precision, "train"))
+    held = memory.held_model(trial.model, trial.precision, "train").cost()
     shared_by = trial.devices if on_accelerator() else 1  # the devices of a processor have one memory
     memory.require(held, trial.training.batch_size // shared_by, "train", trial.precision)
     data = read(trial.dataset, trial.data_dir, images_at)
-    one_hot = np.eye(data.shape.classes, dtype="float32")
+    one_hot = np.eye(data.classes, dtype="float32")
     settings = trial.training
     chosen, validation = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
     images, validation_images = data.train_images[chosen], data.train_images[validation]
@@ -267,7 +266,7 @@ def train(
 
     if resumed:
         tell(restored)
-    whole = [devices.WholeTests()] if trial.devices > 1 else []
+    whole = [WholeTests()] if trial.devices > 1 else []
     history = History(len(images), trial.training.batch_size, prepared.watch, restored, keep, time.perf_counter)
     fit_in_order(
         model,
@@ -299,7 +298,7 @@ def train(
         validation_images=len(validation_images),
         test_images=len(data.test_images),
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        multiply_adds=cost.multiply_adds(cost.model(trial.model)),
+        multiply_adds=trial.model.cost().multiply_adds,
         epochs=history.passed.epochs,
         interrupted_after=history.passed.interrupted_after,
         interrupted_in=history.passed.interrupted_in,

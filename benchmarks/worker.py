@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmarks import memory
-from benchmarks.environment import Origin, pinned_threads
 from benchmarks.answers import DivergedError, Progress
-from results.trials import TrainTrial, Trial
+from benchmarks.environment import Origin, pinned_threads
 from results.records import Result
+from results.trials import TrainTrial, Trial
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,29 @@
 """The shared builder: every variant is built here, and differs from the others in its attention alone."""
 
+from importlib import import_module
+
 import keras
 import numpy as np
 from keras import layers
 
-from models.attention import build_attentions
+from models.attentions.attention import Attention
 from models.augmentation import RECIPES
-from models.blocks import EncoderBlock, PatchEmbedding
 from models.config import ModelConfig
+from models.layers.attention import AttentionLayer
+from models.layers.blocks import EncoderBlock, PatchEmbedding
 
 IMAGES_A_CHUNK = 256
+
+
+def layer_of(attention: Attention) -> type[AttentionLayer]:
+    """The Keras layer of an attention: the class of its name in `models/layers/KIND.py`, imported only now."""
+    layer: type[AttentionLayer] = getattr(import_module(f"models.layers.{attention.kind}"), type(attention).__name__)
+    return layer
+
+
+def build_attention(attention: Attention) -> AttentionLayer:
+    """The layer of one attention alone, unbuilt."""
+    return layer_of(attention)(attention)
 
 
 def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
@@ -27,7 +41,8 @@ def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
             layer.supports_jit = True
         x = layer(x)
     x = PatchEmbedding(config.patch_size, config.embedding_dim, name="patch_embedding")(x)
-    for index, attention in enumerate(build_attentions(config.attention, config.embedding_dim, config.blocks)):
+    attentions = layer_of(config.attention).for_blocks(config.attention, config.embedding_dim, config.blocks)
+    for index, attention in enumerate(attentions):
         x = EncoderBlock(attention, config.mlp_dim, config.mlp_dropout, name=f"block_{index}")(x)
     x = layers.GlobalAveragePooling1D(name="pool")(x)
     outputs = layers.Dense(config.classes, activation="softmax", dtype="float32", name="head")(x)

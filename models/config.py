@@ -1,91 +1,76 @@
-"""What is compared: the settings of one model, validated and frozen.
+"""What is compared: every variant, and the settings of one model, validated and frozen. No Keras.
 
-`EANET` and `VIT` are the tutorial's two models. They differ in `attention` and in nothing else; so do the others.
-`EANET_FACTORED` is the same function as `EANET`, in the order of products of the paper.
+The variants differ in their attention and in nothing else.
 """
 
-from typing import Annotated, Literal, get_args
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Implementation = Literal["auto", "factored", "folded"]
+from models.attentions.attention import Attention
+from models.attentions.external import ExternalAttention
+from models.attentions.fused_self import FusedSelfAttention
+from models.attentions.identity import Identity
+from models.attentions.mean import Mean
+from models.attentions.random_mixing import RandomMixing
+from models.attentions.self import SelfAttention
+from models.cost import Cost, Part, dense
+from models.settings import Count as Count
+from models.settings import Rate as Rate
+from models.settings import Settings as Settings
+from models.settings import require_divisor
 
 
-class Settings(BaseModel):
-    """Base of every settings model: frozen, and a misspelled name is an error."""
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One of the models that are compared: the tutorial's, but for its `attention`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ExternalAttentionConfig(Settings):
-    """External attention (Guo et al. 2021, arXiv:2105.02358), as the Keras tutorial builds it.
-
-    The `dim * dim_coefficient` features are split into `heads * dim_coefficient` heads of width `dim / heads`. As
-    published they share one pair of memories of `memory_units` rows (`memory_sharing` "heads"); with "none" each head
-    has a pair of its own, with "layers" all blocks have the same one.
-
-    `implementation` changes how it is computed and not what: "factored" as published, "folded" with W_q M_k and M_v W_o
-    multiplied first, "auto" whichever has fewer multiply-adds a token (`models.cost.folds`).
+    `title` is its name for people; `color` and `marker` are its own in every figure.
     """
 
-    kind: Literal["external"] = "external"
-    heads: Count = 4
-    dim_coefficient: Count = 4
-    memory_units: Count = 16
-    memory_sharing: Annotated[Literal["heads", "none", "layers"], Field(exclude_if=lambda by: by == "heads")] = "heads"
-    normalization: Literal["patches", "units", "double"] = "double"
-    attention_dropout: Rate = 0.2
-    projection_dropout: Rate = 0.2
-    implementation: Annotated[Implementation, Field(exclude_if=lambda name: name == "auto")] = "auto"
+    title: str
+    attention: Attention
+    color: str
+    marker: str
+
+    @property
+    def model(self) -> "ModelConfig":
+        """The variant at the tutorial's settings."""
+        return ModelConfig(attention=self.attention)
 
 
-class SelfAttentionConfig(Settings):
-    """Multi-head self-attention (Vaswani et al. 2017, arXiv:1706.03762); `key_dim` is the width of ONE head."""
-
-    kind: Literal["self"] = "self"
-    heads: Count = 4
-    key_dim: Count = 64
-    attention_dropout: Rate = 0.2
-
-
-class FusedSelfAttentionConfig(Settings):
-    """Self-attention without dropout on its weights: what a backend's fused kernel computes, where it has one."""
-
-    kind: Literal["fused_self"] = "fused_self"
-    heads: Count = 4
-    key_dim: Count = 64
-
-
-class IdentityConfig(Settings):
-    """No attention: each patch stays on its own. A control."""
-
-    kind: Literal["identity"] = "identity"
-
-
-class MeanConfig(Settings):
-    """Every patch gets the mean over the patches: mixing without a weight. A control."""
-
-    kind: Literal["mean"] = "mean"
-
-
-class RandomMixingConfig(Settings):
-    """The patches mixed by a random matrix that is drawn once a block and never trained. A control."""
-
-    kind: Literal["random_mixing"] = "random_mixing"
-
-
-ControlConfig = IdentityConfig | MeanConfig | RandomMixingConfig
-AttentionConfig = ExternalAttentionConfig | SelfAttentionConfig | FusedSelfAttentionConfig | ControlConfig
-ATTENTION_CONFIGS: tuple[type[AttentionConfig], ...] = get_args(AttentionConfig)
+VARIANTS = {
+    "eanet": Variant(title="EANet", attention=ExternalAttention(), color="#2e86c1", marker="o"),
+    "vit": Variant(title="ViT", attention=SelfAttention(), color="#d55e00", marker="s"),
+    "vit-fused": Variant(title="ViT (dropout 0)", attention=FusedSelfAttention(), color="#2a9d6f", marker="D"),
+    "identity": Variant(title="no mixing", attention=Identity(), color="#b35fa8", marker="^"),
+    "mean": Variant(title="mean over patches", attention=Mean(), color="#a8882b", marker="v"),
+    "random-mixing": Variant(title="random mixing", attention=RandomMixing(), color="#7a7a7a", marker="P"),
+    "eanet-factored": Variant(
+        title="EANet (factored)",
+        attention=ExternalAttention(implementation="factored"),
+        color="#d6457f",
+        marker="X",
+    ),
+}
+"""Name -> variant. `eanet` and `vit` are the tutorial's own; `eanet-factored` is the function of `eanet`, in the order
+of products of the paper."""
+ATTENTIONS: dict[str, type[Attention]] = {v.attention.kind: type(v.attention) for v in VARIANTS.values()}
+"""Kind -> attention: what is claimed of a variant that a suite has made, too."""
+if TYPE_CHECKING:
+    AttentionConfig = Attention
+else:
+    AttentionConfig = reduce(or_, ATTENTIONS.values())
 
 
 class ModelConfig(Settings):
     """One image classifier: patches, `blocks` pre-norm encoder blocks, global average pool, softmax.
 
     Raises `pydantic.ValidationError` where a value is out of range, `patch_size` does not divide `image_size`, or
-    the heads of external attention do not divide `embedding_dim`.
+    the attention cannot be built on `embedding_dim` features.
     """
 
     image_size: Count = 32
@@ -103,31 +88,36 @@ class ModelConfig(Settings):
         """Tokens per image."""
         return (self.image_size // self.patch_size) ** 2
 
+    def cost(self) -> Cost:
+        """What the whole model costs, the parts of the encoder blocks added up over all blocks."""
+        dim, hidden, patches = self.embedding_dim, self.mlp_dim, self.patches
+        values = self.patch_size**2 * self.channels
+        x, wide = patches * dim, patches * hidden
+        dropped = 2 * (x + wide) if self.mlp_dropout else 0
+        feed_forward = Part(
+            "feed_forward",
+            parameters=dense(dim, hidden) + dense(hidden, dim),
+            multiply_adds=2 * x * hidden,
+            kept=4 * wide + x + dropped,
+            working=x + 3 * wide,
+        )
+        block = (
+            *(replace(part, name=f"attention.{part.name}") for part in self.attention.parts(dim, patches)),
+            Part("layer_norms", parameters=4 * dim, kept=4 * x, working=3 * x),
+            feed_forward,
+        )
+        pixels, into, out = patches * values, dense(values, dim), dense(dim, self.classes)
+        return Cost(
+            (
+                Part("patch_projection", parameters=into, multiply_adds=pixels * dim, kept=pixels, working=x),
+                Part("position", parameters=x, kept=x, working=2 * x),
+                *(part.in_blocks(self.blocks) for part in block),
+                Part("head", parameters=out, multiply_adds=dim * self.classes, kept=x, working=x),
+            )
+        )
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> "ModelConfig":
-        if self.image_size % self.patch_size:
-            allowed = [size for size in range(1, self.image_size + 1) if self.image_size % size == 0]
-            raise ValueError(
-                f"patch_size {self.patch_size} does not divide image_size {self.image_size}; allowed: "
-                + ", ".join(map(str, allowed))
-            )
-        if isinstance(self.attention, ExternalAttentionConfig) and self.embedding_dim % self.attention.heads:
-            allowed = [heads for heads in range(1, self.embedding_dim + 1) if self.embedding_dim % heads == 0]
-            raise ValueError(
-                f"heads {self.attention.heads} does not divide embedding_dim {self.embedding_dim}; allowed: "
-                + ", ".join(map(str, allowed))
-            )
+        require_divisor("patch_size", self.patch_size, "image_size", self.image_size)
+        self.attention.require_width(self.embedding_dim)
         return self
-
-
-EANET = ModelConfig(attention=ExternalAttentionConfig())
-VIT = ModelConfig(attention=SelfAttentionConfig())
-VIT_FUSED = ModelConfig(attention=FusedSelfAttentionConfig())
-EANET_FACTORED = ModelConfig(attention=ExternalAttentionConfig(implementation="factored"))
-CONTROLS = {
-    "identity": ModelConfig(attention=IdentityConfig()),
-    "mean": ModelConfig(attention=MeanConfig()),
-    "random-mixing": ModelConfig(attention=RandomMixingConfig()),
-}
-PRESETS = {"eanet": EANET, "vit": VIT, "vit-fused": VIT_FUSED, "eanet-factored": EANET_FACTORED} | CONTROLS
-"""Name of a variant -> its model at the tutorial's settings."""

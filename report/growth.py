@@ -175,10 +175,9 @@ class Crossover:
 
 
 def crossovers(curves: Iterable[Curve]) -> tuple[tuple[Crossover, ...], tuple[Stopped, ...]]:
-    """External attention against every self-attention measured under the same conditions; and what is compared with
+    """Every rival against every base measured under the same conditions (`Attention.role`); and what is compared with
     none that is there."""
-    rivals = [curve for curve in curves if curve.attention.kind == "external"]
-    bases = [curve for curve in curves if curve.attention.kind in ("self", "fused_self")]
+    rivals, bases = ([curve for curve in curves if curve.attention.role == role] for role in ("rival", "base"))
     found: list[Crossover] = []
     stopped = []
     for ours in rivals:
@@ -215,24 +214,16 @@ class Verdict:
         """Whether the attention ran in a fused kernel, if it can: not on TensorFlow, nor on JAX in float32."""
         trial = self.curve.trial
         unfused = trial.backend == "tensorflow" or (trial.backend == "jax" and trial.precision == "float32")
-        return self.curve.attention.kind != "fused_self" or not unfused
-
-
-CLAIMED: dict[str, Claim] = {"external": "linear", "self": "quadratic", "fused_self": "quadratic"}
-CLAIMED_MEMORY: dict[str, Claim] = {"external": "linear", "self": "quadratic", "fused_self": "linear"}
-"""Kind of attention -> how its cost is said to grow; O(N) is a bound from above.
-
-Sources: the tutorial for O(d S N) against O(d N^2); Dao et al. 2022, arXiv:2205.14135, for a fused kernel's memory.
-"""
+        return not self.curve.attention.needs_fused_kernel or not unfused
 
 
 def verdicts(curves: Sequence[Curve]) -> Iterator[Verdict]:
-    """Every claim about growth, compared with the fits."""
-    of_both: tuple[tuple[What, dict[str, Claim]], ...] = (("time", CLAIMED), ("peak memory", CLAIMED_MEMORY))
-    for what, claimed in of_both:
+    """Every claim about growth (`Attention.grows`), compared with the fits."""
+    whats: tuple[What, What] = ("time", "peak memory")
+    for what in whats:
         for curve in curves:
-            claim = claimed.get(curve.attention.kind)
-            if claim:
-                growth = curve.growth if what == "time" else curve.memory
+            if grows := curve.attention.grows:
+                timed = what == "time"
+                growth, claim = (curve.growth, grows.time) if timed else (curve.memory, grows.memory)
                 verdict = growths.verdict(growth, claim)
                 yield Verdict(curve=curve, what=what, claim=claim, growth=growth, verdict=verdict)

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Annotation
 
+from models.config import VARIANTS
 from report import words
 from report.accuracy import FEWEST_SEEDS
 from report.groups import Group
@@ -26,9 +27,8 @@ from results.stats import Interval
 
 INK = "#010203"
 """Stands for the page's text colour, and becomes `currentColor` in the SVG, so that a figure fits light and dark."""
-COLORS = ("#2e86c1", "#d55e00", "#2a9d6f", "#b35fa8", "#a8882b", "#7a7a7a", "#d6457f")
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-"""Of the published variants and the controls, in the order of `words.NAMES`."""
+STYLES = {variant.title: (variant.color, variant.marker) for variant in VARIANTS.values()}
+"""Title of a variant -> its colour and its marker."""
 OWN_COLORS = ("#cc6677", "#7a7fd0", "#6b8e23", "#1f9aa8", "#a0693d")
 OWN_MARKERS = ("*", "p", "h", "<", ">")
 """Of the variants that a suite makes itself."""
@@ -59,20 +59,18 @@ def style_of(label: str, labels: list[str]) -> tuple[str, str]:
     The colour is that of its variant through the whole page, also where a setting stands behind its name; then, and
     for a variant of a suite's own, the marker tells it from the others of the figure.
     """
-    published = list(words.NAMES.values())
-    if label in published:
-        return COLORS[published.index(label)], MARKERS[published.index(label)]
-    place = [other for other in labels if other not in published].index(label)
-    named = [name for name in published if label.startswith((f"{name} (", f"{name}, "))]
-    color = COLORS[published.index(max(named, key=len))] if named else OWN_COLORS[place % len(OWN_COLORS)]
+    if label in STYLES:
+        return STYLES[label]
+    place = [other for other in labels if other not in STYLES].index(label)
+    named = [title for title in STYLES if label.startswith((f"{title} (", f"{title}, "))]
+    color = STYLES[max(named, key=len)][0] if named else OWN_COLORS[place % len(OWN_COLORS)]
     return color, OWN_MARKERS[place % len(OWN_MARKERS)]
 
 
 def labels_of(groups: Iterable[Group]) -> list[str]:
-    """Their names in a fixed order, the published variants first, so that they keep their colours in every figure."""
-    first = list(words.NAMES.values())
+    """Their names in a fixed order, those that are a variant's title first."""
     found = dict.fromkeys(group.name for group in groups)
-    return [label for label in first if label in found] + [label for label in found if label not in first]
+    return [title for title in STYLES if title in found] + [label for label in found if label not in STYLES]
 
 
 def _style(**more: str) -> AbstractContextManager[None]:

@@ -6,26 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from models.config import VARIANTS
 from results.growth import Law
 from results.metrics import Metric
 from results.stats import Interval
 from results.trials import Value
 
 NOTHING = "–"
-NAMES = {
-    "eanet": "EANet",
-    "vit": "ViT",
-    "vit-fused": "ViT (dropout 0)",
-    "identity": "no mixing",
-    "mean": "mean over patches",
-    "random-mixing": "random mixing",
-    "eanet-factored": "EANet (factored)",
-}
 
 
 def variant_name(variant: str) -> str:
-    """A variant as the page writes it."""
-    return NAMES.get(variant, variant)
+    """A variant as the page writes it; one that is not known by its own name."""
+    return VARIANTS[variant].title if variant in VARIANTS else variant
 
 
 Form = Callable[[float], str]

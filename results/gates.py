@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from results import store
-from results.records import Count, Frozen, Name, Positive, Seconds, Share
+from results.records import Count, Frozen, Positive, Seconds, Share
+from results.trials import Name
 
 FILE = "gate.json"
 Side = Literal["base", "head"]

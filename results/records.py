@@ -276,9 +276,8 @@ def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
     trial = {"protocol": 1} | {name: value for name, value in settings.items() if name != "data_dir"}
     if record.get("kind") == "train" and version < 3:
         kept |= dict.fromkeys(("baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"))
-        training, epochs, images = settings.get("training"), record.get("epochs"), record.get("train_images")
-        batch = training.get("batch_size") if isinstance(training, Mapping) else None
-        if isinstance(epochs, list) and type(batch) is int and type(images) is int:
-            if images <= batch and len(epochs) < 3:
-                kept["train_step_seconds"] = None
+        match settings, record:
+            case ({"training": {"batch_size": int(batch)}}, {"train_images": int(images), "epochs": [*epochs]}):
+                if images <= batch and len(epochs) < 3:
+                    kept["train_step_seconds"] = None
     return kept | {"schema_version": 4, "trial": trial}

@@ -172,7 +172,8 @@ def _first_line(error: ValidationError | OSError | StoreError) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         if first["loc"][-1:] == ("schema_version",):
-            return f"is of schema version {first['input']}, and this program reads versions 1 to {first['ctx']['expected']}"
+            newest = first["ctx"]["expected"]
+            return f"is of schema version {first['input']}, and this program reads versions 1 to {newest}"
         return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
     return error.strerror or type(error).__name__
 

@@ -95,7 +95,7 @@ class TrainTrial(_Trial):
     """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches.
 
     `grid` tells, for people, which settings its suite's grid gave it; they are in `model` and `training` too, or are
-    its precision. With `devices` more than 1 its batches are split over as many (`benchmarks.devices`).
+    its precision. With `devices` more than 1 its batches are split over as many (`benchmarks.batches`).
     """
 
     kind: Literal["train"] = "train"

@@ -28,6 +28,7 @@ ENVIRONMENT = Environment(
 def environment(**changes):
     return ENVIRONMENT.model_copy(update=changes)
 
+
 TRAINING = {
     "augmentation": "digits",
     "epochs": 2,
@@ -146,7 +147,7 @@ def altered(record, **changes):
     for name in ("model", "training"):
         if name in trial:
             trial[name] |= changes.pop(name, {})
-    (trial["model"] if "model" in trial else trial)["attention"] |= changes.pop("attention", {})
+    trial.get("model", trial)["attention"] |= changes.pop("attention", {})
     trial = type(record.trial).model_validate(trial | changes)
     return record.model_copy(update={"trial": trial, "trial_id": trial.trial_id})
 

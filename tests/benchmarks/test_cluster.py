@@ -23,9 +23,9 @@ from benchmarks.cluster import Cluster, Share, _first_line, connected, largest_n
 from benchmarks.environment import Origin, available_threads  # noqa: E402
 from benchmarks.plan import Overrides, build_plan  # noqa: E402
 from benchmarks.suite import InputError  # noqa: E402
-from results.trials import CoreStepTrial  # noqa: E402
 from results import store  # noqa: E402
 from results.records import StepTimeRecord, TrainRecord  # noqa: E402
+from results.trials import CoreStepTrial  # noqa: E402
 
 pytestmark = [
     # Ray leaves the pipes and files of the processes that it starts to the garbage collector.

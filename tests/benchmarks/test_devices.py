@@ -48,8 +48,8 @@ def test_two_devices_give_the_result_of_one(tmp_path):
 def test_every_device_has_the_weights_and_its_share_of_a_batch():
     code = """
 import numpy as np
-from benchmarks import devices
-devices.split_batches(2)
+from benchmarks.batches import split_batches
+split_batches(2)
 import keras
 model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(5)])
 layout = keras.distribution.distribution().get_data_layout((4, 3))

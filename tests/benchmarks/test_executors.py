@@ -17,9 +17,9 @@ from benchmarks import datasets
 from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import _ending, run_local
 from benchmarks.plan import Overrides, build_plan
-from results.trials import CoreStepTrial
 from benchmarks.worker import Trouble, settle
 from results.records import Failure, StepTimeRecord
+from results.trials import CoreStepTrial
 
 ORIGIN = Origin("test", None, None)
 ROOT = Path(__file__).parent.parent.parent

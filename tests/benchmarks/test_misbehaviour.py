@@ -8,9 +8,9 @@ import time
 import pytest
 
 from benchmarks import executors, worker
+from benchmarks.answers import Progress
 from benchmarks.environment import worker_variables
 from benchmarks.executors import Program, Workers
-from benchmarks.answers import Progress
 from benchmarks.worker import Task
 from results.records import Failure, StepTimeRecord
 from tests.benchmarks.test_executors import ORIGIN, small_trials

@@ -9,11 +9,16 @@ from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.steptime import build_case, measure_steps
 from benchmarks.stopwatch import synchroniser
+from models.build import layer_of
+from models.config import VARIANTS
+from models.cost import COPIES_OF_WEIGHTS
 from results.trials import StepTimeTrial
-from models import cost
-from models.attention import ExternalAttention, SelfAttention
 
 ORIGIN = Origin("test", None, None)
+
+
+def cost_of(trial):
+    return trial.model.cost() if trial.scope == "model" else trial.attention.cost(trial.dim, trial.patches)
 
 
 def small_trials():
@@ -36,15 +41,14 @@ def test_every_case_gives_a_complete_record(trial):
     )
     assert len(record.samples_seconds) == 3
     assert record.compile_seconds > max(record.samples_seconds)
-    parts = cost.model(trial.model) if trial.scope == "model" else cost.attention(trial.attention, trial.dim, 64)
-    assert record.multiply_adds == cost.multiply_adds(parts)
+    assert record.multiply_adds == cost_of(trial).multiply_adds
     assert record.trial == trial
 
 
 @pytest.mark.parametrize("trial", small_trials(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")
 def test_nothing_compiles_inside_the_timed_region(trial, monkeypatch):
     """A layer's Python runs while a step is traced, and not in a compiled one: after the first call it must rest."""
-    layer = ExternalAttention if trial.variant.startswith("eanet") else SelfAttention
+    layer = layer_of(VARIANTS[trial.variant].attention)
     call, traced = layer.call, []
 
     def counting(self, x, training=None):
@@ -97,8 +101,7 @@ def test_closed_form_activations_are_within_a_factor_of_2_of_the_measured_peak(v
         trials.append(sized(variant, "model", phase, 1024))
     outcomes = run_local("tensorflow", ORIGIN, trials, tmp_path, lambda _: None, lambda *_: None, lambda _: 120.0)
     for trial, record in outcomes:
-        parts = cost.model(trial.model) if trial.scope == "model" else cost.attention(trial.attention, 64, 64)
-        weights = 4 * cost.parameters(parts) * cost.COPIES_OF_WEIGHTS[phase]
+        weights = 4 * cost_of(trial).parameters * COPIES_OF_WEIGHTS[phase]
         assert 0.5 < record.activation_bytes / (record.device_peak_memory_bytes - weights) < 2, trial.trial_id
         assert record.peak_memory_bytes > 0.5 * record.device_peak_memory_bytes
 
@@ -132,5 +135,5 @@ def test_the_operations_of_a_step_are_those_of_its_graph(trial):
     assert products >= expected
     if trial.scope == "core":
         assert products == expected
-        assert case.parameters == cost.parameters(cost.attention(trial.attention, trial.dim, trial.patches))
+        assert case.parameters == case.cost.parameters
     assert found == build_case(trial).operations(), "the same code gives the same count"

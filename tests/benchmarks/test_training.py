@@ -18,7 +18,6 @@ from benchmarks.executors import Workers
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.training import DivergedError, compile_model, fit_in_order, learning_rate, random_states, reseed, train
 from benchmarks.worker import Task
-from models import cost
 from models.build import build_model
 from tests.benchmarks.test_datasets import write_cifar10
 
@@ -57,7 +56,7 @@ def test_a_record_says_what_was_trained_on_what(records):
     trial = trials()[3]
     assert record.trial == trial.model_copy(update={"data_dir": None})
     assert record.trial_id == trial.trial_id
-    assert record.parameters == cost.parameters(cost.model(trial.model))
+    assert record.parameters == trial.model.cost().parameters
     assert [epoch.epoch for epoch in record.epochs] == [1, 2]
     assert [p.epoch for p in progress] == [1, 2]
     assert record.epochs[1].loss < record.epochs[0].loss

@@ -6,7 +6,7 @@ import pytest
 
 from models.augmentation import RECIPES
 from models.build import adapt_normalization, build_model
-from models.config import EANET
+from models.config import VARIANTS
 
 
 def preprocess(recipe, images, training):
@@ -56,7 +56,8 @@ def test_digits_are_never_flipped():
 
 
 def test_the_models_normalisation_is_that_of_the_images(images):
-    model = build_model(EANET.model_copy(update={"image_size": 13, "patch_size": 1, "blocks": 1}), "corrected")
+    small = {"image_size": 13, "patch_size": 1, "blocks": 1}
+    model = build_model(VARIANTS["eanet"].model.model_copy(update=small), "corrected")
     adapt_normalization(model, images)
     layer = model.get_layer("normalization")
     np.testing.assert_allclose(np.ravel(layer.mean), images.mean((0, 1, 2)), rtol=1e-5)

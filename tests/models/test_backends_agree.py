@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models.test_build import VARIANTS
+from tests.models.test_variants import BATCH, CASES, DIM, PATCHES, random_layer, without_dropout
 
-BATCH, PATCHES, DIM = 3, 13, 22
-NO_DROPOUT = {"attention_dropout": 0.0, "projection_dropout": 0.0}
 BACKENDS = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
 
 
@@ -21,18 +19,11 @@ def write_outputs_and_gradients(path):
     import keras
 
     from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
-    from models.attention import build_attention
 
     found = {}
-    for name, config in VARIANTS.items():
-        rng = np.random.default_rng(5)
-        changes = {key: value for key, value in NO_DROPOUT.items() if key in type(config).model_fields}
-        layer = build_attention(config.model_copy(update=changes))
-        layer.build((BATCH, PATCHES, DIM))
-        for weight in layer.weights:
-            if "seed" not in weight.path:
-                weight.assign(rng.normal(0, 0.3, weight.shape))
-        x = rng.standard_normal((BATCH, PATCHES, DIM)).astype("float32")
+    for name, case in CASES.items():
+        layer, _ = random_layer(without_dropout(case.attention), seed=5)
+        x = np.random.default_rng(7).standard_normal((BATCH, PATCHES, DIM)).astype("float32")
         steps = (FORWARD[keras.backend.backend()](layer, x), FORWARD_BACKWARD[keras.backend.backend()](layer, x))
         output, gradients = (step.run() for step in steps)
         if keras.backend.backend() == "jax":  # whose step gives the weights' first
@@ -62,8 +53,8 @@ def test_outputs_and_gradients_agree_within_1e_5(found, backend):
     """Each relative to the attention's largest value: a gradient that cancels to 0 has rounding errors alone."""
     ours, theirs = found["tensorflow"], found[backend]
     assert ours.keys() == theirs.keys()
-    assert len(ours) > 5 * len(VARIANTS)
-    for name in VARIANTS:
+    assert len(ours) > 5 * len(CASES)
+    for name in CASES:
         keys = [key for key in ours if key.rpartition(" ")[0] == name]
         for part in (keys[:1], keys[1:]):
             largest = max(np.abs(ours[key]).max() for key in part)

@@ -1,20 +1,19 @@
-"""ModelConfig: the two presets differ in their attention alone, and what cannot be built is an error that says why."""
+"""ModelConfig: the variants differ in their attention alone, and what cannot be built is an error that says why."""
 
 import pytest
 from pydantic import ValidationError
 
-from models.config import EANET, PRESETS, VIT, ExternalAttentionConfig, ModelConfig, SelfAttentionConfig
+from models.attentions.external import ExternalAttention
+from models.attentions.self import SelfAttention
+from models.config import VARIANTS, ModelConfig
+
+EANET = VARIANTS["eanet"].model
 
 
-def test_presets_differ_in_their_attention_alone():
-    assert len({preset.model_dump_json(exclude={"attention"}) for preset in PRESETS.values()}) == 1
-    assert len({preset.attention.model_dump_json() for preset in PRESETS.values()}) == len(PRESETS)
-
-
-def test_presets_are_the_tutorials():
+def test_the_two_of_the_tutorial_are_as_it_has_them():
     assert (EANET.image_size, EANET.patch_size, EANET.patches) == (32, 2, 256)
     assert (EANET.blocks, EANET.embedding_dim, EANET.mlp_dim, EANET.mlp_dropout) == (8, 64, 64, 0.2)
-    assert EANET.attention == ExternalAttentionConfig(
+    assert EANET.attention == ExternalAttention(
         heads=4,
         dim_coefficient=4,
         memory_units=16,
@@ -22,7 +21,17 @@ def test_presets_are_the_tutorials():
         attention_dropout=0.2,
         projection_dropout=0.2,
     )
-    assert VIT.attention == SelfAttentionConfig(heads=4, key_dim=64, attention_dropout=0.2)
+    assert VARIANTS["vit"].attention == SelfAttention(heads=4, key_dim=64, attention_dropout=0.2)
+
+
+def test_a_variants_model_is_the_same_but_for_its_attention():
+    assert len({variant.model.model_dump_json(exclude={"attention"}) for variant in VARIANTS.values()}) == 1
+    assert all(variant.model.attention == variant.attention for variant in VARIANTS.values())
+
+
+def test_a_model_is_the_same_again_from_its_json():
+    for variant in VARIANTS.values():
+        assert ModelConfig.model_validate_json(variant.model.model_dump_json()) == variant.model
 
 
 def test_a_config_cannot_be_changed():
@@ -34,11 +43,12 @@ def test_a_config_cannot_be_changed():
     ("changes", "complaint"),
     [
         ({"patch_size": 3}, "patch_size 3 does not divide image_size 32; allowed: 1, 2, 4, 8, 16, 32"),
-        ({"attention": ExternalAttentionConfig(heads=5)}, "heads 5 does not divide embedding_dim 64; allowed: 1, 2, 4"),
+        ({"attention": ExternalAttention(heads=5)}, "heads 5 does not divide embedding_dim 64; allowed: 1, 2, 4"),
         ({"blocks": 0}, "greater than or equal to 1"),
         ({"mlp_dropout": 1.0}, "less than 1"),
         ({"blokcs": 2}, "Extra inputs are not permitted"),
-        ({"attention": {"kind": "linear"}}, "'external', 'self'"),
+        ({"attention": {"kind": "external", "normalization": "l1"}}, "'patches', 'units' or 'double'"),
+        ({"attention": {"kind": "nothing"}}, "'external', 'self'"),
     ],
 )
 def test_what_cannot_be_built_is_an_error(changes, complaint):
@@ -47,4 +57,4 @@ def test_what_cannot_be_built_is_an_error(changes, complaint):
 
 
 def test_self_attention_heads_need_not_divide_the_width():
-    assert ModelConfig(attention=SelfAttentionConfig(heads=5)).attention.heads == 5
+    assert ModelConfig(attention=SelfAttention(heads=5)).attention.heads == 5

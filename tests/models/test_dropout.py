@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.dropout import LEVELS, Dropout
+from models.layers.dropout import LEVELS, Dropout
 
 
 def masks(layer, shape, count):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.normalization import NORMALIZATIONS
+from models.layers.normalization import NORMALIZATIONS
 
 BATCH, HEADS, UNITS, PATCHES = 2, 3, 7, 11
 NO_BIAS = np.zeros((1, UNITS, 1), "float32")

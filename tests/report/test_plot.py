@@ -2,8 +2,8 @@
 
 import pytest
 
-from report import words
-from report.plot import COLORS, MARKERS, OWN_COLORS, OWN_MARKERS, canvas_of, drawn, style_of
+from models.config import VARIANTS
+from report.plot import OWN_COLORS, OWN_MARKERS, canvas_of, drawn, style_of
 
 PAPERS = ("#ffffff", "#14181e")
 """The page's background, light and dark (style.css)."""
@@ -17,22 +17,23 @@ def luminance(color):
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-@pytest.mark.parametrize("color", [*COLORS, *OWN_COLORS])
+@pytest.mark.parametrize("color", [*(variant.color for variant in VARIANTS.values()), *OWN_COLORS])
 def test_every_colour_stands_out_from_the_page_as_a_graphic_must(color, paper):
     light, dark = sorted((luminance(color), luminance(paper)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 3, "WCAG 2.2, 1.4.11"
 
 
 def test_a_published_variant_has_its_style_in_every_company():
-    for place, name in enumerate(words.NAMES.values()):
-        for labels in ([name], ["Another", name], [name, *words.NAMES.values()]):
-            assert style_of(name, labels) == (COLORS[place], MARKERS[place])
+    titles = [variant.title for variant in VARIANTS.values()]
+    for variant in VARIANTS.values():
+        for labels in ([variant.title], ["Another", variant.title], [variant.title, *titles]):
+            assert style_of(variant.title, labels) == (variant.color, variant.marker)
 
 
 def test_a_setting_behind_a_name_changes_the_marker_and_not_the_colour():
     labels = ["EANet, heads 1", "EANet, heads 4", "ViT (dropout 0), heads 2", "ViT (batch=3)"]
     styles = [style_of(label, labels) for label in labels]
-    assert [color for color, _ in styles] == [COLORS[0], COLORS[0], COLORS[2], COLORS[1]]
+    assert [color for color, _ in styles] == [VARIANTS[name].color for name in ("eanet", "eanet", "vit-fused", "vit")]
     assert len({marker for _, marker in styles}) == 4
 
 
@@ -47,5 +48,5 @@ def test_a_suites_own_variants_look_like_no_published_one():
     labels = ["EANet", "ViT", "EANet at ViT's parameters", "ViT-16 (key_dim 16)"]
     own = [style_of(label, labels) for label in labels[2:]]
     assert len(set(own)) == 2
-    assert not {color for color, _ in own} & set(COLORS)
-    assert not set(OWN_MARKERS) & set(MARKERS)
+    assert not {color for color, _ in own} & {variant.color for variant in VARIANTS.values()}
+    assert not set(OWN_MARKERS) & {variant.marker for variant in VARIANTS.values()}

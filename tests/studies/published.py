@@ -1,7 +1,7 @@
 """The tutorial's own construction, layer for layer: what the suite's models are held against, in function and time.
 
-No result comes from it. It is the yardstick of `tests.studies.speed` and of `test_published.py`: Dense, Softmax, Lambda and
-Dropout as published, on the same parameters in the same order. Source:
+No result comes from it. It is the yardstick of `tests.studies.speed` and of `test_published.py`: Dense, Softmax,
+Lambda and Dropout as published, on the same parameters in the same order. Source:
 https://keras.io/examples/vision/eanet/ (ZhiYong Chang, 2021; Keras 3 since 2023).
 """
 
@@ -10,11 +10,13 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from models.attentions.external import ExternalAttention
+from models.attentions.self import SelfAttention
 from models.augmentation import RECIPES
-from models.config import ExternalAttentionConfig, ModelConfig, SelfAttentionConfig
+from models.config import ModelConfig
 
 
-def external_attention(config: ExternalAttentionConfig, dim: int, x: Any) -> Any:
+def external_attention(config: ExternalAttention, dim: int, x: Any) -> Any:
     """External attention on `(batch, patches, dim)` as published: it adds the 1e-9 and divides in a `Lambda`."""
     heads, patches = config.heads * config.dim_coefficient, x.shape[1]
     wide = dim * config.dim_coefficient
@@ -35,12 +37,12 @@ def external_attention(config: ExternalAttentionConfig, dim: int, x: Any) -> Any
     return layers.Dropout(config.projection_dropout)(x)
 
 
-def self_attention(config: SelfAttentionConfig, x: Any) -> Any:
+def self_attention(config: SelfAttention, x: Any) -> Any:
     """Self-attention on `(batch, patches, dim)` as published: Keras's own layer."""
     return layers.MultiHeadAttention(config.heads, config.key_dim, dropout=config.attention_dropout)(x, x)
 
 
-def attention_model(config: ExternalAttentionConfig | SelfAttentionConfig, patches: int, dim: int) -> keras.Model:
+def attention_model(config: ExternalAttention | SelfAttention, patches: int, dim: int) -> keras.Model:
     """One attention alone, `(batch, patches, dim)` to the same."""
     inputs = layers.Input((patches, dim))
     return keras.Model(inputs, _attention(config, dim, inputs))
@@ -64,9 +66,7 @@ def build_published_model(config: ModelConfig, augmentation: str = "none") -> ke
 
 
 def _attention(config: Any, dim: int, x: Any) -> Any:
-    return (
-        external_attention(config, dim, x) if isinstance(config, ExternalAttentionConfig) else self_attention(config, x)
-    )
+    return external_attention(config, dim, x) if isinstance(config, ExternalAttention) else self_attention(config, x)
 
 
 def _feed_forward(config: ModelConfig, x: Any) -> Any:

@@ -57,8 +57,8 @@ def model_steps(variant: str, batch: int, blocks: int) -> Steps:
     from benchmarks import datasets
     from benchmarks.plan import Overrides, build_plan
     from benchmarks.training import compile_model
-    from results.trials import TrainTrial
     from models.build import build_model
+    from results.trials import TrainTrial
     from tests.studies.published import build_published_model
 
     overrides = Overrides(variants=(variant,), settings={"blocks": str(blocks)})
@@ -83,12 +83,14 @@ def _attention_steps(variant: str, batch: int) -> Steps:
     import numpy as np
 
     from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
-    from models.attention import build_attention
-    from models.config import PRESETS, ExternalAttentionConfig, SelfAttentionConfig
+    from models.attentions.external import ExternalAttention
+    from models.attentions.self import SelfAttention
+    from models.build import build_attention
+    from models.config import VARIANTS as KNOWN
     from tests.studies.published import attention_model
 
-    config, backend = PRESETS[variant], keras.backend.backend()
-    assert isinstance(config.attention, ExternalAttentionConfig | SelfAttentionConfig)
+    config, backend = KNOWN[variant].model, keras.backend.backend()
+    assert isinstance(config.attention, ExternalAttention | SelfAttention)
     shape = (batch, config.patches, config.embedding_dim)
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     ours = build_attention(config.attention)

@@ -4,18 +4,21 @@ import keras
 import numpy as np
 import pytest
 
-from models.attention import build_attention, dropped_attention
-from models.blocks import EncoderBlock
-from models.build import adapt_normalization, build_model
-from models.config import EANET, VIT, ExternalAttentionConfig, ModelConfig, SelfAttentionConfig
-from models.dropout import Dropout
+from models.attentions.external import ExternalAttention
+from models.attentions.self import SelfAttention
+from models.build import adapt_normalization, build_attention, build_model
+from models.config import VARIANTS, ModelConfig
+from models.layers.blocks import EncoderBlock
+from models.layers.dropout import Dropout
+from models.layers.self import dropped_attention
 from tests.studies.published import attention_model, build_published_model
 
+EANET, VIT = VARIANTS["eanet"].model, VARIANTS["vit"].model
 SMALL = {"image_size": 12, "patch_size": 3, "classes": 5, "blocks": 3, "embedding_dim": 14, "mlp_dim": 11}
 ATTENTIONS = {
-    "factored": ExternalAttentionConfig(heads=7, dim_coefficient=3, memory_units=5, implementation="factored"),
-    "folded": ExternalAttentionConfig(heads=7, dim_coefficient=3, memory_units=5, implementation="folded"),
-    "self": SelfAttentionConfig(heads=7, key_dim=5),
+    "factored": ExternalAttention(heads=7, dim_coefficient=3, memory_units=5, implementation="factored"),
+    "folded": ExternalAttention(heads=7, dim_coefficient=3, memory_units=5, implementation="folded"),
+    "self": SelfAttention(heads=7, key_dim=5),
 }
 tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="takes TensorFlow's gradients")
 
@@ -108,7 +111,7 @@ def test_the_published_models_have_the_published_parameters():
 
 @tensorflow_alone
 def test_self_attention_with_dropout_has_the_gradients_of_its_product_with_the_same_mask():
-    """Against NumPy in double precision, by the complex step (see test_attention)."""
+    """Against NumPy in double precision, by the complex step (see test_variants)."""
     import tensorflow as tf
 
     rng = np.random.default_rng(19)

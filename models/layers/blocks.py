@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from models.dropout import Dropout
+from models.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable("eanet-ablation")
@@ -36,7 +36,8 @@ class PatchEmbedding(keras.layers.Layer):
     def call(self, images: Any) -> Any:
         size, channels = self.patch_size, images.shape[-1]
         tiles = ops.reshape(images, (-1, self.rows, size, self.columns, size, channels))
-        patches = ops.reshape(ops.transpose(tiles, (0, 1, 3, 2, 4, 5)), (-1, self.rows * self.columns, self.values))
+        tiles = ops.transpose(tiles, (0, 1, 3, 2, 4, 5))  # (batch, rows, columns, size, size, channels)
+        patches = ops.reshape(tiles, (-1, self.rows * self.columns, self.values))  # (batch, patches, values)
         return self.projection(patches) + ops.cast(self.position, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -45,7 +46,10 @@ class PatchEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class FeedForward(keras.layers.Layer):
-    """Dense to `hidden_dim` with GELU (tanh form, Keras's default) and back to dim, dropout after each."""
+    """y = gelu(x W + b) W' + b' on `(batch, patches, dim)`, by way of `hidden_dim` features; `dropout` after each.
+
+    GELU is in its tanh form, Keras's default. Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.3.
+    """
 
     def __init__(self, hidden_dim: int, dropout: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -61,7 +65,8 @@ class FeedForward(keras.layers.Layer):
         self.output_projection.build((*input_shape[:-1], self.hidden_dim))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        hidden = self.hidden_drop(ops.gelu(self.hidden(x), approximate=True), training=training)
+        hidden = ops.gelu(self.hidden(x), approximate=True)  # (batch, patches, hidden_dim)
+        hidden = self.hidden_drop(hidden, training=training)
         return self.output_drop(self.output_projection(hidden), training=training)
 
     def get_config(self) -> dict[str, Any]:
@@ -72,7 +77,8 @@ class FeedForward(keras.layers.Layer):
 class EncoderBlock(keras.layers.Layer):
     """One pre-norm block around the attention it is given: x + attention(norm(x)), then x + feed_forward(norm(x)).
 
-    Shapes `(batch, patches, dim)` in and out. The attention is the only difference between variants.
+    Shapes `(batch, patches, dim)` in and out. The attention is the only difference between variants; `hidden_dim` and
+    `dropout` are the feed-forward's. Source: Dosovitskiy et al. 2020, arXiv:2010.11929, equations 2 and 3.
     """
 
     def __init__(self, attention: keras.layers.Layer, hidden_dim: int, dropout: float, **kwargs: Any) -> None:

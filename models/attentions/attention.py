@@ -1,0 +1,57 @@
+"""What every attention says of itself: its settings, what it costs, and how that is claimed to grow. No Keras."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from models.cost import Cost, Part, Phase
+from models.settings import Settings
+
+Role = Literal["rival", "base", "control"]
+
+
+@dataclass(frozen=True)
+class Grows:
+    """How time and peak memory of a step are claimed to grow with the patches; "linear" is a bound from above."""
+
+    time: Literal["linear", "quadratic"]
+    memory: Literal["linear", "quadratic"]
+
+
+class Attention(Settings):
+    """Base of the attentions, which mix the patches of `(batch, patches, dim)`; `docs/adding-an-attention.md` adds one.
+
+    `models/attentions/KIND.py` holds the attention of that kind, `models/layers/KIND.py` its Keras layer, a class of
+    the same name. Each says the `parts` of its cost, how that `grows` (None: nothing is claimed), and its `role`: of a
+    "rival" the report tells from which size on its step is faster than that of each "base". What is forgotten of these
+    is a `TypeError` as the class is made.
+    """
+
+    kind: str
+    grows: ClassVar[Grows | None]
+    role: ClassVar[Role]
+    needs_fused_kernel: ClassVar[bool] = False
+    """Whether its claims are about a kernel that not every backend has."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name in ("parts", "grows", "role"):
+            if name not in vars(cls):
+                raise TypeError(f"the attention {cls.__name__} ({cls.__module__}) does not say its {name}")
+
+    @abstractmethod
+    def parts(self, dim: int, patches: int) -> Iterator[Part]:
+        """What one such attention costs on `(patches, dim)`, part by part."""
+
+    def cost(self, dim: int, patches: int) -> Cost:
+        """What one such attention costs on `(patches, dim)`."""
+        return Cost(tuple(self.parts(dim, patches)))
+
+    def held(self, fused_kernel: bool, phase: Phase) -> "Attention":
+        """The attention whose activations are in memory, by whether the backend has a fused kernel: it itself."""
+        return self
+
+    def require_width(self, dim: int) -> None:
+        """Raises `ValueError` where the attention cannot be built on `dim` features; this one can on any."""

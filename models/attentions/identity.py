@@ -1,0 +1,19 @@
+"""No attention: each patch stays on its own. A control."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from models.attentions.attention import Attention
+from models.cost import Part
+
+
+class Identity(Attention):
+    """y = x: what a model does whose patches never meet before they are averaged."""
+
+    kind: Literal["identity"] = "identity"
+
+    grows = None
+    role = "control"
+
+    def parts(self, dim: int, patches: int) -> Iterator[Part]:
+        yield Part("identity", working=patches * dim)

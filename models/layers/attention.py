@@ -1,0 +1,40 @@
+"""What the layers of all attentions share: each is made of an attention's settings, and saved with them."""
+
+from typing import Any, Self
+
+import keras
+from keras import ops
+from pydantic import TypeAdapter
+
+from models.attentions.attention import Attention
+from models.config import AttentionConfig
+
+_ATTENTION: TypeAdapter[Attention] = TypeAdapter(AttentionConfig)
+
+
+class AttentionLayer(keras.layers.Layer):
+    """The layer that computes an attention on `(batch, patches, dim)`; `settings` are that attention.
+
+    A subclass has the name of its attention, in `models/layers/KIND.py`, and says `build` and `call`.
+    """
+
+    def __init__(self, settings: Attention, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+
+    @classmethod
+    def for_blocks(cls, settings: Any, dim: int, blocks: int) -> list[Self]:
+        """A layer for each of `blocks` blocks of a model of `dim` features, unbuilt."""
+        return [cls(settings) for _ in range(blocks)]
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"settings": self.settings.model_dump(mode="json")}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**config | {"settings": _ATTENTION.validate_python(config["settings"])})
+
+
+def swap(x: Any) -> Any:
+    """Its last two axes exchanged."""
+    return ops.swapaxes(x, -1, -2)
