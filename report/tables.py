@@ -371,7 +371,7 @@ def _gate(gate: Gate) -> Table:
 
 SCALING = ["scope", "variant", "phase", "patches", "batch", "step_seconds", "step_seconds_low", "step_seconds_high"]
 SCALING += ["macs", "peak_memory_bytes", "status", "allocated_memory_bytes", "processes"]
-"""The columns of `scaling.csv`, in their order."""
+"""The columns of `scaling.csv`, in their order; those that `CASES` has besides stand behind them."""
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:
@@ -386,7 +386,8 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
         rows.append({"variant": point.label, "status": "done"} | values | whole)
     failed = [failure for failure in run.failures if failure.trial.kind == "steptime"]
     rows += frames.frame(frames.STEP_TIME, failed).to_dict("records")
-    return frames.whole_numbers(pd.DataFrame(rows, columns=SCALING))
+    columns = dict.fromkeys([*SCALING, *(name for column in CASES for name in column.csv)])
+    return frames.whole_numbers(pd.DataFrame(rows, columns=list(columns)))
 
 
 def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
