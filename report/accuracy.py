@@ -184,10 +184,10 @@ def _study(suite: str, plan: PlannedSuite, alike: Mapping[Key, list[TrainRecord]
             title=_title(variant, plan),
             apart=apart[variant, conditions],
             conditions=conditions,
-            cell=_cell(conditions, plan.grid),
+            grid=_grid(conditions, plan.grid),
             records=tuple(sorted(alike[variant, conditions], key=lambda record: record.seed)),
         )
-        for variant, conditions in sorted(alike, key=lambda key: _place(key, plan.grid))
+        for variant, conditions in sorted(alike, key=lambda key: _order(key, plan.grid))
     )
     base = tuple((name, words.setting(value)) for name, value in plan.base.items() if name in plan.grid)
 
@@ -208,14 +208,14 @@ def _title(variant: str, plan: PlannedSuite) -> str:
     return plan.own[variant].title if variant in plan.own else words.variant_name(variant)
 
 
-def _place(key: Key, grid: tuple[str, ...]) -> tuple[object, ...]:
+def _order(key: Key, grid: tuple[str, ...]) -> tuple[object, ...]:
     """Sorts by variant, then by the cell's values, numbers as numbers."""
     variant, conditions = key
-    values = dict(_cell(conditions, grid))
+    values = dict(_grid(conditions, grid))
     return variant, *(words.sortable(values.get(name, "")) for name in grid), str(conditions)
 
 
-def _cell(conditions: Conditions, grid: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _grid(conditions: Conditions, grid: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     values = {bare(name): words.setting(value) for name, value in conditions}
     return tuple((name, values[name]) for name in grid if name in values)
 
@@ -234,9 +234,9 @@ def _are_rivals(ours: Training, rival: Training, plan: PlannedSuite) -> bool:
 
 def _differs_from_base(ours: Training, rival: Training, base: dict[str, str]) -> bool:
     """Whether `rival` is the base's cell of the same variant, and `ours` differs from it in the grid alone."""
-    if ours.variant != rival.variant or ours.cell == rival.cell:
+    if ours.variant != rival.variant or ours.grid == rival.grid:
         return False
-    return all(base.get(name) == value for name, value in rival.cell) and not differing(ours, rival, base)
+    return all(base.get(name) == value for name, value in rival.grid) and not differing(ours, rival, base)
 
 
 def _compare(ours: Training, base: Training, metric: Metric) -> Comparison | None:

@@ -131,8 +131,8 @@ def learning(study: Study) -> Figure:
     """Learning curves: a thin line a seed, a thick one for their mean. With a grid each variant has a row of its own,
     and a cell of the grid its line style. EANet on CIFAR-100 has the tutorial's printed log behind it."""
     labels = labels_of(study.trainings)
-    cells = sorted({training.cell for training in study.trainings})
-    rows = [[label] for label in labels] if len(cells) > 1 else [labels]
+    grids = sorted({training.grid for training in study.trainings})
+    rows = [[label] for label in labels] if len(grids) > 1 else [labels]
     panels = [(row, *curve) for row in rows for curve in CURVES]
 
     def paint(axes: list[Axes]) -> None:
@@ -140,7 +140,7 @@ def learning(study: Study) -> Figure:
             shown = [training for training in study.trainings if training.name in row]
             for training in shown:
                 color, marker = style_of(training.name, labels)
-                style: dict[str, Any] = {"color": color, "linestyle": LINES[cells.index(training.cell) % len(LINES)]}
+                style: dict[str, Any] = {"color": color, "linestyle": LINES[grids.index(training.grid) % len(LINES)]}
                 curves = [[getattr(epoch, figure) * scale for epoch in record.epochs] for record in training.records]
                 for curve in curves if len(curves) > 1 else []:
                     ax.plot(range(1, len(curve) + 1), curve, **style, alpha=0.25, linewidth=0.8)

@@ -134,10 +134,10 @@ def processor(machine: Environment | Machine) -> str:
 class Training(Group):
     """Trainings that differ in their seed alone, and maybe in the machine: accuracy belongs to none.
 
-    `cell` holds the settings that the suite's grid gave them, which are no part of their name.
+    `grid` holds the settings that the suite's grid gave them, which are no part of their name.
     """
 
-    cell: tuple[tuple[str, str], ...]
+    grid: tuple[tuple[str, str], ...]
     records: tuple[TrainRecord, ...] = field(repr=False)
 
     @property
@@ -151,12 +151,12 @@ class Training(Group):
 
     @property
     def settings(self) -> list[str]:
-        """Its cell of the grid in words: "augmentation corrected"."""
-        return [f"{setting} {value}" for setting, value in self.cell]
+        """Its settings of the grid in words: "augmentation corrected"."""
+        return [f"{setting} {value}" for setting, value in self.grid]
 
     @property
     def full_name(self) -> str:
-        """Its name and its cell of the grid."""
+        """Its name and its settings of the grid."""
         return ", ".join([self.name, *self.settings])
 
     @property

@@ -36,14 +36,14 @@ def build(folder: Path) -> tuple[Path, Findings]:
         gate = gates.read(folder)
     except GateError as error:
         gate, broken[gates.FILE] = None, str(error)
-    kept, lines = gates.read_history_so_far(folder / HISTORY)
+    gates_before, lines = gates.read_history_so_far(folder / HISTORY)
     run = replace(run, broken=broken | lines)
-    if not (run.results or run.failures or gate or kept):
+    if not (run.results or run.failures or gate or gates_before):
         what_to_do = "run something first: python -m benchmarks.run --all"
         raise StoreError(f"{folder} holds no readable record{_first_broken(run)}; {what_to_do}")
     findings = find(run, gate)
     page = folder / "report.html"
-    store.replace(page, page_text(run, findings, history.trends(kept)).encode())
+    store.replace(page, page_text(run, findings, history.trends(gates_before)).encode())
     if gate:
         store.replace(folder / "gate.md", gate_markdown(gate).encode())
     tables.write(run, findings)

@@ -52,11 +52,10 @@ def answer(study: Study) -> Answer:
     told: list[str] = []
     last = ""
     for group in _told_together(study):
-        place = _place_of(group[0].base)
-        told.append(
-            f"{_told(study, group, MOST_NAMED)}, {_against(study, group)}{'' if place == last else f' {place}'}"
-        )
-        last = place
+        where = _where(group[0].base)
+        said = f"{_told(study, group, MOST_NAMED)}, {_against(study, group)}"
+        told.append(said if where == last else f"{said} {where}")
+        last = where
     told = told or list(_alone(study))
     return Answer(f"{study.title}{study.so_far}", f"{'; '.join(told)}.", f"suite-{study.suite}")
 
@@ -93,8 +92,8 @@ def of_study(study: Study) -> Iterator[str]:
     """The grid's cells against its base, a variant each; the variants against the base variant; then what is compared
     with neither, and why."""
     for group in _told_together(study):
-        place = _place_of(group[0].base)
-        yield words.sentence(f"{place}, {_against(study, group)}: {_told(study, group, len(group))}.")
+        said = f"{_where(group[0].base)}, {_against(study, group)}: {_told(study, group, len(group))}."
+        yield words.sentence(said)
     yield from (words.sentence(f"{told}.") for told in _alone(study))
     alone = {training.key for training in _compared_with_nothing(study)}
     yield from not_compared(one for one in study.stopped if one.ours.key not in alone)
@@ -113,9 +112,9 @@ def _name(comparison: Comparison) -> str:
     """What sets an effect's cell apart from the base; of a variant its name, and its cell of the grid if it has one."""
     ours = comparison.ours
     if ours.variant == comparison.base.variant:
-        base = dict(comparison.base.cell)
-        return " and ".join(f"{setting} {value}" for setting, value in ours.cell if value != base.get(setting))
-    return f"{ours.name} with {' and '.join(ours.settings)}" if ours.cell else ours.name
+        base = dict(comparison.base.grid)
+        return " and ".join(f"{setting} {value}" for setting, value in ours.grid if value != base.get(setting))
+    return f"{ours.name} with {' and '.join(ours.settings)}" if ours.grid else ours.name
 
 
 def _against(study: Study, group: Sequence[Comparison]) -> str:
@@ -157,7 +156,7 @@ def _alone(study: Study) -> Iterator[str]:
     reasons |= {one.base.key: "" for one in study.stopped}
     for training in _compared_with_nothing(study):
         yield (
-            f"{_place_of(training)}, the {study.metric.test_title} of {training.full_name} is {study.mean(training)} "
+            f"{_where(training)}, the {study.metric.test_title} of {training.full_name} is {study.mean(training)} "
             f"(n = {len(training.records)}{_at_chance(training)})"
             + reasons.get(training.key, "; there is nothing here to compare it with")
         )
@@ -190,7 +189,7 @@ def _apart(comparison: Comparison) -> str:
     return f"{_paired(comparison)}{_at_chance(comparison.ours)}"
 
 
-def _place_of(training: Training) -> str:
+def _where(training: Training) -> str:
     epochs = words.number_of(training.epochs, "epoch")
     return f"on {training.trial.dataset} ({training.first.test_images:,} test images, {epochs})"
 
@@ -211,7 +210,7 @@ def costs(study: Study, timed_elsewhere: bool = False) -> Iterator[str]:
         pairs.setdefault(tuple((side.label, side.first.multiply_adds) for side in sides), comparison)
     for comparison in pairs.values():
         ours, base = comparison.ours, comparison.base
-        within = f" with {' and '.join(ours.settings)}" if len(pairs) > 1 and ours.cell else ""
+        within = f" with {' and '.join(ours.settings)}" if len(pairs) > 1 and ours.grid else ""
         yield (
             f"At {ours.first.patches} patches{within} {ours.name} has "
             f"{ours.first.parameters / base.first.parameters:.2f} times the parameters of {base.name} and "

@@ -149,7 +149,7 @@ def _metric(study: Study, metric: Metric) -> Column[Training]:
 
 def _setting(name: str, training: Training) -> Cell:
     """A setting's value, which sorts as a number where it is one."""
-    text = dict(training.cell).get(name, NOTHING)
+    text = dict(training.grid).get(name, NOTHING)
     is_word, value, _ = words.sortable(text)
     return Cell(text) if is_word else Cell(text, value)
 
@@ -371,7 +371,7 @@ def _gate(gate: Gate) -> Table:
 
 SCALING = ["scope", "variant", "phase", "patches", "batch", "step_seconds", "step_seconds_low", "step_seconds_high"]
 SCALING += ["macs", "peak_memory_bytes", "status", "allocated_memory_bytes", "processes"]
-"""The columns of `scaling.csv`, in their order."""
+"""The columns of `scaling.csv`, in their order; those that `CASES` has besides stand behind them."""
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:
@@ -386,7 +386,8 @@ def scaling(run: Run, findings: Findings) -> pd.DataFrame:
         rows.append({"variant": point.label, "status": "done"} | values | whole)
     failed = [failure for failure in run.failures if failure.trial.kind == "steptime"]
     rows += frames.frame(frames.STEP_TIME, failed).to_dict("records")
-    return frames.whole_numbers(pd.DataFrame(rows, columns=SCALING))
+    columns = dict.fromkeys([*SCALING, *(name for column in CASES for name in column.csv)])
+    return frames.whole_numbers(pd.DataFrame(rows, columns=list(columns)))
 
 
 def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
@@ -397,16 +398,16 @@ def trainings(run: Run, suite: str, study: Study | None) -> pd.DataFrame:
     tried = [*run.trainings, *(failure for failure in run.failures if failure.trial.kind == "train")]
     outcomes = [outcome for outcome in tried if suite in run.asked_by(outcome)]
     of_trial = {r.trial_id: training for training in (study.trainings if study else ()) for r in training.records}
-    labels, cells = [], []
+    labels, grids = [], []
     for outcome in outcomes:
         training, trial = of_trial.get(outcome.trial_id), outcome.trial
         labels.append(training.label if training else trial.variant)
-        cells.append(dict(training.cell if training else trial.grid if isinstance(trial, TrainTrial) else ()))
+        grids.append(dict(training.grid if training else trial.grid if isinstance(trial, TrainTrial) else ()))
     frame = frames.frame([field for field in frames.TRAINING if field.in_tables], outcomes)
     frame = frame.assign(suite=suite, variant=labels)
     for setting in study.plan.grid if study else ():
         if setting not in frame:
-            frame[setting] = [cell.get(setting) for cell in cells]
+            frame[setting] = [grid.get(setting) for grid in grids]
     return frame
 
 

@@ -134,6 +134,6 @@ def test_a_gate_that_is_a_folder_and_half_a_history_cost_only_themselves(folder)
         file.write('{"base": "ma')
     page = page_of(folder)
     text = " ".join(page.text.split())
-    assert "gate.json: gate.json is a folder and no file" in text
+    assert "gate.json: gate.json is a folder" in text
     assert "history.jsonl:4: " in text
     assert ("h2", "id", "history") in page.attributes

@@ -1,18 +1,23 @@
 """The tables: the columns of the contract, a row for each trial, what a suite varies, and the page's own of them."""
 
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from report import tables, words
 from report.page import build
-from report.parts import cell
+from report.parts import Column, cell
 from report.words import one_place, plain, value
-from results import store
+from results import frames, store
 from results.metrics import TOP1
 from results.records import PlannedSuite, RunPlan
 from results.stats import Interval
 from tests import samples
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_tables_have_the_columns_of_the_contract(folder):
@@ -115,8 +120,8 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     ]  # fmt: skip
     effect = head.index("against augmentation tutorial, memory_units 16 (pp)")
     assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3]p < 0.001", "–"] * 2
-    for words in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
-        assert words.replace("'", "&#39;") in text or words in text, words
+    for said in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
+        assert said.replace("'", "&#39;") in text or said in text, said
     assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())
     table = pd.read_csv(tmp_path / "tables" / "drift.csv")
     assert list(table.columns[-2:]) == list(grid)
@@ -179,3 +184,17 @@ def test_a_table_with_our_head_and_no_row_of_ours_stays(folder, content):
     stranger.write_bytes(content.encode())
     build(folder)
     assert stranger.read_bytes() == content.encode()
+
+
+def test_a_column_that_is_declared_is_on_the_page_and_in_the_csv(folder, monkeypatch):
+    """The one of docs/adding-a-figure-or-column.md, and a field of the trainings."""
+    (line,) = re.findall(r"```python\n(.*),\n```", (ROOT / "docs" / "adding-a-figure-or-column.md").read_text())
+    made = eval(line, {"Column": Column, "words": words})
+    monkeypatch.setattr(tables, "CASES", (*tables.CASES, made))
+    images = frames.Field("test_images", lambda record: record.test_images)
+    monkeypatch.setattr(frames, "TRAINING", (*frames.TRAINING, images))
+    text = build(folder)[0].read_text()
+    assert "compilation (s)</th>" in text
+    assert pd.read_csv(folder / "tables" / "scaling.csv").compile_seconds.tolist() == [1.0] * 12
+    assert pd.read_csv(folder / "tables" / "accuracy.csv").test_images.tolist() == [360] * 6
+    assert "test_images" in text[text.index('id="data"') :]
