@@ -303,6 +303,8 @@ def _sizes(scopes: Scopes, given: Mapping[str, str]) -> Scopes:
 
 def _step_time(scope: str, shared: Mapping[str, Any], patches: int, model: ModelConfig) -> StepTimeTrial:
     if scope == "core":
+        if not cost.multiply_adds(cost.attention(model.attention, model.embedding_dim, patches)):
+            raise InputError(f"{shared['variant']} has no multiply-adds in the core scope: time it in the model scope")
         return CoreStepTrial(**shared, patches=patches, dim=model.embedding_dim, attention=model.attention)
     side = math.isqrt(patches)
     if side**2 != patches:

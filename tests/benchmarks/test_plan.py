@@ -35,7 +35,7 @@ def made(monkeypatch):
 
     def suites(**trains):
         table = {"question": "Why?", "kind": "train", "variants": ("eanet", "vit")} | trains
-        times = {"question": "How long?", "kind": "steptime", "variants": ("eanet", "vit", "mean")}
+        times = {"question": "How long?", "kind": "steptime", "variants": ("eanet", "vit", "random-mixing")}
         found = {
             "trains": TrainSuite.model_validate(table),
             "times": StepTimeSuite.model_validate(times | {"quick": {"core": CORE, "model": MODEL}}),
@@ -80,6 +80,14 @@ def test_sizes_can_be_set(made):
     trials = step_times("times", settings=given)
     assert {(t.patches, t.batch, t.process) for t in trials if t.scope == "core"} == {(50, 4, 0), (7, 4, 0)}
     assert {(t.patches, t.batch) for t in trials if t.scope == "model"} == {(9, 5)}
+
+
+def test_a_core_without_multiply_adds_is_an_error_and_no_failed_trial(monkeypatch):
+    sizes = {"quick": {"core": CORE}}
+    suite = {"question": "How long?", "kind": "steptime", "variants": ("mean",), **sizes}
+    monkeypatch.setattr("benchmarks.plan.suites", lambda: {"means": StepTimeSuite.model_validate(suite)})
+    with pytest.raises(InputError, match="suite means: mean has no multiply-adds in the core scope: time it in the"):
+        plan("means")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +238,7 @@ def test_a_trial_that_two_suites_ask_for_is_run_once_and_stands_in_both():
 
 def test_all_suites_of_a_variant_are_those_that_have_it(made):
     made()
-    assert suites_with(["mean"]) == ["times"]
+    assert suites_with(["random-mixing"]) == ["times"]
     assert suites_with([]) == suites_with(["vit", "nothing"]) == ["trains", "times"]
 
 

@@ -41,9 +41,9 @@ blocks = [1]
 heads = [2]
 """
 TIMES = """\
-question = "How long does a control take?"
+question = "How long does it take?"
 kind = "steptime"
-variants = ["identity", "vit"]
+variants = ["eanet", "vit"]
 
 [quick.core]
 patches = [64, 121]
@@ -85,7 +85,7 @@ def test_a_new_file_of_step_times_too_and_a_profile_without_sizes_has_those_of_q
         trials = [trial for trial in plan("mine", profile=profile).trials if hasattr(trial, "phase")]
         return sorted({(t.scope, t.variant, t.patches, t.batch, t.process) for t in trials})
 
-    core = [("core", v, n, 3, p) for v in ("identity", "vit") for n in (64, 121) for p in (0, 1)]
+    core = [("core", v, n, 3, p) for v in ("eanet", "vit") for n in (64, 121) for p in (0, 1)]
     assert cases("quick") == cases("tutorial") == core
     assert cases("full") == [("model", "vit", 16, 5, 0)]
 
@@ -151,8 +151,8 @@ def test_differences_are_drawn_from_something(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('["identity", "vit"]', '["identity", "vti"]', "variants.1: unknown variant 'vti' (did you mean 'vit'?)"),
-        ('variants = ["vit"]', 'variants = ["eanet"]', "full.model.variants names 'eanet', which is none of"),
+        ('["eanet", "vit"]', '["eanet", "vti"]', "variants.1: unknown variant 'vti' (did you mean 'vit'?)"),
+        ('variants = ["vit"]', 'variants = ["mean"]', "full.model.variants names 'mean', which is none of eanet"),
         ("[quick.core]", "[quick.cores]", "quick.cores"),
         ("[64, 121]", "[64, 64]", "quick.core.patches: 64 is there twice"),
         ("steps = 1\nseconds = 0\n", "step = 1\nseconds = 0\n", "unknown key 'quick.core.step' (did you mean 'steps'"),
