@@ -15,11 +15,10 @@ from benchmarks.suite import (
     SETTINGS,
     SHARED,
     SIZE_SETTINGS,
-    Given,
+    Chosen,
     Grid,
     InputError,
     OwnVariant,
-    Profile,
     Scopes,
     StepTimeSuite,
     Suite,
@@ -105,7 +104,8 @@ def build_plan(
         one_of("variant", variant, [*PRESETS, *(own for suite in chosen.values() for own in suite.own)])
     dataset = overrides.dataset or profile.dataset
     given = _given(overrides, dataset)
-    asked = Asked(profile_name, profile, dataset, shape(dataset), given, overrides)
+    settings = {"precision": USUAL_PRECISION, **profile.settings}
+    asked = Asked(profile_name, profile.seeds, settings, dataset, shape(dataset), given, overrides)
     planned: dict[str, PlannedSuite] = {}
     trials: list[Trial] = []
     for name, suite in chosen.items():
@@ -128,18 +128,16 @@ def suites_with(variants: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command asks of all its suites: a profile, data, and `given`, the settings that it changes."""
+    """What a command asks of all its suites: the profile's name, seeds and settings, data, and `given`, the settings
+    that it changes itself."""
 
     profile_name: str
-    profile: Profile
+    seeds: int
+    settings: dict[str, Any]
     dataset: str
     shape: DatasetShape
     given: dict[str, Any]
     overrides: Overrides
-
-    @property
-    def precision(self) -> Precision:
-        return self.overrides.precision or USUAL_PRECISION
 
     def variants(self, suite: Suite) -> list[str]:
         """Those of the suite's variants that were asked for; all of them, where none was."""
@@ -190,13 +188,15 @@ def _given(overrides: Overrides, dataset: str) -> dict[str, Any]:
         if "epochs" in given:
             raise InputError("epochs are given twice: with --epochs and with --set")
         given["epochs"] = overrides.epochs
+    if overrides.precision is not None:
+        given["precision"] = overrides.precision
     with explained("settings"):
-        return TypeAdapter(Given).validate_python(given)
+        return TypeAdapter(Chosen).validate_python(given)
 
 
 def _check_effect(chosen: Iterable[Suite], trials: Iterable[Trial], asked: Asked) -> None:
     """What would change nothing in any trial is an error, not a silent no-op."""
-    used = set(ModelConfig.model_fields)
+    used = {*ModelConfig.model_fields, "precision"}
     for suite in chosen:
         if isinstance(suite, TrainSuite):
             used |= OF_TRAININGS
@@ -220,12 +220,11 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
     A variant that has none of a grid's settings is trained once.
     """
     variants, quick = asked.variants(suite), suite.quick if asked.profile_name == "quick" else None
-    fixed = {*asked.given, *(["precision"] if asked.overrides.precision else ())}
-    grid = {k: v for k, v in (suite.quick_grid if quick else suite.grid).items() if k not in fixed}
-    settings = {**asked.profile.settings, **({"epochs": quick.epochs} if quick else {}), **asked.given}
+    grid = {k: v for k, v in (suite.quick_grid if quick else suite.grid).items() if k not in asked.given}
+    settings = {**asked.settings, **({"epochs": quick.epochs} if quick else {}), **asked.given}
     firsts: dict[str, TrainTrial] = {}
     for cell in _combinations(grid):
-        together = {"precision": asked.precision, **settings, **cell}
+        together = {**settings, **cell}
         for variant in variants:
             model = asked.model(variant, suite.own, together)
             first = TrainTrial(
@@ -245,7 +244,7 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
     for setting in grid:  # else the same models would be trained again and again
         if not any(setting in first.grid for first in firsts.values()):
             raise InputError(f"grid varies {setting}, which none of its variants has: {', '.join(variants)}")
-    seeds = asked.overrides.seeds or (quick or suite).seeds or asked.profile.seeds
+    seeds = asked.overrides.seeds or (quick or suite).seeds or asked.seeds
     trials = [first.model_copy(update={"seed": seed}) for seed in range(seeds) for first in firsts.values()]
     models = {first.variant: first.model for first in reversed(firsts.values())}  # of a match, the first cell's
     planned = PlannedSuite(
@@ -273,9 +272,9 @@ def _step_times(name: str, suite: StepTimeSuite, asked: Asked) -> tuple[PlannedS
     The first one has a measurement of the machine's peaks among them.
     """
     scopes = _sizes(suite.sizes(asked.profile_name), asked.overrides.settings)
-    settings = asked.profile.settings | asked.given
+    settings = asked.settings | asked.given
     models = {variant: asked.model(variant, suite.own, settings) for variant in asked.variants(suite)}
-    machine: dict[str, Any] = {"suite": name, "backend": asked.overrides.backend, "precision": asked.precision}
+    machine: dict[str, Any] = {"suite": name, "backend": asked.overrides.backend, "precision": settings["precision"]}
     trials: list[Trial] = []
     for process in range(max(sizes.processes for sizes in scopes.values())):
         cases: list[Trial] = [] if process else [PeakTrial(**machine, process=process)]

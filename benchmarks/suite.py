@@ -70,9 +70,8 @@ _TYPES: dict[str, Any] = {
     if name not in {"kind", "attention", *FROM_THE_DATA}
 }
 SETTINGS = sorted(_TYPES)
-"""Every name that a profile's settings, a suite and `--set` may give."""
-_TYPES_OF_SUITES = _TYPES | {"precision": Annotated[Precision, BeforeValidator(_no_bool)]}
-"""What a suite may give besides: `--precision` is an option of its own."""
+"""Every name that `--set` may give; `--precision`, which suites and profiles may give besides, is an option."""
+_TYPES["precision"] = Annotated[Precision, BeforeValidator(_no_bool)]
 
 
 def _checked(types: dict[str, Any]) -> AfterValidator:
@@ -87,12 +86,11 @@ def _checked(types: dict[str, Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-Given = Annotated[dict[str, Any], _checked(_TYPES)]
-"""Settings by name, as a profile and `--set` give them: what is a number may be given as its text."""
-Chosen = Annotated[dict[str, Any], _checked(_TYPES_OF_SUITES)]
+Chosen = Annotated[dict[str, Any], _checked(_TYPES)]
+"""Settings by name: what is a number may be given as its text."""
 _LISTS = {
     name: Annotated[tuple[kind, ...], Field(min_length=1), EACH_ONCE]  # type: ignore[valid-type]  # known as it runs
-    for name, kind in _TYPES_OF_SUITES.items()
+    for name, kind in _TYPES.items()
 }
 Grid = Annotated[dict[str, tuple[Any, ...]], _checked(_LISTS)]
 Names = Annotated[tuple[str, ...], Field(min_length=1), EACH_ONCE]
@@ -105,7 +103,7 @@ class Profile(Settings):
     summary: str
     dataset: str
     seeds: Count
-    settings: Given
+    settings: Chosen
 
 
 class Sizes(Settings):
@@ -321,7 +319,7 @@ def explain(error: InputError | ValidationError) -> str:
     keys = [str(key) for key in first["loc"] if key != "[key]"]
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if first["type"] == "extra_forbidden":
-        return f"unknown key {'.'.join(keys)!r}{_hint(keys[-1], KEYS | _TYPES_OF_SUITES.keys())}"
+        return f"unknown key {'.'.join(keys)!r}{_hint(keys[-1], KEYS | _TYPES.keys())}"
     if first["type"] in ("missing", "value_error"):
         return ": ".join(filter(None, (".".join(keys), message)))
     return f"{'.'.join(keys)} = {first['input']!r}: {message}"
