@@ -1,35 +1,28 @@
-"""Who runs the workers: a Ray cluster. A trial is a Ray task, and has a worker of its own on the task's node.
+"""Who runs the workers: a Ray cluster. A trial is a Ray task, and has a worker of its own on the task's node (`node`).
 
 The nodes need neither this project nor a disk that they share: the code travels with the tasks, the images too, once a
-node, and what comes back, records and checkpoints, the command alone writes down. Ray is imported here and only when a
-cluster is asked for.
+node, and what comes back, records and checkpoints, the command alone writes down. Tasks are started again here and not
+by Ray's retries, which would start with the checkpoint of the first start.
 """
 
 import os
-import platform
-import shutil
-import socket
 import sys
-import tempfile
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from benchmarks import datasets
 from benchmarks.answers import Progress
-from benchmarks.environment import MODULES, Origin, worker_variables
-from benchmarks.executors import TRIALS, Program, Workers, failure
+from benchmarks.environment import Origin
+from benchmarks.executors import TRIALS, Outcomes, Program, failure
+from benchmarks.node import Answer, Begun, Job, Kept, on_node, require_equal, tidy, versions
 from benchmarks.suite import InputError
-from benchmarks.worker import Task, Trouble
+from benchmarks.worker import Trouble
 from results import store
-from results.records import Failure, Result
 from results.trials import TrainTrial, Trial
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +35,7 @@ MOST_STARTS = 5
 ANSWER_SECONDS = 120.0
 REACH_SECONDS = 5.0
 TIDY_SECONDS = 10.0
+KEPT = "finished trials are kept, and the same command goes on"
 
 
 @dataclass(frozen=True)
@@ -52,104 +46,34 @@ class Share:
     gpus: int
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A task's first answer: the node on which its trial has been started."""
-
-    node: str
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A training's progress, with the checkpoint of the same epoch."""
-
-    progress: Progress
-    checkpoint: bytes
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A task's node is no more. `outcome` is what is recorded where it was started often enough."""
-
-    outcome: Failure
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """The node has other versions: it came after the check, and would spoil one trial after the other."""
-
-    words: str
-
-
-Answer = Begun | Kept | Unfit | Result | Failure
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a node has to know of a trial to run it."""
+@dataclass
+class Running:
+    """A task that has been handed to the cluster: its trial, which start of it this is, and whether it has begun."""
 
     trial: Trial
-    origin: Origin
-    threads: int
-    gpus: int
-    timeout_seconds: float
-    checkpoint: bytes | None
-    images_name: str
-    folder_name: str
-    versions: dict[str, str]
+    start: int
+    begun: bool = False
 
 
-def on_node(job: Job, images: datasets.Images | None, program: Program = TRIALS) -> Iterator[Answer]:
-    """Runs the trial in a worker of this node, exactly as `run_local` does, and yields what comes of it."""
-    import ray
-
-    node = f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
-    yield Begun(node)
-    sys.modules["__main__"].__file__ = None  # Ray's own, which each worker would import
-    trial = job.trial
-    if words := _difference(socket.gethostname(), _versions(trial.backend), job.versions):
-        yield Unfit(words)
-        return
-    # Ray names a task's GPUs, and hides none where it has not asked for any.
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if job.gpus else ""
-    variables = worker_variables(trial.backend, job.threads) | {"CUDA_VISIBLE_DEVICES": gpus}
-    folder = _node_folder(job.folder_name)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    put = None if images is None else _put(images, folder, job.images_name)
-    with (
-        tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as own,
-        Workers(trial.backend, variables, replace(job.origin, node=node), Path(own), program) as workers,
-    ):
-        checkpoint = Path(own) / "checkpoint.npz"
-        if job.checkpoint is not None:
-            checkpoint.write_bytes(job.checkpoint)
-        with closing(workers.run(Task(trial, checkpoint, put), job.timeout_seconds)) as answers:
-            for answer in answers:
-                yield Kept(answer, checkpoint.read_bytes()) if isinstance(answer, Progress) else answer
-
-
-def _next(stream: Any, trial: Trial) -> Answer | Lost:
-    """What a task answers, or what became of it where Ray could not run it to its end.
+def _next(stream: Any, trial: Trial) -> Answer | None:
+    """What a task answers, or what became of it where Ray could not run it to its end; None where that was lost.
 
     Its worker is a process beside it: so a task that is gone was lost with its node, or killed with it, and does not
-    tell of the trial.
+    tell of the trial. Raises `InputError` where its node has other versions.
     """
     import ray
+    from ray import exceptions
 
     try:
-        answer: Answer = ray.get(next(stream))
-    except (  # the last is an answer that was lost with its node after the task had ended there
-        ray.exceptions.NodeDiedError,
-        ray.exceptions.WorkerCrashedError,
-        ray.exceptions.ObjectLostError,
-    ) as error:
-        reason = f"its node was lost {MOST_STARTS} times, at last so: {_first_line(error)}"
-        return Lost(failure(trial, Trouble("failed", reason), ""))
-    except ray.exceptions.OutOfMemoryError as error:
-        return failure(trial, Trouble("oom", _first_line(error)), "")
-    except ray.exceptions.RayError as error:
+        return ray.get(next(stream))
+    except (exceptions.NodeDiedError, exceptions.WorkerCrashedError, exceptions.ObjectLostError):
+        return None  # the last is an answer that was lost with its node after the task had ended there
+    except exceptions.OutOfMemoryError as error:
+        return failure(trial, Trouble("oom", _first_line(error)))
+    except exceptions.RayError as error:
+        if isinstance(cause := getattr(error, "cause", None), InputError):
+            raise InputError(f"{cause}; {KEPT}") from None
         return failure(trial, Trouble("failed", _first_line(error)), str(error))
-    return answer
 
 
 def _cancel(streams: Iterable[Any]) -> None:
@@ -160,52 +84,6 @@ def _cancel(streams: Iterable[Any]) -> None:
         ray.cancel(stream, force=True)
 
 
-def _node_folder(name: str) -> Path:
-    """This node's own folder for a run's images and workers: two nodes of a test are one machine."""
-    import ray
-
-    return Path(tempfile.gettempdir()) / f"eanet-ablation-{name}-{ray.get_runtime_context().get_node_id()[:12]}"
-
-
-def _put(images: datasets.Images, folder: Path, name: str) -> Path:
-    """Writes the images into the node's folder, where no trial before has: all of the node's trials read that."""
-    there = folder / name
-    with FileLock(folder / ".lock"):
-        if not there.exists():
-            half_written = Path(tempfile.mkdtemp(dir=folder)) / name
-            datasets.save(images, half_written)
-            half_written.rename(there)
-    return there
-
-
-def _tidy(name: str) -> None:
-    shutil.rmtree(_node_folder(name), ignore_errors=True)
-
-
-def _versions(backend: str) -> dict[str, str]:
-    """The versions of this node, of what a result depends on; "" where it is not installed."""
-    found = {"Python": platform.python_version()}
-    for package in ("keras", MODULES[backend]):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = ""
-    return found
-
-
-def _difference(node: str, theirs: dict[str, str], ours: dict[str, str]) -> str | None:
-    """What a node has in another version than this machine, in words; None where it has all in the same."""
-    for what, expected in ours.items():
-        if not theirs[what]:
-            return f"node {node} has no {what}: install {what}=={expected} there"
-        if theirs[what] != expected:
-            return (
-                f"node {node} has {what} {theirs[what]}, and this machine {expected}: "
-                f"install the same on both, for results of the two are not of one kind"
-            )
-    return None
-
-
 class Cluster:
     """A connected cluster, on which the trials of a run are run."""
 
@@ -213,7 +91,7 @@ class Cluster:
         self.backend, self.share, self.origin, self.program = backend, share, origin, program
         self.folder_name = uuid.uuid4().hex[:12]
         self.images: dict[tuple[str, str | None], tuple[str, Any]] = {}
-        self.versions = _versions(backend)
+        self.versions = versions(backend)
         self.most_cpus = 0
 
     def run(
@@ -223,7 +101,7 @@ class Cluster:
         on_start: Callable[[Trial], None],
         on_progress: Callable[[Trial, Progress], None],
         timeout_seconds: Callable[[Trial], float],
-    ) -> Iterator[tuple[Trial, Result | Failure]]:
+    ) -> Outcomes:
         """Runs the trials, as many at once as fit, and yields each with its outcome as it ends.
 
         A trial whose node dies is started again elsewhere, from its last checkpoint; one that fails is not, for its
@@ -232,39 +110,34 @@ class Cluster:
         """
         import ray
 
-        waiting = deque((trial, 1) for trial in trials)
-        running: dict[Any, tuple[Trial, int]] = {}
-        begun: set[Any] = set()
+        waiting = deque(Running(trial, 1) for trial in trials)
+        running: dict[Any, Running] = {}
         try:
             while waiting or running:
-                while waiting and len(running) - len(begun) < AHEAD:
-                    trial, start = waiting.popleft()
-                    running[self._submit(trial, folder, timeout_seconds(trial))] = (trial, start)
+                while waiting and sum(not task.begun for task in running.values()) < AHEAD:
+                    task = waiting.popleft()
+                    running[self._submit(task.trial, folder, timeout_seconds(task.trial))] = task
                 ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
                 for stream in ready:
-                    trial, start = running[stream]
-                    answer = _next(stream, trial)
+                    task = running[stream]
+                    answer = _next(stream, task.trial)
                     if isinstance(answer, Begun):
-                        begun.add(stream)
-                        on_start(trial)
+                        task.begun = True
+                        on_start(task.trial)
                     elif isinstance(answer, Kept):
-                        store.keep(folder, trial.trial_id, answer.checkpoint)
-                        on_progress(trial, answer.progress)
-                    elif isinstance(answer, Unfit):
-                        raise InputError(f"{answer.words}; finished trials are kept, and the same command goes on")
-                    elif isinstance(answer, Lost) and start < MOST_STARTS:
-                        del running[stream]
-                        begun.discard(stream)
+                        store.keep(folder, task.trial.trial_id, answer.checkpoint)
+                        on_progress(task.trial, answer.progress)
+                    elif answer is None and task.start < MOST_STARTS:
                         # What has not begun may wait for a node that is no more, and is asked for anew.
-                        not_begun = [other for other in running if other not in begun]
-                        _cancel([stream, *not_begun])
-                        waiting.extendleft(reversed([running.pop(other) for other in not_begun]))
-                        waiting.appendleft((trial, start + 1))
-                        self._say_if_none_fits(trial)
+                        anew = [other for other, its in running.items() if other is stream or not its.begun]
+                        _cancel(anew)
+                        waiting.extendleft(reversed([running.pop(other) for other in anew if other is not stream]))
+                        waiting.appendleft(Running(running.pop(stream).trial, task.start + 1))
+                        self._say_if_none_fits(task.trial)
                     else:
                         del running[stream]
-                        begun.discard(stream)
-                        yield trial, answer.outcome if isinstance(answer, Lost) else answer
+                        lost = Trouble("failed", f"its node was lost {MOST_STARTS} times")
+                        yield task.trial, answer or failure(task.trial, lost)
         finally:
             _cancel(running)
 
@@ -291,15 +164,15 @@ class Cluster:
         cpus = self._cpus(trial)
         images_name, images = self._images(trial) if isinstance(trial, TrainTrial) else ("", None)
         job = Job(
-            trial,
-            self.origin,
-            cpus,
-            self.share.gpus,
-            timeout_seconds,
-            store.kept(folder, trial.trial_id),
-            images_name,
-            self.folder_name,
-            self.versions,
+            trial=trial,
+            origin=self.origin,
+            threads=cpus,
+            gpus=self.share.gpus,
+            timeout_seconds=timeout_seconds,
+            checkpoint=store.kept(folder, trial.trial_id),
+            images_name=images_name,
+            folder_name=self.folder_name,
+            versions=self.versions,
         )
         task = ray.remote(on_node).options(
             name=trial.label, num_cpus=cpus, num_gpus=self.share.gpus, max_retries=0, num_returns="streaming"
@@ -330,22 +203,21 @@ class Cluster:
             raise InputError(
                 f"no node of the cluster has {self._asked(needed)}, the largest has {most}: give --trial-cpus {most}"
             )
-        asked = [(node["NodeManagerHostname"], _on(node, _versions).remote(self.backend)) for node in _nodes()]
-        for name, versions in asked:
+        asked = [(node["NodeManagerHostname"], _on(node, versions).remote(self.backend)) for node in _nodes()]
+        for name, answer in asked:
             try:
-                theirs = ray.get(versions, timeout=ANSWER_SECONDS)
+                theirs = ray.get(answer, timeout=ANSWER_SECONDS)
             except ray.exceptions.RayError as error:
                 raised = isinstance(error, ray.exceptions.RayTaskError)
                 remedy = "; install this project's dependencies there" if raised else ""
                 raise InputError(f"node {name} cannot run a task: {_first_line(error)}{remedy}") from None
-            if words := _difference(name, theirs, self.versions):
-                raise InputError(words)
+            require_equal(name, theirs, self.versions)
 
     def tidy(self) -> None:
         """Removes what the run has put on the nodes."""
         import ray
 
-        tidying = [_on(node, _tidy).remote(self.folder_name) for node in _nodes()]
+        tidying = [_on(node, tidy).remote(self.folder_name) for node in _nodes()]
         ray.wait(tidying, num_returns=len(tidying), timeout=TIDY_SECONDS)
 
 
@@ -362,7 +234,7 @@ def connected(
         import ray
     except ImportError:
         raise InputError("Ray is not installed: pip install -e '.[ray]'") from None
-    _connect(address)
+    _connect(os.environ.get("RAY_ADDRESS") if address is None else address)
     try:
         cluster = Cluster(backend, share, origin)
         cluster.check(trials)
@@ -371,8 +243,7 @@ def connected(
         finally:
             cluster.tidy()
     except ray.exceptions.RayError as error:
-        words = f"the Ray cluster is lost: {_first_line(error)}; finished trials are kept, and the same command goes on"
-        raise InputError(words) from None
+        raise InputError(f"the Ray cluster is lost: {_first_line(error)}; {KEPT}") from None
     finally:
         ray.shutdown()
 
@@ -380,13 +251,11 @@ def connected(
 def _connect(address: str | None) -> None:
     import ray
 
-    address = os.environ.get("RAY_ADDRESS") if address is None else address
     _require_reachable(address)
-    modules = [str(ROOT / room) for room in CODE]
     try:
         ray.init(
             address=address,
-            runtime_env={"py_modules": modules, "excludes": NOT_CODE},
+            runtime_env={"py_modules": [str(ROOT / room) for room in CODE], "excludes": NOT_CODE},
             logging_level="ERROR",
             log_to_driver=False,
         )

@@ -33,13 +33,11 @@ class Origin:
 def worker_variables(backend: str, threads: int) -> dict[str, str]:
     """Environment of a worker: backend, pinned threads, quiet libraries. To be set before Keras is imported.
 
-    `NPROC` is what JAX sizes its pool by. OpenBLAS gets one thread because its pool would exist before the fork; the
-    backends' own pools start after it.
+    `NPROC` is what JAX sizes its pool by. OpenBLAS gets one thread because its pool would exist before the fork.
     TensorFlow keeps what it frees for the next step, on a CPU as it does on a GPU: otherwise a large step is timed at
-    getting memory from the kernel, by up to 1.6 times its time here (docs/measurements.md), and no peak is told. Its
-    limit is the machine's memory, beyond which it says that there is no more.
-    PyTorch's question whether there is a GPU, which Keras asks at import, would spoil the fork on a machine with one,
-    but for its variable (https://docs.pytorch.org/docs/stable/notes/multiprocessing.html#poison-fork-in-multiprocessing).
+    getting memory from the kernel (docs/measurements.md), and no peak is told. PyTorch's question whether there is a
+    GPU, which Keras asks at import, would spoil the fork on a machine with one, but for its variable
+    (https://docs.pytorch.org/docs/stable/notes/multiprocessing.html#poison-fork-in-multiprocessing).
     """
     return {
         "KERAS_BACKEND": backend,
@@ -61,30 +59,23 @@ class GitError(Exception):
 
 
 def git(tree: Path, *arguments: str) -> str:
-    """What git says of a tree, whatever repository the hook that started this process belongs to.
+    """Returns what git says of a tree, whatever repository the hook that started this process belongs to.
 
+    So the variables are left out by which git names a repository to its hooks, such as GIT_DIR. Settings that were
+    given by variables stay, as they do where git itself enters another repository: CI names the safe directories so.
     Raises `GitError`.
     """
     try:
-        done = subprocess.run(
-            ["git", "-C", str(tree), *arguments], capture_output=True, text=True, env=_without_a_repository()
-        )
+        asked = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True)
+        left_out = set(asked.stdout.split()) - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
+        variables = {name: value for name, value in os.environ.items() if name not in left_out}
+        command = ["git", "-C", str(tree), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=variables)
     except OSError:
         raise GitError("git is not installed") from None
     if done.returncode:
         raise GitError(" ".join(done.stderr.split()) or f"git {' '.join(arguments)} ended with {done.returncode}")
     return done.stdout.strip()
-
-
-def _without_a_repository() -> dict[str, str]:
-    """The environment without the variables by which git names a repository to its hooks, such as GIT_DIR.
-
-    Settings that were given by variables stay, as they do where git itself enters another repository: CI names the
-    safe directories so.
-    """
-    asked = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True)
-    names = set(asked.stdout.split()) - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
-    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def available_threads() -> int:

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Self
 
 from benchmarks import estimate, memory
 from benchmarks.answers import Progress
 from benchmarks.cifar_files import KERAS_HOME, OWN_KERAS_HOME, keras_home
 from benchmarks.environment import Origin, default_threads, worker_variables
 from benchmarks.isolation import isolate
+from benchmarks.suite import InputError
 from benchmarks.worker import Answer, Task, Trouble, work
 from results import store
 from results.places import without_places
@@ -41,21 +41,20 @@ LOOK_SECONDS = 1.0
 LARGEST_LOG_BYTES = 64 * 2**20
 SHORT_SECONDS = 120
 """Up to which estimate a training may share its process: a longer one gains nothing by it."""
+IMPORT_FAILED = "import-failed"
+"""The file in the run's folder of temporary files in which the process that workers are forked from says why it ended
+(`benchmarks.warm`)."""
 MOST_KEPT = 6
 """Idle workers, of about 0.6 GB each: as many as the largest suite of `quick` has compiled steps."""
 
 
-class Execute(Protocol):
-    """Runs trials for a run's folder, and yields each with its outcome as it ends."""
-
-    def __call__(
-        self,
-        trials: Iterable[Trial],
-        folder: Path,
-        on_start: Callable[[Trial], None],
-        on_progress: Callable[[Trial, Progress], None],
-        timeout_seconds: Callable[[Trial], float],
-    ) -> Iterator[tuple[Trial, Result | Failure]]: ...
+Outcomes = Iterator[tuple[Trial, Result | Failure]]
+Execute = Callable[
+    [Iterable[Trial], Path, Callable[[Trial], None], Callable[[Trial, Progress], None], Callable[[Trial], float]],
+    Outcomes,
+]
+"""Runs trials for a run's folder, and yields each with its outcome as it ends: `run_local`, or `Cluster.run`, whose
+arguments have names."""
 
 
 def run_local(
@@ -67,7 +66,7 @@ def run_local(
     on_progress: Callable[[Trial, Progress], None],
     timeout_seconds: Callable[[Trial], float],
     threads: int | None = None,
-) -> Iterator[tuple[Trial, Result | Failure]]:
+) -> Outcomes:
     """Runs the trials in order and yields each with its outcome. An interruption ends the workers.
 
     One that has neither given a result nor progress for its trial's `timeout_seconds` is ended too. Trainings keep
@@ -76,11 +75,8 @@ def run_local(
     On Linux a worker is forked from a process that has imported the libraries and computed nothing, and so has one
     thread (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
     """
-    variables = worker_variables(backend, threads or default_threads())
-    with (
-        tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs,
-        Workers(backend, variables, origin, Path(logs)) as workers,
-    ):
+    variables, own = worker_variables(backend, threads or default_threads()), get_temp_dir()
+    with tempfile.TemporaryDirectory(dir=own) as logs, Workers(backend, variables, origin, Path(logs)) as workers:
         for trial in trials:
             on_start(trial)
             task = Task(trial, store.checkpoint(folder, trial.trial_id))
@@ -101,8 +97,6 @@ class Program:
 
 
 TRIALS = Program(work, "benchmarks.warm")
-
-
 _imported_for: set[str] = set()
 """The backend that the process which workers are forked from has imported: Python has one such process, for good."""
 
@@ -140,17 +134,10 @@ class Workers:
     """Starts a worker for each task, and keeps those whose compiled step a later training of the suite may want."""
 
     def __init__(
-        self,
-        backend: str,
-        variables: Mapping[str, str],
-        origin: Origin,
-        logs: Path,
-        program: Program = TRIALS,
+        self, backend: str, variables: Mapping[str, str], origin: Origin, logs: Path, program: Program = TRIALS
     ) -> None:
-        home = {
-            "KERAS_HOME": str(logs / OWN_KERAS_HOME),
-            KERAS_HOME: str(keras_home()),
-        }  # the user's keras.json may be one that Keras refuses
+        # Keras may refuse the user's keras.json.
+        home = {"KERAS_HOME": str(logs / OWN_KERAS_HOME), KERAS_HOME: str(keras_home())}
         isolate({**variables, **home})  # for the process that workers are forked from, and those that are spawned
         self.context, self.target = start_context(backend, program.imported), program.target
         self.variables, self.origin, self.logs = variables, origin, logs
@@ -158,12 +145,10 @@ class Workers:
         self.suite = ""
         self.started = 0
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end_kept()
 
     def run(self, task: Task, timeout_seconds: float) -> Generator[Progress | Result | Failure]:
@@ -196,7 +181,13 @@ class Workers:
                 self.kept[step] = worker
             else:
                 worker.end(patience_seconds)
-        yield failure(trial, outcome, _read(worker.log)) if isinstance(outcome, Trouble) else outcome
+        if not isinstance(outcome, Trouble):
+            yield outcome
+            return
+        folder = task.checkpoint.parent
+        places = {str(folder): "checkpoints"} if folder.is_absolute() else {}
+        log = worker.log.read_text(errors="replace") if worker.log.exists() else ""
+        yield failure(trial, outcome, log, places)
 
     def _start(self) -> Worker:
         self.started += 1
@@ -208,9 +199,13 @@ class Workers:
             with _interruption_held_back():
                 process.start()
                 theirs.close()
-        except BaseException:
+        except BaseException as error:
             worker.end(0.0)
-            raise
+            if not isinstance(error, (EOFError, ConnectionError)):
+                raise
+            why = Path(get_temp_dir(), IMPORT_FAILED)
+            words = why.read_text() if why.exists() else "the process that they are forked from has ended"
+            raise InputError(f"no worker can be started: {words}; finished trials are kept") from None
         return worker
 
     def _end_kept(self) -> None:
@@ -277,18 +272,9 @@ def _ending(code: int, out_of_memory: bool) -> Trouble:
     return Trouble(f"exit {code}", f"its process exited with {code} before it gave a record")
 
 
-def _read(log: Path) -> str:
-    """The end of what a worker printed, with every line that its failure's record may hold."""
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(-min(4 * LOG_TAIL, log.stat().st_size), os.SEEK_END)
-        return file.read(4 * LOG_TAIL).decode(errors="replace")
-
-
-def failure(trial: Trial, trouble: Trouble, log: str) -> Failure:
-    """The record of a trial that gave no result, with the last lines of what it printed."""
-    known = {str(ROOT): ".", str(Path.home()): "~"}
+def failure(trial: Trial, trouble: Trouble, log: str = "", places: Mapping[str, str] | None = None) -> Failure:
+    """The record of a trial that gave no result, with the last lines of what it printed; `places` get their names."""
+    known = {str(ROOT): ".", str(Path.home()): "~", **(places or {})}
     if isinstance(trial, TrainTrial) and trial.data_dir:
         known[trial.data_dir] = "DIR"
     tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])

@@ -1,7 +1,7 @@
 """Cases of step time whose interval is not narrow yet -> the trials of further processes, until a budget is spent."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from results import repetition
 from results.records import StepTimeRecord
@@ -17,12 +17,15 @@ MOST_DISTURBED = 0.5
 """Where more than this share of a suite's processes were disturbed, the machine is busy, and none is replaced."""
 
 
-def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) -> list[StepTimeTrial]:
-    """One more process for each case of a suite's `planned` trials of which one was disturbed, and for those that are
-    not narrow, the widest first.
+def further_trials(
+    planned: Sequence[Trial], records: Iterable[StepTimeRecord], tried: Collection[str] = ()
+) -> list[StepTimeTrial]:
+    """Asks for one more process of each case of a suite's `planned` trials of which one was disturbed, and of those
+    that are not narrow, the widest first.
 
-    None for a case that was planned in fewer processes than give an interval, or of which one has no result. What is
-    asked for depends on the plan and the records alone, so that a run that was interrupted goes on as it would have.
+    None for a case that was planned in fewer processes than give an interval, or of which one has no result; nor for
+    one whose next process was `tried` by this command and failed, which takes no room from the others. What is asked
+    for depends on the plan and the records else, so that a run that was interrupted goes on as it would have.
     """
     cases: dict[StepTimeTrial, int] = {}
     for trial in planned:
@@ -33,7 +36,12 @@ def further_trials(planned: Sequence[Trial], records: Iterable[StepTimeRecord]) 
     there = {case: _there(case, MOST_TIMES_PLANNED * processes, done) for case, processes in cases.items()}
     left_alone = {case: sum(not repetition.is_disturbed(r, found) for r in found) for case, found in there.items()}
     room = MOST_OF_ALL * sum(cases.values()) - sum(max(0, left_alone[case] - cases[case]) for case in cases)
-    more = {c for c in cases if FEWEST_PROCESSES <= cases[c] <= len(there[c]) < MOST_TIMES_PLANNED * cases[c]}
+    more = {
+        case
+        for case, processes in cases.items()
+        if FEWEST_PROCESSES <= processes <= len(there[case]) < MOST_TIMES_PLANNED * processes
+        and _process(case, len(there[case])).trial_id not in tried
+    }
     measured = sum(map(len, there.values()))
     is_busy = measured - sum(left_alone.values()) > MOST_DISTURBED * measured
     replacing = [case for case in cases if not is_busy and case in more and left_alone[case] < cases[case]]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -32,155 +32,118 @@ def outcome_words(outcome: Result | Failure) -> str:
 
 
 @dataclass
-class Running:
-    """A trial that has begun: when, how far it is, and which part of that was done before this run."""
-
-    started: float
-    estimated_seconds: float
-    share: float = 0.0
-    resumed: float = 0.0
-
-
-@dataclass
 class Eta:
-    """Time left: the estimates of what remains, scaled by what the finished trials took against theirs, and shared by
-    as many trials as run at once."""
+    """Time left: the estimates of what remains, at the run's pace so far, which is faster where trials run at once.
 
-    remaining_estimate: float
+    rich's own would take a first trial that also compiles, a training that goes on from its checkpoint and a trial
+    that fails at once for the pace.
+    """
+
+    left_estimate: float
     clock: Callable[[], float] = time.monotonic
-    finished_estimate: float = 0.0
-    finished_seconds: float = 0.0
-    running: dict[str, Running] = field(default_factory=dict)
+    done_estimate: float = 0.0
+    done_seconds: float = 0.0
+    shares: dict[str, float] = field(default_factory=dict)
+    """How much of each running trial is behind it."""
 
-    def start(self, trial: Trial) -> None:
-        self.running[trial.trial_id] = Running(self.clock(), estimate.seconds(trial))
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        """Takes over how far the running trial is, and which part of that was done before this run."""
-        running = self.running[trial.trial_id]
-        running.share, running.resumed = progress.epoch / progress.epochs, progress.resumed / progress.epochs
+        """Takes over how far a trial is; what it had from a checkpoint took no time in this run."""
+        resumed = progress.resumed / progress.epochs
+        self._advance(trial, max(self.shares.get(trial.trial_id, 0.0), resumed), counts=False)
+        self._advance(trial, progress.epoch / progress.epochs, counts=True)
 
-    def finish(self, trial: Trial, outcome: Result | Failure) -> float:
-        """Seconds that the trial took; one without a result tells nothing about the pace."""
-        self.remaining_estimate -= estimate.seconds(trial)
-        running = self.running.pop(trial.trial_id, None)
-        if running is None:  # it ended before it began, where its node was lost
-            return 0.0
-        seconds = self.clock() - running.started
-        if not isinstance(outcome, Failure):
-            self.finished_estimate += running.estimated_seconds * (1 - running.resumed)
-            self.finished_seconds += seconds
-        return seconds
+    def finish(self, trial: Trial, outcome: Result | Failure) -> None:
+        """Takes over that a trial ended; one without a result tells nothing of the pace."""
+        self._advance(trial, 1.0, counts=not isinstance(outcome, Failure))
+        del self.shares[trial.trial_id]
 
-    @property
-    def running_estimate(self) -> float:
-        """What is done of the trials that run, in seconds of their estimates."""
-        return sum(running.share * running.estimated_seconds for running in self.running.values())
+    def _advance(self, trial: Trial, share: float, *, counts: bool) -> None:
+        part = (share - self.shares.get(trial.trial_id, 0.0)) * estimate.seconds(trial)
+        self.shares[trial.trial_id] = share
+        self.left_estimate -= part
+        if counts and part:
+            self.done_estimate += part
+            self.done_seconds = self.clock() - self.started
 
     @property
     def seconds(self) -> float:
-        """Time left. The running trials tell of the pace too, with the part that is done of them."""
-        done_estimate, done_seconds = self.finished_estimate + TRUSTED_SECONDS, self.finished_seconds + TRUSTED_SECONDS
-        for running in self.running.values():
-            part = (running.share - running.resumed) * running.estimated_seconds
-            if part > 0:
-                done_estimate += part
-                done_seconds += self.clock() - running.started
-        left_estimate = self.remaining_estimate - self.running_estimate
-        return max(0.0, left_estimate * done_seconds / done_estimate / max(1, len(self.running)))
+        pace = (self.done_seconds + TRUSTED_SECONDS) / (self.done_estimate + TRUSTED_SECONDS)
+        return max(0.0, self.left_estimate * pace)
 
 
-class Display(Protocol):
-    """Follows a run: a trial starts, trains an epoch, ends."""
+class Display:
+    """Follows a run: a trial starts, trains an epoch, ends.
 
-    def start(self, trial: Trial) -> None: ...
-    def progress(self, trial: Trial, progress: TrialProgress) -> None: ...
-    def finish(self, trial: Trial, outcome: Result | Failure) -> None: ...
-    def close(self) -> None: ...
-
-
-class PlainDisplay:
-    """A line for each trial that ends, and at most one a minute from within a long one."""
+    On a terminal it is one bar over all trials with the running one beside it; results of trainings and failures stay
+    on the screen above it. Elsewhere it is a line for each trial that ends, and at most one a minute from within a
+    long one.
+    """
 
     def __init__(self, console: Console, remaining: Sequence[Trial]) -> None:
         self.console, self.total, self.done = console, len(remaining), 0
         self.eta = Eta(sum(map(estimate.seconds, remaining)))
+        self.began: dict[str, float] = {}
         self.said = time.monotonic()
-
-    def start(self, trial: Trial) -> None:
-        self.eta.start(trial)
-
-    def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        self.eta.progress(trial, progress)
-        if progress.epoch == progress.resumed or time.monotonic() - self.said >= PLAIN_SECONDS:
-            self._say(trial, f"epoch {progress.epoch} of {progress.epochs}, {_epoch_words(progress)}")
-
-    def finish(self, trial: Trial, outcome: Result | Failure) -> None:
-        self.done += 1
-        seconds = self.eta.finish(trial, outcome)
-        self._say(trial, f"{outcome_words(outcome)}, in {estimate.words(seconds)}")
-
-    def close(self) -> None:
-        """Nothing to tidy up."""
-
-    def _say(self, trial: Trial, words: str) -> None:
-        self.said = time.monotonic()
-        left = f"; about {estimate.words(self.eta.seconds)} left" if self.done < self.total else ""
-        self.console.out(f"[{self.done}/{self.total}] {trial.label}: {words}{left}", highlight=False)
-
-
-class LiveDisplay:
-    """One bar over all trials with the running one beside it; failures stay on the screen above it."""
-
-    def __init__(self, console: Console, remaining: Sequence[Trial]) -> None:
-        self.console, self.total, self.done = console, len(remaining), 0
-        self.eta = Eta(sum(map(estimate.seconds, remaining)))
         self.bar = Progress(
-            TextColumn("{task.fields[shown][trials]}"),
+            TextColumn("{task.fields[trials]}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[shown][left]} left"),
-            TextColumn("{task.fields[shown][now]}", style="dim"),
+            TextColumn("{task.fields[left]} left"),
+            TextColumn("{task.fields[now]}", style="dim"),
             console=console,
             refresh_per_second=2,
+            disable=not console.is_terminal,
         )
-        self.total_estimate = max(self.eta.remaining_estimate, 1e-9)
-        self.task = self.bar.add_task("", total=self.total_estimate, shown=self._fields(""))
+        self.total_estimate = max(self.eta.left_estimate, 1e-9)
+        self.task = self.bar.add_task("", total=self.total_estimate, trials="", left="", now="")
+        self._show("")
+
+    def __enter__(self) -> Self:
         self.bar.start()
+        return self
 
-    def start(self, trial: Trial) -> None:
-        self.eta.start(trial)
-        self._update(trial.label)
-
-    def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        self.eta.progress(trial, progress)
-        self._update(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {_epoch_words(progress)}")
-
-    def finish(self, trial: Trial, outcome: Result | Failure) -> None:
-        self.done += 1
-        self.eta.finish(trial, outcome)
-        if isinstance(outcome, (TrainRecord, Failure)):
-            self.console.print(f"{trial.label}: {outcome_words(outcome)}", highlight=False, markup=False)
-        self._update("")
-
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.stop()
 
-    def _fields(self, now: str) -> dict[str, str]:
-        return {"trials": f"{self.done}/{self.total} trials", "left": estimate.words(self.eta.seconds), "now": now}
+    def start(self, trial: Trial) -> None:
+        """Shows that a trial begins."""
+        self.began[trial.trial_id] = time.monotonic()
+        self._show(trial.label)
 
-    def _update(self, now: str) -> None:
-        others = len(self.eta.running) - 1
-        now += f"  and {others} more" if others > 0 else ""
-        completed = self.total_estimate - self.eta.remaining_estimate + self.eta.running_estimate
-        self.bar.update(self.task, completed=completed, shown=self._fields(now))
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
+        """Shows how far a training is."""
+        self.eta.progress(trial, progress)
+        how = f"loss {progress.loss:.3f}, validation top-1 {progress.val_top1:.1%}"
+        if goes_on := progress.epoch == progress.resumed:
+            how = "where it was interrupted"
+        self._show(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {how}")
+        if goes_on or time.monotonic() - self.said >= PLAIN_SECONDS:
+            self._say(trial, f"epoch {progress.epoch} of {progress.epochs}, {how}")
 
+    def finish(self, trial: Trial, outcome: Result | Failure) -> None:
+        """Shows what came of a trial, which may not have begun: its node may have been lost before."""
+        self.done += 1
+        self.eta.finish(trial, outcome)
+        seconds = time.monotonic() - self.began.pop(trial.trial_id, time.monotonic())
+        self._say(trial, f"{outcome_words(outcome)}, in {estimate.words(seconds)}")
+        if self.console.is_terminal and isinstance(outcome, (TrainRecord, Failure)):
+            self.console.print(f"{trial.label}: {outcome_words(outcome)}", highlight=False, markup=False)
+        self._show("")
 
-def _epoch_words(progress: TrialProgress) -> str:
-    if progress.epoch == progress.resumed:
-        return "where it was interrupted"
-    return f"loss {progress.loss:.3f}, validation top-1 {progress.val_top1:.1%}"
+    def _say(self, trial: Trial, words: str) -> None:
+        if not self.console.is_terminal:
+            self.said = time.monotonic()
+            left = f"; about {estimate.words(self.eta.seconds)} left" if self.done < self.total else ""
+            self.console.out(f"[{self.done}/{self.total}] {trial.label}: {words}{left}", highlight=False)
 
-
-def display(console: Console, remaining: Sequence[Trial]) -> Display:
-    """The display that fits where the output goes."""
-    return LiveDisplay(console, remaining) if console.is_terminal else PlainDisplay(console, remaining)
+    def _show(self, now: str) -> None:
+        others = len(self.began) - 1
+        self.bar.update(
+            self.task,
+            completed=self.total_estimate - self.eta.left_estimate,
+            trials=f"{self.done}/{self.total} trials",
+            left=estimate.words(self.eta.seconds),
+            now=now + (f"  and {others} more" if others > 0 else ""),
+        )

@@ -1,13 +1,22 @@
-"""Suites and profiles as TOML describes them: read, validated, and complained about by file and line. No Keras."""
+"""Suites and profiles as TOML describes them: read, validated, and complained about by file and key. No Keras."""
 
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from models.config import ATTENTIONS, VARIANTS, Count, ModelConfig, Settings
 from results.metrics import MetricName
@@ -15,22 +24,79 @@ from results.records import Drawing
 from results.trials import Precision, TrainConfig
 
 HERE = Path(__file__).parent
-T = TypeVar("T")
-Keys = tuple[str, ...]
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]
-Grid = dict[str, Values]
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
-VariantName = Annotated[str, Field(pattern=f"^{NAME}$")]
 LARGEST_BYTES = 2**20
 RESERVED = {"pareto"}
 """Names of the page's own sections, which no suite may take."""
 FROM_THE_DATA = {"image_size", "channels", "classes"}
-SIZE_SETTINGS = [f"{scope}.{name}" for scope in ("core", "model") for name in ("patches", "batch", "processes")]
-"""What `--set` may change of the sizes that step times are measured at; several patches with commas between them."""
+SHARED = {*ModelConfig.model_fields, *TrainConfig.model_fields, "precision"}
+"""What all variants of a comparison have in common: they differ in their attention alone."""
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """Wrong usage or input; the message is one line that says what is wrong and what is allowed."""
+
+
+def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
+    """Returns `name`, if it is allowed; else raises `InputError` with what is, and the nearest one."""
+    names = list(allowed)
+    if name in names:
+        return name
+    raise InputError(f"unknown {what} {name!r}{_hint(name, names)}; allowed: {', '.join(names)}")
+
+
+def _hint(name: str, allowed: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, allowed, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()}: no setting is true or false")
+    return value
+
+
+def _each_once(values: Sequence[Any]) -> Sequence[Any]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} is there twice")
+    return values
+
+
+EACH_ONCE = AfterValidator(_each_once)
+_MODELS: tuple[type[Settings], ...] = (*ATTENTIONS.values(), ModelConfig, TrainConfig)
+_TYPES: dict[str, Any] = {
+    name: Annotated[field.annotation, BeforeValidator(_no_bool), *field.metadata]
+    for model in _MODELS
+    for name, field in model.model_fields.items()
+    if name not in {"kind", "attention", *FROM_THE_DATA}
+}
+SETTINGS = sorted(_TYPES)
+"""Every name that `--set` may give; `--precision`, which suites and profiles may give besides, is an option."""
+_TYPES["precision"] = Annotated[Precision, BeforeValidator(_no_bool)]
+
+
+def _checked(types: dict[str, Any]) -> AfterValidator:
+    """Checks a table's keys and values, and keeps its order, in which a grid is walked."""
+    fields: dict[str, Any] = {name: (kind, None) for name, kind in types.items()}
+    table = create_model("Table", __base__=Settings, **fields)
+
+    def check(given: dict[str, Any]) -> dict[str, Any]:
+        checked = table.model_validate(given)
+        return {name: getattr(checked, name) for name in given}
+
+    return AfterValidator(check)
+
+
+Chosen = Annotated[dict[str, Any], _checked(_TYPES)]
+"""Settings by name: what is a number may be given as its text."""
+_LISTS = {
+    name: Annotated[tuple[kind, ...], Field(min_length=1), EACH_ONCE]  # type: ignore[valid-type]  # known as it runs
+    for name, kind in _TYPES.items()
+}
+Grid = Annotated[dict[str, tuple[Any, ...]], _checked(_LISTS)]
+Names = Annotated[tuple[str, ...], Field(min_length=1), EACH_ONCE]
+Preset = Annotated[str, AfterValidator(lambda name: one_of("variant", name, VARIANTS))]
 
 
 class Profile(Settings):
@@ -39,33 +105,24 @@ class Profile(Settings):
     summary: str
     dataset: str
     seeds: Count
-    settings: dict[str, Any]
+    settings: Chosen
 
 
 class Sizes(Settings):
     """The cases of one scope of step time, in one profile. `variants` are all of the suite's unless it names some."""
 
-    patches: Annotated[tuple[Count, ...], Field(min_length=1)]
-    variants: tuple[str, ...] | None = None
+    patches: Annotated[tuple[Count, ...], Field(min_length=1), EACH_ONCE]
+    variants: Names | None = None
     batch: Count
     processes: Count
     steps: Count
     seconds: Annotated[float, Field(ge=0)]
 
-    @field_validator("patches")
-    @classmethod
-    def _each_once(cls, patches: tuple[int, ...]) -> tuple[int, ...]:
-        for size in patches:
-            if patches.count(size) > 1:
-                raise ValueError(f"patches name {size} twice")
-        return patches
 
-
-class Scopes(Settings):
-    """The sizes of both scopes, in one profile."""
-
-    core: Sizes
-    model: Sizes
+Scopes = Annotated[dict[Literal["core", "model"], Sizes], Field(min_length=1)]
+"""`core` is the attention layer alone, `model` the whole model on images of as many patches."""
+SIZE_SETTINGS = [f"{scope}.{name}" for scope in ("core", "model") for name in ("patches", "batch", "processes")]
+"""What `--set` may change of the sizes that step times are measured at; several patches with commas between them."""
 
 
 class Match(Settings):
@@ -81,22 +138,28 @@ class Match(Settings):
 
 
 class OwnVariant(Settings):
-    """A variant that a suite makes of a preset, under a name of its own.
+    """A variant that a suite makes of a preset; `settings` are its attention's, and win over those of the run."""
 
-    `settings` are its attention's, and win over those of the run.
-    """
-
-    preset: str
+    preset: Preset
     title: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: Chosen = Field(default_factory=dict)
     match: Match | None = None
 
-    @field_validator("preset")
-    @classmethod
-    def _known(cls, preset: str) -> str:
-        if preset not in VARIANTS:
-            raise ValueError(f"unknown preset {preset!r}; allowed: {', '.join(VARIANTS)}")
-        return preset
+    @property
+    def fixed(self) -> list[str]:
+        """The settings that the run cannot change."""
+        return [*self.settings, *(self.match.among if self.match else ())]
+
+    @model_validator(mode="after")
+    def _sets_its_attention_alone(self) -> Self:
+        for name in self.fixed:
+            if self.fixed.count(name) > 1:
+                raise ValueError(f"sets {name}, and matches by it too")
+            if name in SHARED:
+                raise ValueError(f"sets {name}, which is the same for all variants: they differ in their attention")
+            if name not in type(VARIANTS[self.preset].attention).model_fields:
+                raise ValueError(f"sets {name}, which {self.preset} does not have")
+        return self
 
 
 class _Suite(Settings):
@@ -108,7 +171,6 @@ class _Suite(Settings):
     question: str
     background: str = ""
     order: int = 9
-    variants: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Reduced(Settings):
@@ -129,13 +191,14 @@ class TrainSuite(_Suite):
     """
 
     kind: Literal["train"]
-    own: dict[VariantName, OwnVariant] = Field(default_factory=dict)
+    variants: Names
+    own: dict[Annotated[str, Field(pattern=f"^{NAME}$")], OwnVariant] = Field(default_factory=dict)
     base_variant: str | None = None
     grid: Grid = Field(default_factory=dict)
-    base: dict[str, Any] = Field(default_factory=dict)
+    base: Chosen = Field(default_factory=dict)
     seeds: Count | None = None
     metric: MetricName = "top1"
-    draw: tuple[Drawing, ...] = ("values", "learning")
+    draw: Annotated[tuple[Drawing, ...], EACH_ONCE] = ("values", "learning")
     quick: Reduced | None = None
 
     @property
@@ -143,257 +206,122 @@ class TrainSuite(_Suite):
         """What the profile `quick` varies."""
         return self.grid if self.quick is None or self.quick.grid is None else self.quick.grid
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for complaint in _complaints(self):
+            raise ValueError(complaint)
+        return self
+
+
+def _complaints(suite: TrainSuite) -> Iterator[str]:
+    """What in one part of a suite does not fit another."""
+    for variant in suite.variants:
+        one_of("variant", variant, [*VARIANTS, *suite.own])
+    for name in [name for name in suite.own if name in VARIANTS or name not in suite.variants]:
+        yield f"own.{name} {'is a preset' if name in VARIANTS else 'is none of the variants'}"
+    if len({own.title for own in suite.own.values()}) < len(suite.own):
+        yield "own: two variants have the same title"
+    if suite.base_variant not in (None, *suite.variants):
+        yield f"base_variant {suite.base_variant!r} is none of {', '.join(suite.variants)}"
+    if "differences" in suite.draw and not suite.base and suite.base_variant is None:
+        yield "draw: differences are drawn from a base: give a base_variant, a [base], or both"
+    for name in suite.quick_grid.keys() - suite.grid.keys():
+        yield f"quick.grid varies {name}, which the grid does not"
+    if suite.base and suite.base.keys() != suite.grid.keys():
+        yield f"base names {', '.join(suite.base)}, and the grid {', '.join(suite.grid)}"
+    for where, grid in (("the grid", suite.grid), ("quick.grid", suite.quick_grid)):
+        for name, value in suite.base.items():
+            if value not in grid.get(name, (value,)):
+                yield f"base names {name} = {value!r}, which is not in {where}"
+    for name, own in suite.own.items():
+        for setting in [setting for setting in own.fixed if setting in suite.grid]:
+            yield f"own.{name} sets {setting}, which the grid varies"
+        matched = [other for other, made in suite.own.items() if made.match]
+        if own.match and (own.match.variant in matched or own.match.variant not in suite.variants):
+            yield f"own.{name}.match.variant {own.match.variant!r} is no variant whose settings are given"
+
 
 class StepTimeSuite(_Suite):
-    """A question that is answered by timing steps."""
+    """A question that is answered by timing steps, at the sizes that `quick`, `tutorial` and `full` name for the
+    profiles of these names; one that is left out has those of `quick`."""
 
+    own: ClassVar[dict[str, OwnVariant]] = {}
     kind: Literal["steptime"]
-    phases: tuple[Literal["train", "infer"], ...]
+    variants: Annotated[tuple[Preset, ...], Field(min_length=1), EACH_ONCE]
+    phases: Annotated[tuple[Literal["train", "infer"], ...], Field(min_length=1), EACH_ONCE] = ("train", "infer")
     quick: Scopes
-    tutorial: Scopes
-    full: Scopes
+    tutorial: Scopes | None = None
+    full: Scopes | None = None
+
+    def sizes(self, profile: str) -> Scopes:
+        """Returns the sizes in a profile, by scope."""
+        return getattr(self, profile) or self.quick
+
+    @model_validator(mode="after")
+    def _scopes_name_its_variants(self) -> Self:
+        for profile in ("quick", "tutorial", "full"):
+            for scope, sizes in self.sizes(profile).items():
+                for variant in sizes.variants or ():
+                    if variant not in self.variants:
+                        where = f"{profile}.{scope}.variants"
+                        raise ValueError(f"{where} names {variant!r}, which is none of {', '.join(self.variants)}")
+        return self
 
 
 Suite = TrainSuite | StepTimeSuite
-_SUITE: TypeAdapter[Suite] = TypeAdapter(Annotated[Suite, Field(discriminator="kind")])
-_SCHEMAS = (Profile, TrainSuite, StepTimeSuite, Reduced, OwnVariant, Match, Scopes, Sizes)
-
-
-def explain(error: InputError | ValidationError) -> str:
-    """The first complaint of a validation as one line: setting, value, what is allowed."""
-    if isinstance(error, InputError):
-        return str(error)
-    first = _first(error)
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    if first["type"] == "value_error":
-        return message
-    if first["type"].startswith("union_tag"):
-        return "kind should be 'train' or 'steptime'"
-    keys = _keys(first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {'.'.join(keys)!r}" + _hint(keys[-1], {name for s in _SCHEMAS for name in s.model_fields})
-    if first["type"] == "missing":
-        return f"{'.'.join(keys)} is missing"
-    return f"{'.'.join(keys)} = {first['input']!r}: {message}"
-
-
-def _first(error: ValidationError) -> Any:
-    """A misspelled key comes before the one that is missing for it."""
-    errors = error.errors(include_url=False)
-    return next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-
-
-def _keys(location: Iterable[int | str]) -> Keys:
-    """A complaint's place in the file, without what the validation adds: the kind of suite, and that a key is bad."""
-    keys = tuple(str(key) for key in location if key != "[key]")
-    return keys[1:] if keys[:1] in (("train",), ("steptime",)) else keys or ("kind",)
-
-
-def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
-    """`name`, if it is allowed; else raises `InputError` with what is, and the nearest one."""
-    names = list(allowed)
-    if name in names:
-        return name
-    raise InputError(f"unknown {what} {name!r}{_hint(name, names)}; allowed: {', '.join(names)}")
-
-
-def _hint(name: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, allowed, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-_SETTINGS: tuple[type[Settings], ...] = (*ATTENTIONS.values(), ModelConfig, TrainConfig)
-_FIELDS: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]  # known only as it runs
-    for model in _SETTINGS
-    for name, field in model.model_fields.items()
-    if name not in {"kind", "attention", *FROM_THE_DATA}
-}
-SETTINGS = sorted(_FIELDS)
-"""Every name that a profile's settings, a suite and `--set` may give."""
-_FIELDS["precision"] = TypeAdapter(Precision)
-SUITE_SETTINGS = sorted(_FIELDS)
-"""What a suite may give besides: `--precision` is an option of its own."""
+KINDS: dict[str, type[Suite]] = {"train": TrainSuite, "steptime": StepTimeSuite}
+PROFILES: TypeAdapter[dict[str, Profile]] = TypeAdapter(dict[str, Profile])
+KEYS = {name for kind in (Profile, *KINDS.values(), Reduced, OwnVariant, Match, Sizes) for name in kind.model_fields}
 
 
 def profiles() -> dict[str, Profile]:
-    """Every profile of `profiles.toml`, in the file's order."""
+    """Returns every profile of `profiles.toml`, in the file's order."""
     path = HERE / "profiles.toml"
-    tables, text = _toml(path)
-    found = {name: _validated(Profile.model_validate, table, path, text, (name,)) for name, table in tables.items()}
-    for name, profile in found.items():
-        _check_settings(path, text, _each(profile.settings, (name, "settings")), SETTINGS)
-    return found
+    with explained(str(path)):
+        return PROFILES.validate_python(_toml(path))
 
 
 def suites(folder: Path = HERE / "suites") -> dict[str, Suite]:
-    """Every suite of `suites/*.toml` by file name, in the order in which they are run."""
-    found = {}
+    """Returns every suite of `suites/*.toml` by file name, in the order in which they are run."""
+    found: dict[str, Suite] = {}
     for path in sorted(folder.glob("*.toml")):
-        if not re.fullmatch(NAME, path.stem) or len(path.stem) > 50 or path.stem in RESERVED:
-            raise InputError(
-                f"{path}: a suite is named in small letters, digits and single hyphens, at most 50, and not pareto"
-            )
-        table, text = _toml(path)
-        suite: Suite = _validated(_SUITE.validate_python, table, path, text)
-        if isinstance(suite, TrainSuite):
-            _check_settings(path, text, _settings(suite), SUITE_SETTINGS)
-        for keys, complaint in _contradictions(suite):
-            raise InputError(f"{path}:{line_of(text, keys)}: {complaint}")
-        found[path.stem] = suite
+        with explained(str(path)):
+            if not re.fullmatch(NAME, path.stem) or len(path.stem) > 50 or path.stem in RESERVED:
+                raise InputError("a suite is named in small letters, digits and single hyphens, at most 50, not pareto")
+            table = _toml(path)
+            kind = KINDS[one_of("kind", str(table.get("kind", "")), KINDS)]
+            found[path.stem] = kind.model_validate(table)
     return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
 
 
-Setting = tuple[Keys, str, Any]
-"""Where in the file, which setting, and its value."""
-
-
-def _settings(suite: TrainSuite) -> Iterator[Setting]:
-    """All settings that a suite gives."""
-    yield from _each_of(suite.grid, ("grid",))
-    yield from _each(suite.base, ("base",))
-    yield from _each_of((suite.quick and suite.quick.grid) or {}, ("quick", "grid"))
-    for name, own in suite.own.items():
-        yield from _each(own.settings, ("own", name, "settings"))
-        yield from _each_of(own.match.among if own.match else {}, ("own", name, "match", "among"))
-
-
-Complaint = tuple[Keys, str]
-"""Where in the file, and what is wrong."""
-
-
-def _contradictions(suite: Suite) -> Iterator[Complaint]:
-    """What in one part of a suite does not fit another."""
-    known = [*VARIANTS, *(suite.own if isinstance(suite, TrainSuite) else ())]
-    for variant in suite.variants:
-        if variant not in known:
-            hint = _hint(variant, known)
-            yield ("variants",), f"unknown variant {variant!r}{hint}; allowed: {', '.join(known)}"
-    yield from _repeated(suite.variants, ("variants",))
-    yield from _of_trainings(suite) if isinstance(suite, TrainSuite) else _of_step_times(suite)
-
-
-def _repeated(values: Sequence[Any], keys: Keys) -> Iterator[Complaint]:
-    for value in values:
-        if values.count(value) > 1:
-            yield keys, f"{'.'.join(keys)} names {value!r} twice"
-
-
-def _of_step_times(suite: StepTimeSuite) -> Iterator[Complaint]:
-    for profile in ("quick", "tutorial", "full"):
-        for scope in ("core", "model"):
-            for variant in getattr(getattr(suite, profile), scope).variants or ():
-                if variant not in suite.variants:
-                    keys = (profile, scope, "variants")
-                    yield keys, f"{'.'.join(keys)} names {variant!r}, which is none of {', '.join(suite.variants)}"
-
-
-def _of_trainings(suite: TrainSuite) -> Iterator[Complaint]:
-    yield from _repeated(suite.draw, ("draw",))
-    if suite.base_variant not in (None, *suite.variants):
-        yield ("base_variant",), f"base_variant {suite.base_variant!r} is none of {', '.join(suite.variants)}"
-    if "differences" in suite.draw and not suite.base and suite.base_variant is None:
-        yield ("draw",), "differences are drawn from a base: give a base_variant, a [base], or both"
-    for name in suite.own:
-        yield from _of_own(suite, name)
-    yield from _repeated([own.title for own in suite.own.values()], ("own",))
-    for keys, grid in ((("grid",), suite.grid), (("quick", "grid"), (suite.quick and suite.quick.grid) or {})):
-        for setting, values in grid.items():
-            yield from _repeated(values, (*keys, setting))
-            if setting not in suite.grid:
-                yield (*keys, setting), f"{'.'.join(keys)} varies {setting}, which the grid does not"
-    if suite.base and suite.base.keys() != suite.grid.keys():
-        yield ("base",), f"base names {', '.join(suite.base)}, and the grid {', '.join(suite.grid)}"
-    for where, grid in (("the grid", suite.grid), ("quick.grid", suite.quick_grid)):
-        for name in suite.base.keys() & grid.keys():
-            if suite.base[name] not in grid[name]:
-                yield ("base", name), f"base names {name} = {suite.base[name]!r}, which is not in {where}"
-
-
-def _of_own(suite: TrainSuite, name: str) -> Iterator[Complaint]:
-    own = suite.own[name]
-    if name in VARIANTS or name not in suite.variants:
-        yield ("own", name), f"own.{name} {'is a preset' if name in VARIANTS else 'is none of the variants'}"
-    among: Grid = own.match.among if own.match else {}
-    if own.match and (own.match.variant not in suite.variants or _is_matched(suite, own.match.variant)):
-        yield ("own", name, "match", "variant"), f"{own.match.variant!r} is no variant whose settings are given"
-    for setting, values in among.items():
-        yield from _repeated(values, ("own", name, "match", "among", setting))
-    given = [(("own", name, "settings"), own.settings), (("own", name, "match", "among"), among)]
-    for keys, setting in [((*keys, setting), setting) for keys, settings in given for setting in settings]:
-        if setting in suite.grid:
-            yield keys, f"own.{name} sets {setting}, which the grid varies"
-        if setting in own.settings and setting in among:
-            yield keys, f"own.{name} sets {setting}, and matches by it too"
-        if setting in {*TrainConfig.model_fields, *ModelConfig.model_fields}:
-            yield keys, f"own.{name} sets {setting}, which is the same for all variants: they differ in their attention"
-        elif setting not in type(VARIANTS[own.preset].attention).model_fields:
-            yield keys, f"own.{name} sets {setting}, which {own.preset} does not have"
-
-
-def _is_matched(suite: TrainSuite, variant: str) -> bool:
-    return variant in suite.own and suite.own[variant].match is not None
-
-
-def _each(settings: Mapping[str, Any], keys: Keys) -> Iterator[Setting]:
-    return (((*keys, name), name, value) for name, value in settings.items())
-
-
-def _each_of(grid: Grid, keys: Keys) -> Iterator[Setting]:
-    return (((*keys, name), name, value) for name, values in grid.items() for value in values)
-
-
-def _check_settings(path: Path, text: str, settings: Iterable[Setting], allowed: list[str]) -> None:
-    """Every setting's name and value against `ModelConfig` and `TrainConfig`."""
-    for keys, name, value in settings:
-        where = f"{path}:{line_of(text, keys)}"
-        try:
-            _FIELDS[one_of("setting", name, allowed)].validate_python(value)
-            if isinstance(value, bool):
-                raise InputError(f"{'.'.join(keys)} = {str(value).lower()}: no setting is true or false")
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
-        except ValidationError as error:
-            message = error.errors(include_url=False)[0]["msg"].replace("Input should", "should")
-            raise InputError(f"{where}: {'.'.join(keys)} = {value!r}: {message}") from None
-
-
-def _toml(path: Path) -> tuple[dict[str, Any], str]:
+def _toml(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_BYTES:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes; at most {LARGEST_BYTES:,} are read")
+        raise InputError(f"{path.stat().st_size:,} bytes; at most {LARGEST_BYTES:,} are read")
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), text
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(str(error)) from None
 
 
-def _validated(validate: Callable[[Any], T], table: Any, path: Path, text: str, above: Keys = ()) -> T:
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Makes what is wrong within an `InputError` of one line that says where."""
     try:
-        return validate(table)
-    except ValidationError as error:
-        keys = (*above, *_keys(_first(error)["loc"]))
-        raise InputError(f"{path}:{line_of(text, keys)}: {explain(error)}") from None
+        yield
+    except (InputError, ValidationError) as error:
+        raise InputError(f"{where}: {explain(error)}") from None
 
 
-def line_of(text: str, keys: Keys) -> int:
-    """The line of a TOML text, from 1, that sets `keys`, or else the nearest table around it.
-
-    tomllib does not tell; a line of a multi-line string that looks like a key may be taken for one.
-    """
-    table: Keys = ()
-    best: tuple[int, int] = (0, 1)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+([^\]]+)\]", line):
-            here = table = _split(header[1])
-        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            here = (*table, *_split(key[1]))
-        else:
-            continue
-        if keys[: len(here)] == here and len(here) > best[0]:
-            best = len(here), number
-    return best[1]
-
-
-def _split(dotted: str) -> Keys:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+def explain(error: InputError | ValidationError) -> str:
+    """The first complaint of a validation as one line: key, value, what is allowed."""
+    if isinstance(error, InputError):
+        return str(error)
+    errors = error.errors(include_url=False)  # a misspelled key comes before the one that is missing for it
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    keys = [str(key) for key in first["loc"] if key != "[key]"]
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {'.'.join(keys)!r}{_hint(keys[-1], KEYS | _TYPES.keys())}"
+    if first["type"] in ("missing", "value_error"):
+        return ": ".join(filter(None, (".".join(keys), message)))
+    return f"{'.'.join(keys)} = {first['input']!r}: {message}"

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import threading
+from pathlib import Path
 
 _parent = int(os.environ.pop("EANET_ABLATION_RUN_PID", os.getppid()))
 """The run, as it says itself (`executors.start_context`): killed before this line, it would be no parent any more."""
@@ -43,6 +44,11 @@ os.dup2(_null, 2)
 try:
     for _name in ("benchmarks.training", "benchmarks.steptime", "sklearn.datasets", "sklearn.model_selection"):
         importlib.import_module(_name)
+except Exception as error:  # the run says it in one line (`executors.IMPORT_FAILED`)
+    if not _temporary:
+        raise
+    Path(_temporary, "import-failed").write_text(" ".join(f"{type(error).__name__}: {error}".split()))
+    os._exit(1)
 finally:
     os.dup2(_stderr, 2)
     os.close(_stderr)

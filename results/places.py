@@ -40,11 +40,12 @@ def without_places(text: str, known: Mapping[str, str]) -> str:
 
     Of an installed module the path within its packages stays.
     """
-    text = re.sub(rf"{BEFORE}/(?:[^\s'\"]*/)?site-packages/", "", text)
+    text = re.sub(rf"{BEFORE}(['\"])?/(?:(?(1)[^'\"\n]|[^\s'\"])*/)?site-packages/", r"\1", text)
     for place in sorted(known, key=len, reverse=True):
         text = re.sub(rf"{BEFORE}{re.escape(place)}(?![^\s/'\"),:;\]])", known[place], text)
+    text = re.sub(rf"{BEFORE}(['\"])/[^'\"\n]*/(?=[^/'\"\n]*\1)", r"\1…/", text)  # in quotes there may be spaces
     return re.sub(rf"{BEFORE}/(?:[^\s/'\"]+/)+", "…/", text)
 
 
-BEFORE = r"(?<![^\s'\"(=\[,<])"
+BEFORE = r"(?<![^\s'\"(=\[{,<])"
 """Where an absolute path may begin: anything else before its slash makes it a part of another word."""

@@ -56,6 +56,25 @@ def test_what_workers_are_forked_from_has_one_thread_once_it_has_imported(backen
     assert done.stdout == "1\n", done.stderr
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked on Linux alone")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raise RuntimeError('broken\\nin two')", "RuntimeError: broken in two"),
+        ("import os; os._exit(3)", "the process that they are forked from has ended"),
+    ],
+)
+def test_libraries_that_workers_cannot_import_are_one_line(tmp_path, fault, reason):
+    (tmp_path / "sklearn").mkdir()
+    (tmp_path / "sklearn" / "__init__.py").write_text(fault)
+    variables = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    asked = ["--suite", "scaling", "--variant", "vit-fused", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "benchmarks.run", *asked]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=variables)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == f"error: no worker can be started: {reason}; finished trials are kept\n"
+
+
 def tell_threads(origin, log, tasks, variables):
     """A worker that says how many threads PyTorch computes with."""
     settle(log, variables)

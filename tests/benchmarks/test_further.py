@@ -83,6 +83,15 @@ def test_all_that_stay_wide_share_the_suites_budget():
     assert len(run_to_the_end(trials, {16: WILDER, 64: WILDER, 256: WILDER})) == int(MOST_OF_ALL * cases)
 
 
+def test_a_process_that_fails_takes_no_room_from_the_others():
+    trials = planned()
+    records = measured(trials, {64: WILDER, 256: WILDER, 400: WILD})
+    first = further_trials(trials, records)
+    failed = {trial.trial_id for trial in first}
+    assert {trial.patches for trial in first} == {64, 256}
+    assert {trial.patches for trial in further_trials(trials, records, failed)} == {400}
+
+
 def test_what_replaces_a_disturbed_process_is_no_part_of_that_budget():
     """All first processes of all cases were disturbed, which is more than the budget: each is replaced."""
     trials = planned()

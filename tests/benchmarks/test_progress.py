@@ -1,11 +1,14 @@
 """What a run says of the time that is left."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from benchmarks import datasets, estimate
 from benchmarks.answers import Progress
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.progress import TRUSTED_SECONDS, Eta, outcome_words
+from benchmarks.progress import TRUSTED_SECONDS, Display, Eta, outcome_words
 from tests import samples
 
 TRIALS = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1)).trials
@@ -20,20 +23,18 @@ class Clock:
         return self.now
 
 
+@pytest.fixture
+def clock():
+    return Clock()
+
+
 def pace(seconds, estimate_seconds):
     """What a run's pace is taken for that needed `seconds` for what was estimated at `estimate_seconds`."""
     return (TRUSTED_SECONDS + seconds) / (TRUSTED_SECONDS + estimate_seconds)
 
 
-def started(clock):
+def test_what_is_left_follows_the_pace_of_what_is_done(clock):
     eta = Eta(sum(SECONDS), clock)
-    eta.start(TRIALS[0])
-    return eta
-
-
-def test_what_is_left_follows_the_pace_of_what_is_done():
-    clock = Clock()
-    eta = started(clock)
     assert eta.seconds == pytest.approx(sum(SECONDS)), "at first the estimates stand"
     clock.now = 0.25 * SECONDS[0] * 3
     eta.progress(TRIALS[0], Progress(1, 4, 2.0, 0.1))
@@ -45,30 +46,31 @@ def test_what_is_left_follows_the_pace_of_what_is_done():
     assert eta.seconds == pytest.approx(pace(clock.now, SECONDS[0]) * SECONDS[1])
 
 
-def test_after_hours_the_pace_is_what_the_trials_took_against_their_estimates():
-    clock = Clock()
+def test_a_long_wait_for_a_first_sign_says_nothing(clock):
+    eta = Eta(sum(SECONDS), clock)
+    clock.now = 1000 * SECONDS[0]
+    assert eta.seconds == pytest.approx(sum(SECONDS))
+
+
+def test_after_hours_the_pace_is_what_the_trials_took_against_their_estimates(clock):
     eta = Eta(20_000 * sum(SECONDS), clock)
     for _ in range(10_000):
         for trial, seconds in zip(TRIALS, SECONDS, strict=True):
-            eta.start(trial)
             clock.now += 3 * seconds
             eta.finish(trial, samples.training())
     assert eta.seconds == pytest.approx(3 * 10_000 * sum(SECONDS), rel=1e-3)
 
 
-def test_a_first_trial_that_took_four_times_its_estimate_does_not_make_an_hour_of_twenty_minutes():
+def test_a_first_trial_that_took_four_times_its_estimate_does_not_make_an_hour_of_twenty_minutes(clock):
     """The first also starts and compiles what the others share."""
-    clock = Clock()
     eta = Eta(1200.0, clock)
-    eta.start(TRIALS[0])
     clock.now = 4 * SECONDS[0]
     eta.finish(TRIALS[0], samples.training())
     assert 1200 < eta.seconds < 2 * 1200
 
 
-def test_epochs_from_a_checkpoint_took_no_time_in_this_run():
-    clock = Clock()
-    eta = started(clock)
+def test_epochs_from_a_checkpoint_took_no_time_in_this_run(clock):
+    eta = Eta(sum(SECONDS), clock)
     eta.progress(TRIALS[0], Progress(2, 4, 2.0, 0.1, resumed=2))
     assert eta.seconds == pytest.approx(0.5 * SECONDS[0] + SECONDS[1]), "nothing of this run tells a pace yet"
     clock.now = 0.25 * SECONDS[0] * 3
@@ -79,30 +81,34 @@ def test_epochs_from_a_checkpoint_took_no_time_in_this_run():
     assert eta.seconds == pytest.approx(pace(clock.now, 0.5 * SECONDS[0]) * SECONDS[1])
 
 
-def test_a_trial_without_a_result_tells_nothing_of_the_pace():
-    clock = Clock()
-    eta = started(clock)
+def test_a_trial_without_a_result_tells_nothing_of_the_pace(clock):
+    eta = Eta(sum(SECONDS), clock)
     clock.now = 0.01
     eta.finish(TRIALS[0], samples.failure())
     assert eta.seconds == pytest.approx(SECONDS[1])
 
 
-def test_trials_that_run_at_once_share_what_is_left():
-    clock = Clock()
-    eta = started(clock)
-    eta.start(TRIALS[1])
-    assert eta.seconds == pytest.approx(sum(SECONDS) / 2)
-    clock.now = 3 * SECONDS[0] / 2
-    for trial in TRIALS[:2]:
-        eta.progress(trial, Progress(2, 4, 2.0, 0.1))
-    assert eta.seconds == pytest.approx(pace(2 * clock.now, sum(SECONDS) / 2) * sum(SECONDS) / 2 / 2)
-    assert eta.running_estimate == pytest.approx(sum(SECONDS) / 2)
+def test_trials_that_run_at_once_make_the_pace_faster(clock):
+    eta = Eta(4 * sum(SECONDS), clock)
+    for _ in range(2):
+        clock.now += sum(SECONDS) / 2
+        for trial in TRIALS:
+            eta.finish(trial, samples.training())
+    assert eta.seconds == pytest.approx(pace(sum(SECONDS), 2 * sum(SECONDS)) * 2 * sum(SECONDS))
 
 
-def test_a_trial_may_end_without_having_begun():
-    eta = Eta(sum(SECONDS), Clock())
-    assert eta.finish(TRIALS[0], samples.failure()) == 0
-    assert eta.seconds == pytest.approx(SECONDS[1])
+def test_elsewhere_than_on_a_terminal_a_trial_that_ends_is_a_line_though_it_has_not_begun():
+    said = io.StringIO()
+    with Display(Console(file=said, width=200), TRIALS) as display:
+        display.start(TRIALS[0])
+        display.progress(TRIALS[0], Progress(2, 4, 2.0, 0.1, resumed=2))
+        display.finish(TRIALS[0], samples.training(top1=0.975, step=0.013))
+        display.finish(TRIALS[1], samples.failure())
+    first, second, third = said.getvalue().splitlines()
+    assert first.startswith(f"[0/2] {TRIALS[0].label}: epoch 2 of 4, where it was interrupted; about ")
+    assert second.startswith(f"[1/2] {TRIALS[0].label}: top-1 97.5%, 13 ms a step, in 0 s; about ")
+    assert third.startswith(f"[2/2] {TRIALS[1].label}: FAILED (")
+    assert "left" not in third
 
 
 def test_a_training_without_a_clean_step_says_so():

@@ -99,6 +99,16 @@ def test_what_a_trial_prints_is_not_told_of_the_next(tmp_path):
     assert "set aside" not in outcomes[1].log_tail
 
 
+def test_a_failures_record_does_not_say_where_its_run_is(tmp_path):
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    (folder / "checkpoints").write_text("no folder")
+    (outcome,) = run(trials(1)[:1], folder)
+    assert outcome.status == "failed"
+    assert f"'checkpoints/{outcome.trial_id}.npz'" in outcome.reason
+    assert "my run" not in outcome.reason + outcome.log_tail
+
+
 def test_idle_workers_are_bounded_and_the_first_ones_stay(tmp_path, monkeypatch):
     """Cells and variants come seed by seed: to end the oldest would be to end the one that is wanted next."""
     monkeypatch.setattr(executors, "MOST_KEPT", 2)

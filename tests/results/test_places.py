@@ -38,6 +38,10 @@ def test_a_command_is_as_typed_but_for_places_outside_the_repository(typed, show
         ("(/tmp/a/b.npz: no space)", "(…/b.npz: no space)"),
         ("jit(f)/jit(main)/dot and/or 3/4 of a/b/MatMul", "jit(f)/jit(main)/dot and/or 3/4 of a/b/MatMul"),
         ("see https://keras.io/api/ops", "see https://keras.io/api/ops"),
+        ("No such file or directory: '/srv/my data/a b/z.png'", "No such file or directory: '…/z.png'"),
+        ('File "/opt/my env/lib/site-packages/keras/a.py", line 3', 'File "keras/a.py", line 3'),
+        ("/tmp/x and /opt/lib/site-packages/keras/a.py", "…/x and keras/a.py"),
+        ("'a'/'b' of '/x y/z'", "'a'/'b' of '…/z'"),
     ],
 )
 def test_a_message_keeps_what_is_the_projects_and_names_no_other_folder(text, shown):

@@ -1,0 +1,50 @@
+"""What can be run, and what would be: `--list` and `--dry-run`."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks import datasets, estimate
+from benchmarks.plan import SETTINGS_ALLOWED, Overrides, Plan, build_plan
+from benchmarks.suite import profiles, suites
+from results.printable import printable
+from results.trials import Trial
+
+
+def show_all(console: Console) -> None:
+    """Shows every profile, suite and setting."""
+    table = Table("profile", "what it is", "dataset", "seeds", box=None, pad_edge=False)
+    for name, profile in profiles().items():
+        table.add_row(name, _plain(profile.summary), profile.dataset, str(profile.seeds))
+    console.print(table)
+    console.print()
+    table = Table("suite", "question", "quick: trials", "time on 2 cores", box=None, pad_edge=False)
+    plan = build_plan(list(suites()), "quick", lambda name: datasets.shape(name, None), Overrides())
+    for name, suite in plan.suites.items():
+        trials = plan.of(name)
+        table.add_row(name, _plain(suite.question), str(len(trials)), time_words(trials))
+    console.print(table)
+    console.print(f"\nsettings for --set KEY=VALUE: {', '.join(SETTINGS_ALLOWED)}", highlight=False)
+
+
+def show_plan(console: Console, plan: Plan, done: set[str], folder: str) -> None:
+    """Shows each trial of a plan with its estimated time, or that it is done, in the run's folder."""
+    for trial in plan.trials:
+        state = "done" if trial.trial_id in done else time_words([trial])
+        cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", {}).items())
+        console.out(f"{trial.suite:<14} {trial.trial_id:<60} {state:>8}  {cell}".rstrip(), highlight=False)
+    left = [trial for trial in plan.distinct if trial.trial_id not in done]
+    words = f"{len(left)} of {len(plan.distinct)} trials to run, about {time_words(left)} on 2 CPU cores, into {folder}"
+    console.out(words, highlight=False)
+
+
+def time_words(trials: Iterable[Trial]) -> str:
+    """The estimated time of trials, one after the other, as people say it."""
+    return estimate.words(sum(map(estimate.seconds, trials)))
+
+
+def _plain(text: str) -> Text:
+    """A suite file's words, of which nothing is markup."""
+    return Text(printable(text))
