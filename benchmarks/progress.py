@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from benchmarks import estimate
 from benchmarks.answers import Progress as TrialProgress
+from results.metrics import TOP1
 from results.printable import printable
 from results.records import Failure, Result, TrainRecord
 from results.trials import Trial
@@ -27,7 +28,7 @@ def outcome_words(outcome: Result | Failure) -> str:
     if isinstance(outcome, TrainRecord):
         seconds = outcome.train_step_seconds
         step = "no step measured" if seconds is None else f"{seconds * 1e3:.3g} ms a step"
-        return f"top-1 {outcome.test_top1:.1%}, {step}"
+        return f"top-1 {TOP1.read(outcome):.1%}, {step}"
     return f"{outcome.step_seconds * 1e3:.3g} ms a step"
 
 

@@ -40,6 +40,10 @@ def _asked(*names: str, in_tables: bool = True) -> list[Field[Any]]:
     return [Field(name, of_trial(name), asked=True, in_tables=in_tables) for name in names]
 
 
+def _metric(name: str) -> Callable[[TrainRecord], float | None]:
+    return lambda record: record.metrics.get(name)
+
+
 ID = Field[Any]("trial_id", lambda record: record.trial_id, asked=True, in_tables=False)
 STATUS = Field[Any]("status", lambda record: getattr(record, "status", "done"), asked=True)
 WHERE = _asked("backend", "precision", in_tables=False)
@@ -49,7 +53,7 @@ TRAINING: tuple[Field[TrainRecord], ...] = (
     Field("epochs", lambda record: len(record.epochs)),
     Field("parameters", lambda record: record.parameters),
     Field("macs", lambda record: record.multiply_adds),
-    *(Field(name, metric.read) for name, metric in METRICS.items()),
+    *(Field(name, _metric(name)) for name in METRICS),
     Field("train_step_seconds", lambda record: record.step_seconds),
     Field("peak_memory_bytes", lambda record: record.step_memory_bytes),
     STATUS,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """How one figure of a training is read and told.
+    """How one figure of a training is told; records keep it by its `name`, which suites and tables use too.
 
     `title` is its name for people, behind "test"; `unit` is "%" of a share from 0 to 1, and else "". A model has `more`
     of it or `less`, and one of the two is `better`. `images` counts those of which a share is one: shares are in every
@@ -22,12 +22,12 @@ class Metric:
     nothing. A `smoothed` one holds the training's label smoothing.
     """
 
+    name: str
     title: str
     unit: Literal["%", ""]
     better: Literal["higher", "lower"]
     more: str
     less: str
-    read: Callable[[TrainRecord], float]
     images: Callable[[TrainRecord], int] | None = None
     least_classes: int = 2
     smoothed: bool = False
@@ -35,6 +35,9 @@ class Metric:
     @property
     def test_title(self) -> str:
         return f"test {self.title}"
+
+    def read(self, record: TrainRecord) -> float:
+        return record.metrics[self.name]
 
     def resolution(self, record: TrainRecord) -> float:
         """The step in which it can change; 0 where it can take any value."""
@@ -45,19 +48,19 @@ class Metric:
         return value if self.better == "higher" else -value
 
 
-def _share(title: str, read: Callable[[TrainRecord], float], least_classes: int = 2) -> Metric:
+def _share(name: str, title: str, least_classes: int = 2) -> Metric:
     """A share of the test images that had better be high."""
-    return Metric(
-        title, "%", "higher", "more accurate", "less accurate", read, lambda record: record.test_images, least_classes
-    )
+    more, less = "more accurate", "less accurate"
+    return Metric(name, title, "%", "higher", more, less, lambda record: record.test_images, least_classes)
 
 
 METRICS = {
-    "top1": _share("top-1", lambda record: record.test_top1),
-    "top5": _share("top-5", lambda record: record.test_top5, least_classes=6),
-    "test_loss": Metric(
-        "loss", "", "lower", "of higher loss", "of lower loss", lambda record: record.test_loss, smoothed=True
-    ),
+    metric.name: metric
+    for metric in (
+        _share("top1", "top-1"),
+        _share("top5", "top-5", least_classes=6),
+        Metric("test_loss", "loss", "", "lower", "of higher loss", "of lower loss", smoothed=True),
+    )
 }
 """Name, in a suite's file and as a table's column -> the metric."""
 TOP1 = METRICS["top1"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from results.metrics import MetricName
+from results.metrics import METRICS, MetricName
 from results.trials import CoreStepTrial, ModelStepTrial, Name, SuiteName, TrainTrial
 
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
@@ -82,6 +82,7 @@ class Record(Frozen):
 class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
 
+    `metrics` are the test result, by the names of `results.metrics`; one from before a metric was described lacks it.
     `multiply_adds` is the closed form of one image, forward. `train_step_seconds` is the median over the epochs of an
     epoch's mean step, with input and metrics and without a step that compiles; None where there was no other. The
     losses hold the label smoothing of the training. Where the training was interrupted and went on from its checkpoint,
@@ -106,9 +107,7 @@ class TrainRecord(Record):
     epochs: Annotated[tuple[Epoch, ...], Field(min_length=1)]
     interrupted_after: tuple[int, ...] = ()
     interrupted_in: tuple[Environment, ...] = ()
-    test_loss: Loss
-    test_top1: Share
-    test_top5: Share
+    metrics: Annotated[dict[MetricName, Loss], Field(min_length=1)]
     train_step_seconds: Seconds | None
     baseline_memory_bytes: Bytes | None
     peak_memory_bytes: Bytes | None
@@ -141,6 +140,13 @@ class TrainRecord(Record):
     def _interruptions_have_a_place(self) -> "TrainRecord":
         if len(self.interrupted_after) != len(self.interrupted_in):
             raise ValueError("interrupted_after and interrupted_in are of different lengths")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_shares(self) -> "TrainRecord":
+        for name, value in self.metrics.items():
+            if METRICS[name].unit == "%" and value > 1:
+                raise ValueError(f"{name} is {value}, and a share is at most 1")
         return self
 
 
@@ -258,6 +264,8 @@ RECORD: TypeAdapter[Result | Failure] = TypeAdapter(AnyRecord)
 
 OF_THE_TRIAL = {"settings", "suite", "variant", "seed", "dataset", "patches", "scope", "phase", "batch", "process"}
 """Fields of records before version 4 that their trial holds."""
+TEST = {"test_top1": "top1", "test_top5": "top5", "test_loss": "test_loss"}
+"""Fields of records before version 4 -> the metrics that they are."""
 DROPPED = {"moved_bytes"}
 """Fields of records before version 4 that nothing reads any more."""
 
@@ -267,13 +275,16 @@ def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
 
     Version 1 had no checksum in its file. Version 3 came to name the process. Before it the memory of a training held
     its images, and its step a compilation where an epoch had but one step: neither is the model's, and both are left
-    out. Before version 4 a record held its trial as a dictionary, and parts of it beside it.
+    out. Before version 4 a record held its trial as a dictionary, parts of it beside it, and each metric
+    as a field of its own.
     """
     version, settings = record.get("schema_version", 1), record.get("settings")
     if version not in (1, 2, 3) or not isinstance(settings, Mapping):
         return dict(record)
-    kept = {name: value for name, value in record.items() if name not in OF_THE_TRIAL | DROPPED}
+    kept = {name: value for name, value in record.items() if name not in {*OF_THE_TRIAL, *TEST, *DROPPED}}
     trial = {"protocol": 1} | {name: value for name, value in settings.items() if name != "data_dir"}
+    if record.get("kind") == "train":
+        kept["metrics"] = {metric: record[name] for name, metric in TEST.items() if name in record}
     if record.get("kind") == "train" and version < 3:
         kept |= dict.fromkeys(("baseline_memory_bytes", "peak_memory_bytes", "device_peak_memory_bytes"))
         match settings, record:

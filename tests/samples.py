@@ -92,9 +92,7 @@ def training(
         "parameters": {"eanet": 100, "vit": 200}.get(variant, 300),
         "multiply_adds": {"eanet": 3000, "vit": 4000}.get(variant, 5000),
         "epochs": (first, last),
-        "test_loss": 0.5,
-        "test_top1": top1,
-        "test_top5": 0.99,
+        "metrics": {"top1": top1, "top5": 0.99, "test_loss": 0.5},
         "train_step_seconds": step,
         "baseline_memory_bytes": 300 * 2**20,
         "peak_memory_bytes": 600 * 2**20,
@@ -152,10 +150,16 @@ def altered(record, **changes):
     return record.model_copy(update={"trial": trial, "trial_id": trial.trial_id})
 
 
+def told(record, **metrics):
+    """The record with other metrics."""
+    return record.model_copy(update={"metrics": record.metrics | metrics})
+
+
 def earlier(record):
     """The record's JSON as version 1 had it: its trial as settings, parts of it beside them, and no checksum."""
     found = record.model_dump(mode="json") | {"schema_version": 1}
-    settings = found.pop("trial")
+    settings, metrics = found.pop("trial"), found.pop("metrics")
+    found |= {"test_top1": metrics["top1"], "test_top5": metrics["top5"], "test_loss": metrics["test_loss"]}
     return found | {"settings": settings} | {name: settings[name] for name in ("suite", "variant", "seed", "dataset")}
 
 

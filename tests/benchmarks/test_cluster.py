@@ -74,7 +74,7 @@ def command(*arguments, **environment):
 
 def result(record):
     epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
-    return epochs, record.test_loss, record.test_top1, record.batch_order_sha256, record.trial
+    return epochs, record.metrics, record.batch_order_sha256, record.trial
 
 
 def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path):

@@ -41,8 +41,8 @@ def test_two_devices_give_the_result_of_one(tmp_path):
         for first, second in zip(one["epochs"], two["epochs"], strict=True):
             assert second["loss"] == pytest.approx(first["loss"], rel=1e-3)
             assert second["val_loss"] == pytest.approx(first["val_loss"], rel=1e-3)
-        assert two["test_loss"] == pytest.approx(one["test_loss"], rel=1e-3)
-        assert two["test_top1"] == pytest.approx(one["test_top1"], abs=3 / 360)
+        assert two["metrics"]["test_loss"] == pytest.approx(one["metrics"]["test_loss"], rel=1e-3)
+        assert two["metrics"]["top1"] == pytest.approx(one["metrics"]["top1"], abs=3 / 360)
 
 
 def test_every_device_has_the_weights_and_its_share_of_a_batch():

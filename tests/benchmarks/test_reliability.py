@@ -73,7 +73,7 @@ find {tmp_path} -name '.writing-*' | wc -l
 mount -o remount,size=50m {tmp_path}
 {run} > /dev/null
 echo large $?
-grep -l '"test_top1"' {tmp_path}/run/records/*.json | wc -l
+grep -l '"metrics"' {tmp_path}/run/records/*.json | wc -l
 """)
     small, half_written, large, trained = done.stdout.splitlines()
     assert small == "small 2", done.stderr

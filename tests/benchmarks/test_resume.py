@@ -36,7 +36,7 @@ def run(trial, folder, on_progress=lambda *_: None):
 
 def history(record):
     epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
-    return epochs, [record.test_loss, record.test_top1, record.test_top5]
+    return epochs, record.metrics
 
 
 def killed_and_whole(variant, folder):

@@ -44,7 +44,7 @@ def together_and_alone(folder):
     for way, records in outcomes.items():
         for record in records:
             epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
-            found[way].append([record.trial_id, epochs, record.test_loss, record.test_top1, record.test_top5])
+            found[way].append([record.trial_id, epochs, record.metrics])
     found["processes"] = {way: len(pids) for way, pids in found["processes"].items()}
     return found
 

@@ -60,7 +60,7 @@ def test_a_record_says_what_was_trained_on_what(records):
     assert [epoch.epoch for epoch in record.epochs] == [1, 2]
     assert [p.epoch for p in progress] == [1, 2]
     assert record.epochs[1].loss < record.epochs[0].loss
-    assert record.test_top1 <= record.test_top5
+    assert record.metrics["top1"] <= record.metrics["top5"]
     assert 0 < record.train_step_seconds < record.epochs[0].train_seconds
     assert record.patches == 4
     assert record.device_peak_memory_bytes > 4 * 4 * record.parameters

@@ -59,7 +59,7 @@ def test_a_run_against_itself_has_no_change():
 
 def test_an_accuracy_that_every_seed_lost_is_a_change_and_one_that_differs_by_chance_is_none():
     assert verdicts(trained(0.7), trained(0.9))["test top-1"] == CHANGED
-    mixed = [r.model_copy(update={"test_top1": 0.9 + 0.02 * (-1) ** r.seed}) for r in trained(0.9, seeds=4)]
+    mixed = [samples.told(r, top1=0.9 + 0.02 * (-1) ** r.seed) for r in trained(0.9, seeds=4)]
     assert verdicts(mixed, trained(0.9, seeds=4))["test top-1"] == NOT_SHOWN
     assert verdicts(trained(0.7, seeds=2), trained(0.9, seeds=2))["test top-1"] == FEW
 

@@ -53,7 +53,7 @@ def test_records_of_other_schemas_and_broken_files_are_named_and_the_page_is_bui
         {"multiply_adds": 10**30},
         {"test_images": 0},
         {"interrupted_after": [1]},
-        {"test_loss": 1.7e308},
+        {"metrics": {"test_loss": 1.7e308}},
     ],
     ids=lambda changes: "-".join(changes),
 )

@@ -11,19 +11,20 @@ from tests.report.page_reader import answers, run_of
 from tests.report.test_accuracy import pairs
 
 ERROR = Metric(
+    name="error",
     title="top-1 error",
     unit="%",
     better="lower",
     more="more often wrong",
     less="less often wrong",
-    read=lambda record: 1 - record.test_top1,
     images=lambda record: record.test_images,
 )
 
 
 def test_a_metric_that_is_described_is_told_drawn_and_written(monkeypatch):
     monkeypatch.setitem(METRICS, "error", ERROR)
-    found = find(run_of(accuracy=(pairs([0.04, 0.05, 0.06]), {"metric": "error"})))
+    records = [samples.told(r, error=1 - r.metrics["top1"]) for r in pairs([0.04, 0.05, 0.06])]
+    found = find(run_of(accuracy=(records, {"metric": "error"})))
     assert "EANet is significantly less often wrong (5.0 % [3.0, 8.2], -5.0 pp [-7.5, -2.5]" in answers(found)
     assert "compared with ViT (10.0 % [9.8, 10.2] test top-1 error)" in answers(found)
     (column,) = (c for c in tables.tables(found)["table-accuracy"].columns if c.head == "top-1 error")
@@ -33,7 +34,7 @@ def test_a_metric_that_is_described_is_told_drawn_and_written(monkeypatch):
 @pytest.mark.parametrize("name", METRICS)
 def test_each_metric_is_read_from_a_training_and_the_better_side_gains(name):
     metric, record = METRICS[name], samples.training("eanet", top1=0.9)
-    assert metric.read(record) == getattr(record, f"test_{name.removeprefix('test_')}")
+    assert metric.read(record) == record.metrics[name]
     assert metric.resolution(record) == (1 / record.test_images if metric.unit else 0)
     assert (metric.gain(2) > metric.gain(1)) == (metric.better == "higher") == (name != "test_loss")
 

@@ -188,8 +188,9 @@ def test_a_table_with_our_head_and_no_row_of_ours_stays(folder, content):
 
 def test_a_column_that_is_declared_is_on_the_page_and_in_the_csv(folder, monkeypatch):
     """The one of docs/adding-a-figure-or-column.md, and a field of the trainings."""
-    (line,) = re.findall(r"```python\n(.*),\n```", (ROOT / "docs" / "adding-a-figure-or-column.md").read_text())
-    made = eval(line, {"Column": Column, "words": words})
+    text = (ROOT / "docs" / "adding-a-figure-or-column.md").read_text()
+    (declared,) = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    made = eval(declared, {"Column": Column, "words": words})
     monkeypatch.setattr(tables, "CASES", (*tables.CASES, made))
     images = frames.Field("test_images", lambda record: record.test_images)
     monkeypatch.setattr(frames, "TRAINING", (*frames.TRAINING, images))

@@ -28,7 +28,7 @@ def test_a_result_is_written_once(tmp_path):
     path = store.write(tmp_path, samples.training(top1=0.9))
     with pytest.raises(FileExistsError, match="written once"):
         store.write(tmp_path, samples.training(top1=0.1))
-    assert RECORD.validate_json(path.read_bytes()).test_top1 == 0.9
+    assert RECORD.validate_json(path.read_bytes()).metrics["top1"] == 0.9
 
 
 def test_a_failure_gives_way_to_the_next_outcome(tmp_path):
@@ -62,7 +62,14 @@ def test_a_broken_record_is_named_and_costs_no_other(tmp_path, content, complain
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema_version": 5}, {"test_top1": 1.5}, {"test_loss": float("nan")}, {"epochs": []}, {"surprise": 1}],
+    [
+        {"schema_version": 5},
+        {"metrics": {"top1": 1.5}},
+        {"metrics": {"test_loss": float("nan")}},
+        {"metrics": {"auc": 0.5}},
+        {"epochs": []},
+        {"surprise": 1},
+    ],
     ids=str,
 )
 def test_records_are_validated(change):
@@ -93,7 +100,7 @@ def test_every_flipped_bit_of_a_record_is_seen_or_changes_nothing_that_it_says(t
 
 def test_a_number_that_was_changed_by_hand_is_named(tmp_path):
     path = store.write(tmp_path, samples.training(top1=0.9))
-    path.write_text(path.read_text().replace('"test_top1": 0.9', '"test_top1": 0.8'))
+    path.write_text(path.read_text().replace('"top1": 0.9', '"top1": 0.8'))
     run = store.load(tmp_path)
     assert run.trainings == ()
     assert run.broken == {path.name: "its checksum is of another content: the file was damaged or changed"}

@@ -50,7 +50,8 @@ def _copy(record: TrainRecord | StepTimeRecord, number: int) -> TrainRecord | St
     changes: dict[str, Any] = {"trial_id": f"{record.trial_id}-{number}"}
     if isinstance(record, TrainRecord):
         changes["trial"] = record.trial.model_copy(update={"seed": record.seed + 1000 * number})
-        changes["test_top1"] = min(1.0, record.test_top1 * chance.gauss(1, NOISE))
+        top1 = min(1.0, record.metrics["top1"] * chance.gauss(1, NOISE))
+        changes["metrics"] = record.metrics | {"top1": top1}
     else:
         slower = chance.gauss(1, NOISE)
         changes["trial"] = record.trial.model_copy(update={"process": record.process + 100 * number})
