@@ -33,7 +33,7 @@ def show_plan(console: Console, plan: Plan, done: set[str], folder: str) -> None
     """Shows each trial of a plan with its estimated time, or that it is done, in the run's folder."""
     for trial in plan.trials:
         state = "done" if trial.trial_id in done else time_words([trial])
-        cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", {}).items())
+        cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", ()))
         console.out(f"{trial.suite:<14} {trial.trial_id:<60} {state:>8}  {cell}".rstrip(), highlight=False)
     left = [trial for trial in plan.distinct if trial.trial_id not in done]
     words = f"{len(left)} of {len(plan.distinct)} trials to run, about {time_words(left)} on 2 CPU cores, into {folder}"
