@@ -35,7 +35,7 @@ def further_trials(
     done = {record.trial_id: record for record in records}
     there = {case: _there(case, MOST_TIMES_PLANNED * processes, done) for case, processes in cases.items()}
     left_alone = {case: sum(not repetition.is_disturbed(r, found) for r in found) for case, found in there.items()}
-    room = MOST_OF_ALL * sum(cases.values()) - sum(max(0, left_alone[case] - cases[case]) for case in cases)
+    room = math.ceil(MOST_OF_ALL * sum(cases.values())) - sum(max(0, left_alone[case] - cases[case]) for case in cases)
     more = {
         case
         for case, processes in cases.items()
@@ -48,7 +48,7 @@ def further_trials(
     widths = _widths(there)
     wide = [case for case in cases if case in more and case in widths and left_alone[case] >= cases[case]]
     others = sorted(wide, key=lambda case: -widths[case])
-    return [_process(case, len(there[case])) for case in (*replacing, *others[: max(0, int(room))])]
+    return [_process(case, len(there[case])) for case in (*replacing, *others[: max(0, room)])]
 
 
 def _widths(there: Mapping[StepTimeTrial, Sequence[StepTimeRecord]]) -> dict[StepTimeTrial, float]:

@@ -149,7 +149,7 @@ def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
     (outcome,) = run([wrong])
     assert isinstance(outcome, Failure)
     assert outcome.status == "failed"
-    assert outcome.reason == "ValueError: heads 4 does not divide the input's last dimension 7"
+    assert outcome.reason == "ValueError: heads 4 does not divide embedding_dim 7; allowed: 1, 7"
     assert "Traceback" in outcome.log_tail
     assert 'File "./benchmarks/steptime.py", line ' in outcome.log_tail
     assert not re.search(r'["\s]/', outcome.log_tail), "no path of the machine"

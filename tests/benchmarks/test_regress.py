@@ -82,9 +82,9 @@ def test_a_slower_attention_is_found_and_the_other_one_left_alone(tree, monkeypa
     How small a slowdown the gate finds is its study's question. Here the floor is above any noise, so that neither a
     case nor the same code held against itself can be flagged by chance.
     """
-    call = "compute = self._folded if self.folds else self._factored"
+    call = "compute = self._folded if self.settings.folds(x.shape[-1]) else self._factored"
     more = "\n        for _ in range(64):\n            x = x + 1e-30 * ops.softmax(ops.exp(x))"
-    edit(tree / "models" / "attention.py", call, call + more)
+    edit(tree / "models" / "layers" / "external.py", call, call + more)
     monkeypatch.setattr(
         regress, "PULL_REQUEST", Design(looks=(4,), alphas=(0.05,), floor=0.5, detectable=9.0, steps=10)
     )
@@ -335,7 +335,7 @@ def test_other_dependencies_are_named(tmp_path):
 
 
 def broken(tree):
-    (tree / "models" / "attention.py").write_text("import nothing_of_that_name\n")
+    (tree / "models" / "config.py").write_text("import nothing_of_that_name\n")
 
 
 def silent(tree):
