@@ -90,7 +90,7 @@ def test_a_process_that_fails_takes_no_room_from_the_others():
     records = measured(trials, {64: WILDER, 256: WILDER, 400: WILD})
     first = further_trials(trials, records)
     failed = {trial.trial_id for trial in first}
-    assert {trial.patches for trial in first} == {64, 256}
+    assert {64, 256} <= {trial.patches for trial in first}
     assert {trial.patches for trial in further_trials(trials, records, failed)} == {400}
 
 
