@@ -33,7 +33,7 @@ def test_two_devices_give_the_result_of_one(tmp_path):
         done = command(tmp_path / str(devices), "--devices", str(devices))
         assert done.returncode == 0, done.stderr
         records = [json.loads(path.read_text()) for path in (tmp_path / str(devices) / "records").glob("*.json")]
-        found[devices] = {record["variant"]: record for record in records}
+        found[devices] = {record["trial"]["variant"]: record for record in records}
     for variant in ("eanet", "vit"):
         one, two = found[1][variant], found[2][variant]
         assert one["trial_id"] != two["trial_id"]
