@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import datasets
 from benchmarks.answers import Progress
 from benchmarks.environment import Origin
-from benchmarks.executors import TRIALS, Outcomes, Program, failure
+from benchmarks.executors import Outcomes, failure
 from benchmarks.node import Answer, Begun, Job, Kept, on_node, require_equal, tidy, versions
 from benchmarks.suite import InputError
 from benchmarks.worker import Trouble
@@ -87,8 +87,8 @@ def _cancel(streams: Iterable[Any]) -> None:
 class Cluster:
     """A connected cluster, on which the trials of a run are run."""
 
-    def __init__(self, backend: str, share: Share, origin: Origin, program: Program = TRIALS) -> None:
-        self.backend, self.share, self.origin, self.program = backend, share, origin, program
+    def __init__(self, backend: str, share: Share, origin: Origin) -> None:
+        self.backend, self.share, self.origin = backend, share, origin
         self.folder_name = uuid.uuid4().hex[:12]
         self.images: dict[tuple[str, str | None], tuple[str, Any]] = {}
         self.versions = versions(backend)
@@ -177,7 +177,7 @@ class Cluster:
         task = ray.remote(on_node).options(
             name=trial.label, num_cpus=cpus, num_gpus=self.share.gpus, max_retries=0, num_returns="streaming"
         )
-        return task.remote(job, images, self.program)
+        return task.remote(job, images)
 
     def _images(self, trial: TrainTrial) -> tuple[str, Any]:
         """The trial's dataset in the cluster's store, from which each node takes it once, and a name for it."""

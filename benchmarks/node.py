@@ -21,7 +21,7 @@ from filelock import FileLock
 from benchmarks import datasets
 from benchmarks.answers import Progress
 from benchmarks.environment import MODULES, Origin, worker_variables
-from benchmarks.executors import TRIALS, Program, Workers
+from benchmarks.executors import Workers
 from benchmarks.suite import InputError
 from benchmarks.worker import Task
 from results.records import Failure, Result
@@ -59,7 +59,7 @@ class Kept:
 Answer = Begun | Kept | Result | Failure
 
 
-def on_node(job: Job, images: datasets.Images | None, program: Program = TRIALS) -> Iterator[Answer]:
+def on_node(job: Job, images: datasets.Images | None) -> Iterator[Answer]:
     """Runs the trial in a worker of this node, exactly as `run_local` does, and yields what comes of it.
 
     Raises `InputError` where the node has other versions: it came after the check, and would spoil one trial after the
@@ -80,7 +80,7 @@ def on_node(job: Job, images: datasets.Images | None, program: Program = TRIALS)
     put = None if images is None else _put(images, folder, job.images_name)
     with (
         tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as own,
-        Workers(trial.backend, variables, replace(job.origin, node=node), Path(own), program) as workers,
+        Workers(trial.backend, variables, replace(job.origin, node=node), Path(own)) as workers,
     ):
         checkpoint = Path(own) / "checkpoint.npz"
         if job.checkpoint is not None:

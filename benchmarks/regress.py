@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,7 +29,7 @@ from benchmarks.gate_counts import Counted, changed_counts, changed_dependencies
 from benchmarks.isolation import isolated
 from benchmarks.processor import cpu_model
 from benchmarks.stopwatch import Timing
-from benchmarks.suite import InputError
+from benchmarks.suite import InputError, require_once
 from results import gates, places
 from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
 from results.printable import printable
@@ -248,20 +247,13 @@ def _report(folder: Path) -> None:
         print(f"the page could not be built; all numbers are in {folder / gates.FILE}", file=sys.stderr)
 
 
-def _require_once(arguments: Sequence[str]) -> None:
-    """Of an option that is given twice, typer takes the last: an error instead, but for --case, which makes a list."""
-    for option, count in Counter(argument.partition("=")[0] for argument in arguments).items():
-        if count > 1 and option.startswith("--") and option != "--case":
-            raise InputError(f"{option} is given {count} times: give it once")
-
-
 def main() -> int:
     """The command; returns its exit status."""
     with suppress(ValueError):  # not in the main thread
         for ending in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, lambda number, frame: sys.exit(128 + number))
     try:
-        _require_once(sys.argv[1:])
+        require_once(sys.argv[1:], ("--case",))
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:
         message = error.format_message()

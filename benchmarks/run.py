@@ -5,8 +5,7 @@ import itertools
 import re
 import signal
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +20,7 @@ from benchmarks.executors import run_local
 from benchmarks.plan import Overrides, build_plan, suites_with
 from benchmarks.provenance import origin
 from benchmarks.rounds import Rounds, shown
-from benchmarks.suite import InputError, one_of, profiles, suites
+from benchmarks.suite import InputError, one_of, profiles, require_once, suites
 from results import store
 from results.printable import printable
 from results.trials import Backend, Precision
@@ -161,20 +160,12 @@ def _folder(out: Path | None, profile: str, overrides: Overrides, threads: int |
     return following if fresh and newest.exists() else newest
 
 
-def _require_once(arguments: Sequence[str]) -> None:
-    """Of an option that is given twice, typer takes the last: an error instead, but for those that make a list."""
-    counted = Counter(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    for option, count in counted.items():
-        if count > 1 and option not in ("--set", "--suite", "--variant"):
-            raise InputError(f"{option} is given {count} times: give it once")
-
-
 def main() -> int:
     """The command; returns its exit status. Every error that a user can mend is one line on stderr and status 2."""
     try:
         if any(not argument.isprintable() for argument in sys.argv[1:]):
             raise InputError("an argument holds characters that cannot be printed")
-        _require_once(sys.argv[1:])
+        require_once(sys.argv[1:], ("--set", "--suite", "--variant"))
         return app(standalone_mode=False) or 0
     except (InputError, datasets.DataError, store.StoreError) as error:
         message = str(error)

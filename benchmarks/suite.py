@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,14 @@ def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
     if name in names:
         return name
     raise InputError(f"unknown {what} {name!r}{_hint(name, names)}; allowed: {', '.join(names)}")
+
+
+def require_once(arguments: Iterable[str], lists: Sequence[str]) -> None:
+    """Raises `InputError` for an option that is given twice, of which typer would take the last; `lists` may be."""
+    counted = Counter(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    for option, count in counted.items():
+        if count > 1 and option not in lists:
+            raise InputError(f"{option} is given {count} times: give it once")
 
 
 def _hint(name: str, allowed: Iterable[str]) -> str:

@@ -207,7 +207,7 @@ class Training(Group):
     @cached_property
     def seconds_by_process(self) -> tuple[float, ...]:
         """The training step in each process that measured one."""
-        return self.by_process(lambda record: record.step_seconds)
+        return self.by_process(lambda record: record.train_step_seconds)
 
     @cached_property
     def bytes_by_process(self) -> tuple[float, ...]:

@@ -54,7 +54,7 @@ TRAINING: tuple[Field[TrainRecord], ...] = (
     Field("parameters", lambda record: record.parameters),
     Field("macs", lambda record: record.multiply_adds),
     *(Field(name, _metric(name)) for name in METRICS),
-    Field("train_step_seconds", lambda record: record.step_seconds),
+    Field("train_step_seconds", lambda record: record.train_step_seconds),
     Field("peak_memory_bytes", lambda record: record.step_memory_bytes),
     STATUS,
     *WHERE,

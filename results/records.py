@@ -127,10 +127,6 @@ class TrainRecord(Record):
         return self.trial.model.patches
 
     @property
-    def step_seconds(self) -> float | None:
-        return self.train_step_seconds
-
-    @property
     def step_memory_bytes(self) -> int | None:
         """Peak memory of the training step: the allocator's own where it tells, else the resident size over the
         baseline."""
