@@ -34,7 +34,7 @@ def further_trials(
             cases[case] = cases.get(case, 0) + 1
     done = {record.trial_id: record for record in records}
     there = {case: _there(case, MOST_TIMES_PLANNED * processes, done) for case, processes in cases.items()}
-    left_alone = {case: sum(not repetition.is_disturbed(r, found) for r in found) for case, found in there.items()}
+    left_alone = {case: repetition.disturbed(found).count(False) for case, found in there.items()}
     room = math.ceil(MOST_OF_ALL * sum(cases.values())) - sum(max(0, left_alone[case] - cases[case]) for case in cases)
     more = {
         case

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from report import plot, words
 from report.accuracy import Study
@@ -142,8 +143,9 @@ def learning(study: Study) -> Figure:
                 color, marker = style_of(training.name, labels)
                 style: dict[str, Any] = {"color": color, "linestyle": LINES[grids.index(training.grid) % len(LINES)]}
                 curves = [[getattr(epoch, figure) * scale for epoch in record.epochs] for record in training.records]
-                for curve in curves if len(curves) > 1 else []:
-                    ax.plot(range(1, len(curve) + 1), curve, **style, alpha=0.25, linewidth=0.8)
+                if len(curves) > 1:
+                    seeds = [list(enumerate(curve, start=1)) for curve in curves]
+                    ax.add_collection(LineCollection(seeds, **style, alpha=0.25, linewidth=0.8))
                 shortest = min(map(len, curves))
                 mean = np.mean([curve[:shortest] for curve in curves], axis=0)
                 style |= {"marker": marker, "markevery": max(1, shortest // 8), "markersize": 4}

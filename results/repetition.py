@@ -43,14 +43,15 @@ class Repeated:
 def repeated(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Repeated]:
     """Each case of a run over its processes. Their variances are drawn towards one another
     (`stats.geometric_means`)."""
-    counted = [usable(case) for case in cases]
+    hit = [disturbed(case) for case in cases]
+    counted = [_usable(case, which) for case, which in zip(cases, hit, strict=True)]
     paced = _at_the_usual_pace(counted)
     found = []
-    for case, records, seconds, step in zip(cases, counted, paced, stats.geometric_means(paced), strict=True):
-        disturbed = sum(is_disturbed(record, case) for record in case)
-        if disturbed > len(case) - len(records):
+    for which, records, seconds, step in zip(hit, counted, paced, stats.geometric_means(paced), strict=True):
+        left_out = len(which) - len(records)
+        if sum(which) > left_out:
             step = Interval(step.estimate, None, None, step.n)
-        found.append(Repeated(tuple(records), tuple(seconds), step, disturbed, len(case) - len(records)))
+        found.append(Repeated(tuple(records), tuple(seconds), step, sum(which), left_out))
     return found
 
 
@@ -82,26 +83,34 @@ def _at_the_usual_pace(cases: Sequence[Sequence[StepTimeRecord]]) -> list[list[f
     return [[paced(record, place) for record in case] for place, case in enumerate(cases)]
 
 
-def usable(records: Sequence[StepTimeRecord]) -> list[StepTimeRecord]:
+def usable(case: Sequence[StepTimeRecord]) -> list[StepTimeRecord]:
     """Those of a case's processes that nothing disturbed; all of them, where fewer than three were left alone."""
-    left_alone = [record for record in records if not is_disturbed(record, records)]
-    return left_alone if len(left_alone) >= FEWEST_PROCESSES else list(records)
+    return _usable(case, disturbed(case))
 
 
-def is_disturbed(record: StepTimeRecord, case: Sequence[StepTimeRecord]) -> bool:
-    """Whether something else hit the process while its steps were timed.
+def _usable(case: Sequence[StepTimeRecord], hit: Sequence[bool]) -> list[StepTimeRecord]:
+    left_alone = [record for record, was_hit in zip(case, hit, strict=True) if not was_hit]
+    return left_alone if len(left_alone) >= FEWEST_PROCESSES else list(case)
+
+
+def disturbed(case: Sequence[StepTimeRecord]) -> list[bool]:
+    """Of each of a case's processes, whether something else hit it while its steps were timed.
 
     What tells is what was computed beside it, how its steps differ among themselves, and at last that it is far slower
     than the fastest of its case, as it is for the models that are fitted to the case (`results.growth`).
     """
-    if record.taken_cpu_share is not None and record.taken_cpu_share > MOST_TAKEN:
-        return True
-    peers = [_spread(other) for other in case if other is not record]
-    usual = statistics.median(peers) if peers else _spread(record)
-    if _spread(record) > max(LEAST_SPREAD, TIMES_ITS_PEERS * usual):
-        return True
-    fastest, second, *_ = sorted(other.step_seconds for other in case) * 2
-    return math.log(record.step_seconds / fastest) > max(MANY_GAPS * math.log(second / fastest), SMALLEST_LIMIT)
+    if not case:
+        return []
+    spreads = [_spread(record) for record in case]
+    fastest, second, *_ = sorted(record.step_seconds for record in case) * 2
+    slowest = fastest * math.exp(max(MANY_GAPS * math.log(second / fastest), SMALLEST_LIMIT))
+    hit = []
+    for place, record in enumerate(case):
+        usual = statistics.median([*spreads[:place], *spreads[place + 1 :]] or spreads)
+        was_taken = record.taken_cpu_share is not None and record.taken_cpu_share > MOST_TAKEN
+        varies = spreads[place] > max(LEAST_SPREAD, TIMES_ITS_PEERS * usual)
+        hit.append(was_taken or varies or record.step_seconds > slowest)
+    return hit
 
 
 def _spread(record: StepTimeRecord) -> float:
