@@ -147,17 +147,19 @@ class Asked:
             return self._preset(variant, settings)
         made = own[variant]
         among = _combinations(made.match.among if made.match else {})
-        candidates = [self._preset(made.preset, {**settings, **made.settings, **chosen}) for chosen in among]
+        candidates = [self._preset(made.preset, settings, {**made.settings, **chosen}) for chosen in among]
         if made.match is None:
             return candidates[0]
         figure = made.match.figure
         target = getattr(self.model(made.match.variant, own, settings).cost(), figure)
         return min(candidates, key=lambda model: abs(getattr(model.cost(), figure) - target))
 
-    def _preset(self, name: str, settings: Mapping[str, Any]) -> ModelConfig:
-        """The preset under the shared settings: what two variants do not share is their attention alone."""
-        preset = VARIANTS[name].attention
-        attention = type(preset).model_validate(preset.model_dump() | _of(type(preset), settings))
+    def _preset(self, name: str, settings: Mapping[str, Any], own: Mapping[str, Any] = {}) -> ModelConfig:
+        """The preset under the shared settings, except those that make it what it is, and with those of its `own`: what
+        two variants do not share is their attention alone."""
+        variant, kind = VARIANTS[name], type(VARIANTS[name].attention)
+        shared = {setting: value for setting, value in settings.items() if setting not in variant.fixed}
+        attention = kind.model_validate(variant.attention.model_dump() | _of(kind, {**shared, **own}))
         data = {"image_size": self.shape.image_size, "channels": self.shape.channels, "classes": self.shape.classes}
         return ModelConfig.model_validate({"attention": attention} | data | _of(ModelConfig, settings))
 
@@ -196,8 +198,8 @@ def _check_effect(chosen: Iterable[Suite], trials: Iterable[Trial], asked: Asked
             used |= OF_TRAININGS
         for variant in asked.variants(suite):
             made = suite.own.get(variant)
-            has = type(VARIANTS[made.preset if made else variant].attention).model_fields
-            used |= has.keys() - (made.fixed if made else ())
+            preset = VARIANTS[made.preset if made else variant]
+            used |= type(preset.attention).model_fields.keys() - {*preset.fixed, *(made.fixed if made else ())}
     scopes = {trial.scope for trial in trials if isinstance(trial, StepTimeTrial)}
     used |= {name for name in SIZE_SETTINGS if name.split(".")[0] in scopes}
     seeds = [] if asked.overrides.seeds is None else ["seeds"]
@@ -249,7 +251,6 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
         own={own: _planned_variant(made, models[own]) for own, made in suite.own.items() if own in models},
         base_variant=suite.base_variant,
         metric=suite.metric,
-        draw=suite.draw,
         trial_ids=tuple(trial.trial_id for trial in trials),
     )
     return planned, list(trials)
@@ -278,7 +279,8 @@ def _step_times(name: str, suite: StepTimeSuite, asked: Asked) -> tuple[PlannedS
         random.Random(process).shuffle(cases)
         trials += cases
     ids = tuple(trial.trial_id for trial in trials)
-    return PlannedSuite(question=suite.question, background=suite.background, trial_ids=ids), trials
+    own = {name: _planned_variant(made, models[name]) for name, made in suite.own.items() if name in models}
+    return PlannedSuite(question=suite.question, background=suite.background, own=own, trial_ids=ids), trials
 
 
 def _sizes(scopes: Scopes, given: Mapping[str, str]) -> Scopes:

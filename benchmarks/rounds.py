@@ -23,7 +23,6 @@ from benchmarks.plan import Plan
 from benchmarks.progress import Display
 from benchmarks.provenance import ROOT, by_other_code
 from benchmarks.suite import InputError
-from models.config import VARIANTS
 from results import store
 from results.records import Failure, RunPlan
 from results.trials import Trial
@@ -92,13 +91,7 @@ class Rounds:
 
     def _asked(self) -> RunPlan:
         """What the report has to know of the plan."""
-        counts = {variant: VARIANTS[variant].model.cost().parameters for variant in ("eanet", "vit")}
-        return RunPlan(
-            profile=self.plan.profile,
-            command=self.origin.command,
-            tutorial_parameters=counts,
-            suites=self.plan.suites,
-        )
+        return RunPlan(profile=self.plan.profile, command=self.origin.command, suites=self.plan.suites)
 
     def _warn(self, words: str) -> None:
         self.console.print(words, style="yellow", soft_wrap=True, markup=False, highlight=False)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,14 +21,13 @@ from pydantic import (
 
 from models.config import ATTENTIONS, VARIANTS, Count, ModelConfig, Settings
 from results.metrics import MetricName
-from results.records import Drawing
 from results.trials import Precision, TrainConfig
 
 HERE = Path(__file__).parent
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 LARGEST_BYTES = 2**20
-RESERVED = {"pareto"}
-"""Names of the page's own sections, which no suite may take."""
+RESERVED = {"costs"}
+"""Names of the page's own parts, which no suite may take."""
 FROM_THE_DATA = {"image_size", "channels", "classes"}
 SHARED = {*ModelConfig.model_fields, *TrainConfig.model_fields, "precision"}
 """What all variants of a comparison have in common: they differ in their attention alone."""
@@ -172,14 +171,36 @@ class OwnVariant(Settings):
 
 
 class _Suite(Settings):
-    """What suites of both kinds have. `background` is what a reader of the report should know besides the question.
+    """What suites of both kinds have.
 
-    Suites are run by `order`, then by name.
+    `variants` are presets, or are made in `own`; `background` is what a reader of the report should know besides the
+    question. Suites are run by `order`, then by name.
     """
 
     question: str
     background: str = ""
     order: int = 9
+    variants: Names
+    own: dict[Annotated[str, Field(pattern=f"^{NAME}$")], OwnVariant] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for complaint in self._complaints():
+            raise ValueError(complaint)
+        return self
+
+    def _complaints(self) -> Iterator[str]:
+        """What in one part of a suite does not fit another."""
+        for variant in self.variants:
+            one_of("variant", variant, [*VARIANTS, *self.own])
+        for name in [name for name in self.own if name in VARIANTS or name not in self.variants]:
+            yield f"own.{name} {'is a preset' if name in VARIANTS else 'is none of the variants'}"
+        if len({own.title for own in self.own.values()}) < len(self.own):
+            yield "own: two variants have the same title"
+        matched = [other for other, made in self.own.items() if made.match]
+        for name, own in self.own.items():
+            if own.match and (own.match.variant in matched or own.match.variant not in self.variants):
+                yield f"own.{name}.match.variant {own.match.variant!r} is no variant whose settings are given"
 
 
 class Reduced(Settings):
@@ -193,21 +214,17 @@ class Reduced(Settings):
 class TrainSuite(_Suite):
     """A question that is answered by training every variant with every seed, in every combination of `grid`.
 
-    `variants` are presets, or are made in `own`. The report holds each against `base_variant`, and each combination of
-    the grid's values against `base`, by `metric`, and draws what `draw` names: every seed's "values", the "differences"
-    from the base, the "learning" curves, and the metric against a cost. `seeds` replace the profile's. `quick` is what
-    the profile of that name does instead.
+    The report compares each variant with `base_variant`, and each combination of the grid's values with `base`, by
+    `metric`. `seeds` replace the profile's. `quick` is what the profile of that
+    name does instead.
     """
 
     kind: Literal["train"]
-    variants: Names
-    own: dict[Annotated[str, Field(pattern=f"^{NAME}$")], OwnVariant] = Field(default_factory=dict)
     base_variant: str | None = None
     grid: Grid = Field(default_factory=dict)
     base: Chosen = Field(default_factory=dict)
     seeds: Count | None = None
     metric: MetricName = "top1"
-    draw: Annotated[tuple[Drawing, ...], EACH_ONCE] = ("values", "learning")
     quick: Reduced | None = None
 
     @property
@@ -215,48 +232,28 @@ class TrainSuite(_Suite):
         """What the profile `quick` varies."""
         return self.grid if self.quick is None or self.quick.grid is None else self.quick.grid
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        for complaint in _complaints(self):
-            raise ValueError(complaint)
-        return self
-
-
-def _complaints(suite: TrainSuite) -> Iterator[str]:
-    """What in one part of a suite does not fit another."""
-    for variant in suite.variants:
-        one_of("variant", variant, [*VARIANTS, *suite.own])
-    for name in [name for name in suite.own if name in VARIANTS or name not in suite.variants]:
-        yield f"own.{name} {'is a preset' if name in VARIANTS else 'is none of the variants'}"
-    if len({own.title for own in suite.own.values()}) < len(suite.own):
-        yield "own: two variants have the same title"
-    if suite.base_variant not in (None, *suite.variants):
-        yield f"base_variant {suite.base_variant!r} is none of {', '.join(suite.variants)}"
-    if "differences" in suite.draw and not suite.base and suite.base_variant is None:
-        yield "draw: differences are drawn from a base: give a base_variant, a [base], or both"
-    for name in suite.quick_grid.keys() - suite.grid.keys():
-        yield f"quick.grid varies {name}, which the grid does not"
-    if suite.base and suite.base.keys() != suite.grid.keys():
-        yield f"base names {', '.join(suite.base)}, and the grid {', '.join(suite.grid)}"
-    for where, grid in (("the grid", suite.grid), ("quick.grid", suite.quick_grid)):
-        for name, value in suite.base.items():
-            if value not in grid.get(name, (value,)):
-                yield f"base names {name} = {value!r}, which is not in {where}"
-    for name, own in suite.own.items():
-        for setting in [setting for setting in own.fixed if setting in suite.grid]:
-            yield f"own.{name} sets {setting}, which the grid varies"
-        matched = [other for other, made in suite.own.items() if made.match]
-        if own.match and (own.match.variant in matched or own.match.variant not in suite.variants):
-            yield f"own.{name}.match.variant {own.match.variant!r} is no variant whose settings are given"
+    def _complaints(self) -> Iterator[str]:
+        yield from super()._complaints()
+        if self.base_variant not in (None, *self.variants):
+            yield f"base_variant {self.base_variant!r} is none of {', '.join(self.variants)}"
+        for name in self.quick_grid.keys() - self.grid.keys():
+            yield f"quick.grid varies {name}, which the grid does not"
+        if self.base and self.base.keys() != self.grid.keys():
+            yield f"base names {', '.join(self.base)}, and the grid {', '.join(self.grid)}"
+        for where, grid in (("the grid", self.grid), ("quick.grid", self.quick_grid)):
+            for name, value in self.base.items():
+                if value not in grid.get(name, (value,)):
+                    yield f"base names {name} = {value!r}, which is not in {where}"
+        for name, own in self.own.items():
+            for setting in [setting for setting in own.fixed if setting in self.grid]:
+                yield f"own.{name} sets {setting}, which the grid varies"
 
 
 class StepTimeSuite(_Suite):
     """A question that is answered by timing steps, at the sizes that `quick`, `tutorial` and `full` name for the
     profiles of these names; one that is left out has those of `quick`."""
 
-    own: ClassVar[dict[str, OwnVariant]] = {}
     kind: Literal["steptime"]
-    variants: Annotated[tuple[Preset, ...], Field(min_length=1), EACH_ONCE]
     phases: Annotated[tuple[Literal["train", "infer"], ...], Field(min_length=1), EACH_ONCE] = ("train", "infer")
     quick: Scopes
     tutorial: Scopes | None = None
@@ -266,15 +263,14 @@ class StepTimeSuite(_Suite):
         """Returns the sizes in a profile, by scope."""
         return getattr(self, profile) or self.quick
 
-    @model_validator(mode="after")
-    def _scopes_name_its_variants(self) -> Self:
+    def _complaints(self) -> Iterator[str]:
+        yield from super()._complaints()
         for profile in ("quick", "tutorial", "full"):
             for scope, sizes in self.sizes(profile).items():
                 for variant in sizes.variants or ():
                     if variant not in self.variants:
                         where = f"{profile}.{scope}.variants"
-                        raise ValueError(f"{where} names {variant!r}, which is none of {', '.join(self.variants)}")
-        return self
+                        yield f"{where} names {variant!r}, which is none of {', '.join(self.variants)}"
 
 
 Suite = TrainSuite | StepTimeSuite
@@ -296,7 +292,7 @@ def suites(folder: Path = HERE / "suites") -> dict[str, Suite]:
     for path in sorted(folder.glob("*.toml")):
         with explained(str(path)):
             if not re.fullmatch(NAME, path.stem) or len(path.stem) > 50 or path.stem in RESERVED:
-                raise InputError("a suite is named in small letters, digits and single hyphens, at most 50, not pareto")
+                raise InputError("a suite is named in small letters, digits and single hyphens, at most 50, not costs")
             table = _toml(path)
             kind = KINDS[one_of("kind", str(table.get("kind", "")), KINDS)]
             found[path.stem] = kind.model_validate(table)
@@ -330,7 +326,9 @@ def explain(error: InputError | ValidationError) -> str:
     keys = [str(key) for key in first["loc"] if key != "[key]"]
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if first["type"] == "extra_forbidden":
-        return f"unknown key {'.'.join(keys)!r}{_hint(keys[-1], KEYS | _TYPES.keys())}"
+        known = KEYS | _TYPES.keys()
+        where = " here: it belongs elsewhere" if keys[-1] in known else _hint(keys[-1], known)
+        return f"unknown key {'.'.join(keys)!r}{where}"
     if first["type"] in ("missing", "value_error"):
         return ": ".join(filter(None, (".".join(keys), message)))
     return f"{'.'.join(keys)} = {first['input']!r}: {message}"

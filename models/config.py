@@ -37,6 +37,12 @@ class Variant:
     marker: str
 
     @property
+    def fixed(self) -> list[str]:
+        """The settings that make it another variant than its attention's defaults: no run changes them."""
+        usual = type(self.attention).model_fields
+        return [name for name, value in self.attention if value != usual[name].default]
+
+    @property
     def model(self) -> "ModelConfig":
         """The variant at the tutorial's settings."""
         return ModelConfig(attention=self.attention)

@@ -21,6 +21,7 @@ machines are not compared.
 Examples:
   python -m report results/runs/quick
   python -m report results/runs/quick --open
+  python -m report results/runs/quick --markdown
   python -m report results/runs/quick --against results/reference/quick-2-cores
   python -m report --history history.jsonl
 """
@@ -38,12 +39,18 @@ def command(
         Path | None, typer.Option(help="Another run's folder: show what changed from it to RUN instead.")
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the verdicts as Markdown; write nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
     if (run is None) == (history is None):
         raise StoreError("give a run's folder, such as results/runs/quick, or --history FILE")
     if against is not None and run is None:
         raise StoreError("--against compares two runs: give RUN too")
+    if markdown:
+        _print_markdown(run, against)
+        return
     if run is not None:
         page, said = _of_run(run) if against is None else _of_both(run, against)
     elif history is not None:
@@ -54,12 +61,22 @@ def command(
         webbrowser.open(page.resolve().as_uri())
 
 
+def _print_markdown(run: Path | None, against: Path | None) -> None:
+    from report.findings import find
+    from report.page import load
+    from report.summary import as_markdown
+
+    if run is None or against is not None:
+        raise StoreError("--markdown is for one run: give its folder alone")
+    print(as_markdown(find(load(run).run)))
+
+
 def _of_run(folder: Path) -> tuple[Path, list[str]]:
     from report.page import build  # pandas, seaborn: not for --help
+    from report.summary import lines
 
     page, findings = build(folder)
-    tables = [f"tables: {folder / 'tables'}"] if (folder / "tables").exists() else []
-    return page, [*(f"- {answer}" for answer in findings.answers), *tables]
+    return page, [*lines(findings), ""]
 
 
 def _of_both(folder: Path, other: Path) -> tuple[Path, list[str]]:

@@ -22,6 +22,14 @@ LARGEST_P = 0.05
 
 
 State = Literal["significant", "alone", "none", "few", "chance"]
+STATES: dict[State, str] = {
+    "significant": "significant",
+    "alone": "significant only before correction",
+    "none": "not significant",
+    "chance": "both at chance",
+    "few": "too few seeds for a test",
+}
+"""What is reported of a difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +78,33 @@ class Comparison:
     @property
     def is_significant(self) -> bool:
         return self.state == "significant"
+
+    @property
+    def label(self) -> str:
+        """What is compared with what: "EANet, memory_units 64 − memory_units 16"."""
+        ours, base = self.ours, self.base
+        return f"{ours.full_name} − {', '.join(base.settings) if ours.label == base.label else base.name}"
+
+    @property
+    def shown(self) -> Interval:
+        """The difference; without an interval where there are too few seeds for one that could be believed."""
+        if self.p_value is None:
+            return Interval(self.difference.estimate, None, None, self.difference.n)
+        return self.difference
+
+    @property
+    def in_words(self) -> str:
+        """What is reported of it: "no significant difference", "EANet is significantly more accurate"."""
+        if self.is_significant:
+            said = self.metric.more if self.difference.estimate > 0 else self.metric.less
+            return f"{self.ours.name} is significantly {said}"
+        return "no significant difference" if self.state in ("none", "alone") else STATES[self.state]
+
+    @property
+    def told(self) -> str:
+        """The difference, n, and what is reported of it: "+0.9 pp [−0.2, +2.0], 5 seeds, not significant"."""
+        seeds = words.number_of(self.difference.n, "seed")
+        return f"{words.difference(self.metric, self.shown)}, {seeds}, {STATES[self.state]}"
 
     @property
     def seeds(self) -> set[int]:
@@ -144,7 +179,7 @@ class Study:
     @property
     def base_title(self) -> str:
         """The variant that the others are compared with, for people."""
-        return _title(self.plan.base_variant or "", self.plan)
+        return groups.title(self.plan.base_variant or "", self.plan)
 
 
 Key = tuple[str, Conditions]
@@ -181,7 +216,7 @@ def _study(suite: str, plan: PlannedSuite, alike: Mapping[Key, list[TrainRecord]
         Training(
             suite=suite,
             variant=variant,
-            title=_title(variant, plan),
+            title=groups.title(variant, plan),
             apart=apart[variant, conditions],
             conditions=conditions,
             grid=_grid(conditions, plan.grid),
@@ -202,10 +237,6 @@ def _study(suite: str, plan: PlannedSuite, alike: Mapping[Key, list[TrainRecord]
         variants=pairs(lambda ours, rival: _are_rivals(ours, rival, plan)),
         effects=pairs(lambda ours, rival: bool(base) and _differs_from_base(ours, rival, dict(base))),
     )
-
-
-def _title(variant: str, plan: PlannedSuite) -> str:
-    return plan.own[variant].title if variant in plan.own else words.variant_name(variant)
 
 
 def _order(key: Key, grid: tuple[str, ...]) -> tuple[object, ...]:

@@ -112,7 +112,7 @@ def _trainings(run: Run) -> list[Subject]:
 
 def _cases(run: Run) -> list[Subject]:
     found = []
-    for point in (point for curve in growth.curves(run.step_times) for point in curve.points):
+    for point in (point for curve in growth.curves(run) for point in curve.points):
         scope, phase = point.first.scope, point.first.phase
         name = f"{sentences.SCOPES[scope]}, {sentences.PHASES[phase]}, {point.name}, N = {point.patches:,}"
         found.append(Subject(name, (point.suite, scope, phase, point.variant, point.patches), point))

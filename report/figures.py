@@ -1,121 +1,157 @@
-"""Findings -> figures: each is declared in one place, with its key, title, numbers in words, caption and painter."""
+"""Findings -> figures. Each is declared in one place: its key, title, numbers in words, caption and painter."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
 
+import matplotlib as mpl
+import matplotlib.ticker
 import numpy as np
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from report import plot, words
-from report.accuracy import Study
+from report import plot, verdicts, words
+from report.accuracy import Comparison, Study
 from report.findings import Findings
 from report.groups import BASE, OURS, Training
 from report.growth import Crossover, Curve, StepTime
 from report.parts import Figure
-from report.plot import INK, canvas_of, drawn, labels_of, style_of
-from report.race import COSTS, Race, have_cost
-from report.sentences import IN_SHORT, against
+from report.plot import INK, drawn, labels_of, style_of
+from report.race import COSTS, Race
 from results import published
-from results.metrics import TOP1, Metric
+from results.growth import Growth
+from results.metrics import TOP1
 from results.stats import Interval
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    """Every figure that the findings have data for, by name."""
-    made = [DRAW[what](study) for study in findings.studies for what in study.plan.draw]
-    made += [growth(findings), memory(findings)] if findings.curves else []
-    made += [front(findings.race, cost) for cost in findings.race.costs] if findings.race else []
+    """Draws every figure that the findings have data for, by its name."""
+    made = [
+        accuracy(findings.studies),
+        speed(findings.curves, findings.crossovers),
+        *map(learning, findings.studies),
+        *(growth(quantity, findings.curves, findings.crossovers) for quantity in QUANTITIES),
+        ablations(findings.ablations),
+        costs(findings.race),
+    ]
     return {figure.name: figure for figure in made if figure}
 
 
-def values(study: Study) -> Figure:
-    """The metric of every seed and its mean with the interval."""
-    metric, scale, labels = study.metric, words.UNITS[study.metric.unit].scale, labels_of(study.trainings)
-    rows = [training.full_name for label in labels for training in study.trainings if training.name == label]
+class Row(NamedTuple):
+    """A row of a forest plot: a heading, a difference, or what was not tested (neither)."""
 
-    def paint(axes: list[Axes]) -> None:
+    label: str
+    comparison: Comparison | None = None
+    is_heading: bool = False
+
+    @property
+    def weight(self) -> str:
+        return "bold" if self.is_heading else "normal"
+
+
+ROW = 0.27
+"""Height of a forest plot's row in inches; on a phone, where labels stand above, of half a row."""
+
+
+LINEAR = 5
+"""Percentage points up to which the axis of a forest plot is linear, where some differences are far larger."""
+
+
+def _forest(
+    name: str, title: str, alt: str, caption: str, rows: Sequence[Row], *, width: float, directions: tuple[str, str]
+) -> Figure:
+    """A difference per row, in percentage points, with its interval; filled where it is significant."""
+    labels = labels_of(row.comparison.ours for row in rows if row.comparison)
+    scale = words.UNITS[TOP1.unit].scale
+    is_wide = max(abs(row.comparison.shown.estimate) * scale for row in rows if row.comparison) > 4 * LINEAR
+
+    def paint(axes: list[Axes], on_phone: bool) -> None:
         (ax,) = axes
-        seeds = [(t.full_name, metric.read(record) * scale) for t in study.trainings for record in t.records]
-        frame = pd.DataFrame(seeds, columns=["training", "value"])
-        palette = {t.full_name: style_of(t.name, labels)[0] for t in study.trainings}
-        names = {"data": frame, "x": "value", "y": "training", "hue": "training", "order": rows, "palette": palette}
-        sns.stripplot(**names, alpha=0.5, jitter=False, legend=False, ax=ax)
-        for training in study.trainings:
-            row, mean = rows.index(training.full_name) + 0.22, training.mean(metric)
-            plot.whisker(ax, mean, row, scale, style_of(training.name, labels), filled=mean.low is not None)
-        ax.set_ylim(len(rows) - 0.4, -0.5)
-        ax.set(xlabel=f"{_axis(study.metric)}, one faint dot a seed; below, the mean with its 95 % interval", ylabel="")
+        ax.axvline(0, color=INK, linewidth=0.8)
+        across, is_above = ax.get_yaxis_transform(), on_phone or width == plot.HALF
+        for place, row in enumerate(rows):
+            if is_above:
+                ax.text(0, place - 0.45, row.label, transform=across, fontsize=8, fontweight=row.weight, va="center")
+            if row.comparison:
+                shown, style = row.comparison.shown, style_of(row.comparison.ours.name, labels)
+                plot.whisker(ax, shown, place, scale, style, filled=row.comparison.is_significant)
+                ax.text(1.01, place, words.difference_estimate(TOP1, shown), transform=across, fontsize=9, va="center")
+            elif not row.is_heading:
+                ax.axhline(place, color=INK, linewidth=0.8, linestyle=":", alpha=0.5)
+                ax.text(1.01, place, "not tested", transform=across, fontsize=9, va="center")
+        ax.set_yticks(range(len(rows)), ["" if is_above else row.label for row in rows])
+        for tick, row in zip(ax.get_yticklabels(), rows, strict=True):
+            tick.set_fontweight(row.weight)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(visible=False, axis="y")
+        ax.spines["left"].set_visible(False)
+        if is_wide:
+            ax.set_xscale("symlog", linthresh=LINEAR)
+            ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.xaxis.set_major_locator(mpl.ticker.FixedLocator([-50, -20, -10, -5, 0, 5, 10, 20, 50]))
+        reach = 1.05 * max(abs(limit) for limit in ax.get_xlim())
+        ax.set(xlim=(-reach, reach), ylim=(len(rows) - 0.4, -0.9))
+        below: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "fontsize": 9}
+        ax.annotate(f"← {directions[0]}", (0, 0), (-8, -30), ha="right", **below)
+        ax.annotate(f"{directions[1]} →", (0, 0), (8, -30), ha="left", **below)
+        ax.set_xlabel("\n")
 
-    return drawn(
-        f"{study.suite}-values",
-        f"{words.sentence(study.metric.test_title)}: {_seen(study)}",
-        "; ".join(
-            f"{t.full_name}: mean {study.metric.test_title} {study.mean(t)}, n = {len(t.records)}"
-            for t in study.trainings
-        ),
-        "Measured on the test images once, after the last epoch.",
-        canvas_of(1, 9, 0.9 + 0.6 * len(rows), paint),
+    phone = 0.8 + 1.6 * ROW * len(rows)
+    height = phone if width == plot.HALF else 0.8 + ROW * len(rows)
+    if is_wide:
+        caption += f" Beyond ±{LINEAR} pp the scale is logarithmic."
+    return drawn(name, title, alt, caption, paint, width=width, height=height, phone_height=phone)
+
+
+def accuracy(studies: Sequence[Study]) -> Figure | None:
+    """EANet - ViT, wherever the two were trained alike; and whether that was the tutorial's own case."""
+    compared = verdicts.of_the_two(studies)
+    if not compared:
+        return None
+    rows = [Row(_circumstances(comparison), comparison) for comparison in compared]
+    if all(verdicts.departures(comparison.ours) for comparison in compared):
+        rows.append(Row("CIFAR-100, the tutorial's settings"))
+    first = compared[0]
+    return _forest(
+        "accuracy",
+        f"Accuracy: {first.in_words}",
+        "; ".join(f"{row.label}: {row.comparison.told if row.comparison else 'not tested'}" for row in rows),
+        f"{words.variant_name(OURS)} − {words.variant_name(BASE)}, test accuracy; filled where significant.",
+        rows,
+        width=plot.HALF,
+        directions=("ViT better", "EANet better"),
     )
 
 
-def _axis(metric: Metric) -> str:
-    return f"{metric.test_title} ({metric.unit})" if metric.unit else metric.test_title
+def _circumstances(comparison: Comparison) -> str:
+    """On what, for how long, with how many seeds; and which ViT, where it is not the tutorial's."""
+    ours, base = comparison.ours, comparison.base
+    where = [ours.trial.dataset, words.number_of(ours.epochs, "epoch"), *ours.settings]
+    of = [] if base.variant == BASE else [f"vs {base.name}"]
+    return ", ".join([*of, *where, words.number_of(comparison.difference.n, "seed")])
 
 
-def _seen(study: Study) -> str:
-    """What the suite's differences come to, in a few words; of a suite without any, its highest and lowest mean."""
-    tested = [comparison for comparison in study.compared if comparison.p_value is not None]
-    if len(study.compared) == 1:
-        (one,) = study.compared
-        return f"{against(one)} {words.difference(study.metric, one.difference)}, {IN_SHORT[one.state]}"
-    if tested:
-        significant = [comparison for comparison in tested if comparison.is_significant]
-        largest = max(significant, key=lambda c: abs(c.difference.estimate), default=None)
-        which = (
-            f", the largest {against(largest)} {words.difference(study.metric, largest.difference)}" if largest else ""
-        )
-        return f"{len(significant)} of {len(tested)} differences significant{which}"
-    low, high = (end(study.trainings, key=lambda t: t.mean(study.metric).estimate) for end in (min, max))
-    if len(study.trainings) == 1:
-        return f"{low.full_name} {study.mean(low)}"
-    return f"from {study.mean(low)} ({low.full_name}) to {study.mean(high)} ({high.full_name}), nothing tested"
-
-
-def differences(study: Study) -> Figure | None:
-    """What is compared with a base, a row each: the difference with its interval, filled where it is significant."""
-    unit, labels, compared = words.UNITS[study.metric.unit], labels_of(study.trainings), study.compared
+def ablations(studies: Sequence[Study]) -> Figure | None:
+    """Every difference in accuracy from a suite's baseline, grouped by suite; each is there once."""
+    rows: list[Row] = []
+    seen: set[Hashable] = set()
+    for study in studies:
+        new = {c.hypothesis: c for c in study.compared if c.metric is TOP1 and c.hypothesis not in seen}
+        seen |= new.keys()
+        rows += [Row(study.title, is_heading=True)] if new else []
+        rows += [Row(c.label, c) for c in new.values()]
+    compared = [row.comparison for row in rows if row.comparison]
     if not compared:
         return None
-
-    def paint(axes: list[Axes]) -> None:
-        (ax,) = axes
-        ax.axvline(0, color=INK, linewidth=0.8)
-        for row, comparison in enumerate(compared):
-            difference = comparison.difference
-            if comparison.p_value is None:  # too few seeds for an interval that could be believed
-                difference = Interval(difference.estimate, None, None, difference.n)
-            style = style_of(comparison.ours.name, labels)
-            plot.whisker(ax, difference, row, unit.scale, style, filled=comparison.is_significant)
-        ax.set_yticks(range(len(compared)), [against(comparison) for comparison in compared])
-        ax.set_ylim(len(compared) - 0.4, -0.6)
-        what = f"{study.metric.test_title} ({unit.of_differences})" if unit.of_differences else study.metric.test_title
-        ax.set(xlabel=f"difference in {what} with its own 95 % interval; filled: significant, hollow: not")
-
-    return drawn(
-        f"{study.suite}-differences",
-        f"Differences in {study.metric.test_title}: {_seen(study)}",
-        "; ".join(
-            f"{against(c)}: {words.difference(study.metric, c.difference)}, n = {c.difference.n}, {IN_SHORT[c.state]}"
-            for c in compared
-        ),
-        "Each row is a difference from the base, paired by seed. Filled ones are significant after Holm's adjustment, "
-        "hollow ones are not; the interval is that of the one comparison alone.",
-        canvas_of(1, 9, 0.9 + 0.42 * len(compared), paint),
+    significant = [c for c in compared if c.is_significant]
+    return _forest(
+        "ablations",
+        f"{len(significant)} of {len(compared)} differences are significant",
+        "; ".join(f"{c.label}: {c.told}" for c in compared),
+        "Test accuracy compared with each suite's baseline, paired by seed; filled where significant after Holm's "
+        "adjustment. The interval is that of one comparison alone.",
+        rows,
+        width=plot.FULL,
+        directions=("baseline better", "better than the baseline"),
     )
 
 
@@ -129,14 +165,14 @@ LINES = ("-", "--", "-.", ":", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (1, 3)), (0, 
 
 
 def learning(study: Study) -> Figure:
-    """Learning curves: a thin line a seed, a thick one for their mean. With a grid each variant has a row of its own,
+    """Learning curves: a thin line per seed, a thick one for their mean. With a grid each variant has a row of its own,
     and a cell of the grid its line style. EANet on CIFAR-100 has the tutorial's printed log behind it."""
     labels = labels_of(study.trainings)
     grids = sorted({training.grid for training in study.trainings})
     rows = [[label] for label in labels] if len(grids) > 1 else [labels]
     panels = [(row, *curve) for row in rows for curve in CURVES]
 
-    def paint(axes: list[Axes]) -> None:
+    def paint(axes: list[Axes], on_phone: bool) -> None:
         for ax, (row, figure, part, unit, scale) in zip(axes, panels, strict=True):
             shown = [training for training in study.trainings if training.name in row]
             for training in shown:
@@ -155,7 +191,7 @@ def learning(study: Study) -> Figure:
             of = f"{row[0]}, " if len(rows) > 1 else ""
             loss = f"{unit}{study.smoothing}" if unit == "loss" else unit
             ax.set(title=f"{of}{part}", xlabel="epoch", ylabel=loss)
-            plot.counts(ax)
+            plot.whole_epochs(ax, max(training.epochs for training in study.trainings))
         for unit in {unit for *_, unit, _ in panels}:
             alike = [ax for ax, panel in zip(axes, panels, strict=True) if panel[3] == unit]
             limits = [limit for ax in alike for limit in ax.get_ylim()]
@@ -171,10 +207,13 @@ def learning(study: Study) -> Figure:
             f"{t.full_name} ends at {_end(t, 'top1')} top-1 in training and {_end(t, 'val_top1')} in validation"
             for t in study.trainings
         ),
-        "By epoch; thin lines are single seeds, and the thin grey one, where there is one, is the log that the "
-        "tutorial prints. Training accuracy is taken while the weights change and with augmentation and dropout on, "
-        "so it may lie below validation. Losses hold the label smoothing of the training.",
-        canvas_of(len(panels), 11, 3.2, paint, columns=len(CURVES)),
+        "Thin lines are single seeds; a thin grey one is the log that the tutorial prints. Training accuracy is taken "
+        "with augmentation and dropout on, so it may lie below validation.",
+        paint,
+        panels=len(panels),
+        columns=len(CURVES),
+        height=2.9,
+        phone_height=None if study.is_ablation else 2.4,
     )
 
 
@@ -206,204 +245,126 @@ def _tutorial_log(ax: Axes, shown: Iterable[Training], figure: str, scale: float
         ax.plot([epoch.epoch for epoch in log], values, color=INK, linewidth=0.8, alpha=0.6, zorder=1, label=label)
 
 
-def against_cost(study: Study, key: str) -> Figure | None:
-    """The metric against what a model costs; None where that is the same for all or cannot be compared.
-
-    A line is a variant along the grid's first setting, with the other settings fixed.
-    """
-    metric, scale, cost = study.metric, words.UNITS[study.metric.unit].scale, COSTS[key]
-    if not have_cost(study.trainings, key) or len(set(map(cost.read, study.trainings))) < 2:
-        return None
-    lines: dict[str, list[Training]] = defaultdict(list)
-    for training in sorted(study.trainings, key=cost.read):
-        lines[", ".join([training.name, *training.settings[1:]])].append(training)
-    variants = labels_of(study.trainings)
-    labels = variants if lines.keys() == set(variants) else list(lines)
-
-    def paint(axes: list[Axes]) -> None:
-        (ax,) = axes
-        for label in labels:
-            color, marker = style_of(label, labels)
-            x, means = [cost.at(t) for t in lines[label]], [training.mean(metric) for training in lines[label]]
-            y = [mean.estimate * scale for mean in means]
-            ax.plot(x, y, color=color, marker=marker, linewidth=0.8, label=label)
-            for training, at, mean in zip(lines[label], x, means, strict=True):
-                plot.bar(ax, at, mean, scale, color=color, linewidth=1.5)
-                place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
-                ax.annotate(", ".join(training.settings[:1]), (at, mean.estimate * scale), (5, 4), **place)
-        ax.set(xlabel=cost.axis, ylabel=_axis(study.metric), xscale="log")
-        plot.few_numbers(ax)
-        ax.legend(fontsize=8)
-
-    cheapest = min(study.trainings, key=cost.read)
-    best = max(study.trainings, key=lambda t: metric.gain(t.mean(metric).estimate))
-    times = cost.read(best) / cost.read(cheapest)
-    costs = "is also the cheapest" if best is cheapest else f"costs {times:.2g} times the cheapest"
-    what = f"{words.sentence(study.metric.test_title)} against {cost.name}"
-    return drawn(
-        f"{study.suite}-{key}",
-        f"{what}: by its mean the best, {best.full_name}, {costs}",
-        "; ".join(f"{t.full_name}: {study.mean(t)} at {cost.written(t)}" for t in study.trainings),
-        f"Against {cost.name}, a mean with its 95 % interval from three seeds on.",
-        canvas_of(1, 9, 3.8, paint),
-    )
-
-
-DRAW: dict[str, Callable[[Study], Figure | None]] = {
-    "values": values,
-    "differences": differences,
-    "learning": learning,
-    **{cost: partial(against_cost, key=cost) for cost in COSTS},
-}
-"""What a suite's file can name to be drawn."""
-
-
-def front(race: Race, key: str) -> Figure:
-    """Mean top-1 against a cost for all models trained alike; those that no other beats in both are numbered."""
-    cost, labels, best = COSTS[key], labels_of(race.models), race.front(key)
-    ordered = best + [model for model in race.models if not any(model is other for other in best)]
-
-    def paint(axes: list[Axes]) -> None:
-        (ax,) = axes
-        corners = [(cost.at(model), model.mean(TOP1).estimate * 100) for model in best]
-        ax.plot(*zip(*corners, strict=True), color=INK, drawstyle="steps-post", linewidth=0.8, alpha=0.6)
-        for model in race.models:
-            x, mean, (color, marker) = cost.at(model), model.mean(TOP1), style_of(model.name, labels)
-            ax.plot([x], [mean.estimate * 100], color=color, marker=marker, linestyle="none", label=model.name)
-            plot.bar(ax, x, mean, 100, color=color, linewidth=1, alpha=0.6)
-        for number, corner in enumerate(corners, start=1):
-            ax.annotate(str(number), corner, (5, 4), textcoords="offset points", fontweight="bold")
-        ax.set(xlabel=cost.axis, ylabel=_axis(TOP1), xscale="log")
-        plot.few_numbers(ax)
-        handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-        ax.legend([handles[label] for label in labels], labels, fontsize=8)
-
-    return drawn(
-        f"pareto-{key}",
-        f"{len(best)} of {len(race.models)} models are undominated in {cost.name} and mean top-1",
-        "; ".join(
-            f"{model.full_name}: {words.value(TOP1, model.mean(TOP1))} at {cost.written(model)}" for model in ordered
-        ),
-        f"Test top-1 against {cost.name}; bars are 95 % intervals of the mean.",
-        canvas_of(1, 9, 4.4, paint),
-    )
-
-
 PANELS = {
-    ("core", "train"): "attention alone, forward + backward",
-    ("core", "infer"): "attention alone, forward",
-    ("model", "train"): "whole model, training step",
-    ("model", "infer"): "whole model, inference",
+    ("core", "train"): "Attention layer, training step",
+    ("core", "infer"): "Attention layer, inference",
+    ("model", "train"): "Whole model, training step",
+    ("model", "infer"): "Whole model, inference",
 }
-THIN: dict[str, Any] = {"linewidth": 0.7, "linestyle": "--", "alpha": 0.8}
 
 
-def growth(findings: Findings) -> Figure:
-    """Step time against patches: points with bands, the fitted model, multiply-adds as a thin line, the crossover."""
-    of_the_tutorial = [c for c in findings.crossovers if (c.ours.variant, c.base.variant) == (OURS, BASE)]
+class Quantity(NamedTuple):
+    """What is measured of a step, and how it is read of a point and of a curve, and written."""
 
-    def paint(ax: Axes, curve: Curve, style: tuple[str, str]) -> None:
-        plot.band(ax, curve.sizes, [point.step_seconds for point in curve.points], 1e3, style, curve.name)
-        plot.law(ax, curve.sizes, curve.growth, 1e3, words.SECONDS, style[0])
-        if curve.multiply_adds:
-            predicted, last = curve.multiply_adds, curve.points[-1]
-            rate = last.step_seconds.estimate / predicted.at(last.patches)
-            ax.plot(curve.sizes, [predicted.at(n) * rate * 1e3 for n in curve.sizes], **THIN, color=style[0])
+    name: str
+    title: str
+    unit: str
+    scale: float
+    of_point: Callable[[StepTime], Interval | None]
+    of_curve: Callable[[Curve], Growth | None]
 
-    ratios = [
-        f"{PANELS[c.ours.scope, 'train']}, {words.times(c.ratio)} times at N = {c.largest:,}"
-        for c in of_the_tutorial
-        if c.ours.phase == "train"
-    ]
-    return _of_curves(
-        "growth",
-        "Step time against the number of patches"
-        + (f": ViT's step takes, of EANet's, {'; '.join(ratios)}" if ratios else ""),
-        "Step time against patches, log axes: bands are 95 % intervals over the processes, solid lines the fitted "
-        "models, written at their right ends. Thin dashed lines are the closed-form multiply-adds at each curve's own "
-        "rate at its largest N. A dotted line, where their curves cross, marks above which size EANet's step is faster "
-        "than ViT's, with its interval.",
-        findings.curves,
-        unit="step time (ms)",
-        paint_curve=paint,
-        ends=lambda point: f"{words.milliseconds(point.step_seconds)} ms",
-        crossovers=of_the_tutorial,
+
+QUANTITIES = (
+    Quantity("growth", "Step time", "ms", 1e3, lambda point: point.step_seconds, lambda curve: curve.growth),
+    Quantity("memory", "Peak memory", "MiB", 2.0**-20, lambda point: point.memory_bytes, lambda curve: curve.memory),
+)
+TIME, MEMORY = QUANTITIES
+
+
+def speed(curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | None:
+    """The attention layer's training step of the tutorial's two variants, named at their ends."""
+    two = [c for c in curves if (c.scope, c.phase) == ("core", "train") and c.variant in (OURS, BASE)]
+    if not two:
+        return None
+    ratio = next((c.ratio for c in crossovers if c.ours in two and c.base in two), None)
+    labels = labels_of(two)
+    ends = {curve.name: f"{_written(TIME, curve.points[-1])}{_slope(curve)}" for curve in two}
+
+    def paint(axes: list[Axes], on_phone: bool) -> None:
+        (ax,) = axes
+        plot.plain_numbers(ax)
+        for curve in two:
+            _curve(ax, curve, TIME, style_of(curve.name, labels))
+            last = (curve.sizes[-1], curve.points[-1].step_seconds.estimate * TIME.scale)
+            style: dict[str, Any] = {"color": style_of(curve.name, labels)[0], "fontweight": "bold", "fontsize": 9}
+            place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+            ax.annotate(f"{curve.name}\n{ends[curve.name].replace(', ', chr(10))}", last, (8, 0), **place, **style)
+        ax.set(xlabel="patches N", ylabel="ms")
+
+    times = f": {words.speedup(ratio)} at N = {max(two[0].sizes):,}" if ratio else ""
+    return drawn(
+        "speed",
+        f"Speed{times}",
+        "; ".join(f"{name}: {end} at the largest N" for name, end in ends.items()),
+        f"Attention layer, one training step, batch {two[0].trial.batch}; log axes.",
+        paint,
+        width=plot.HALF,
+        height=2.6,
+        phone_height=2.8,
     )
 
 
-def memory(findings: Findings) -> Figure:
-    """Peak memory against patches: points with bands, the fitted model, and the closed form as a thin line."""
-
-    def paint(ax: Axes, curve: Curve, style: tuple[str, str]) -> None:
-        peaks = [(point.patches, point.memory_bytes) for point in curve.points if point.memory_bytes]
-        plot.band(ax, [n for n, _ in peaks], [peak for _, peak in peaks], 2**-20, style, curve.name)
-        plot.law(ax, curve.sizes, curve.memory, 2**-20, words.BYTES, style[0])
-        ax.plot(curve.sizes, [point.first.activation_bytes / 2**20 for point in curve.points], **THIN, color=style[0])
-
-    source = "the peak resident size over the process's own before the step was built"
-    if any(point.allocated_bytes for curve in findings.curves for point in curve.points):
-        source = "the most that the backend's allocator handed out at once, weights included"
-    return _of_curves(
-        "memory",
-        f"Peak memory of a step against the number of patches{_peaks(findings.curves)}",
-        f"Peak memory of a step against patches, log axes: {source}. Solid lines are the fitted laws; thin dashed "
-        "lines are the closed form of the activations alone, not fitted to anything.",
-        findings.curves,
-        unit="peak memory (MiB)",
-        paint_curve=paint,
-        ends=lambda p: f"{words.mebibytes(p.memory_bytes.estimate)} MiB" if p.memory_bytes else "",
-    )
+def _slope(curve: Curve) -> str:
+    return f", slope {words.two_places(curve.growth.exponent.estimate)}" if curve.growth else ""
 
 
-def _peaks(curves: Iterable[Curve]) -> str:
-    """Both peaks of the attention's training step at the largest size that both have."""
-    peaks = {
-        curve.variant: {point.patches: point.memory_bytes.estimate for point in curve.points if point.memory_bytes}
-        for curve in curves
-        if (curve.scope, curve.phase) == ("core", "train")
-    }
-    shared = peaks.get(OURS, {}).keys() & peaks.get(BASE, {}).keys()
-    if not shared:
-        return ""
-    ours, base = (words.mebibytes(peaks[variant][max(shared)]) for variant in (OURS, BASE))
-    return f": attention alone, training, at N = {max(shared):,} EANet {ours} MiB, ViT {base} MiB"
+def _written(quantity: Quantity, point: StepTime) -> str:
+    value = quantity.of_point(point)
+    return f"{words.significant(value.estimate * quantity.scale)} {quantity.unit}" if value else ""
 
 
-def _of_curves(
-    key: str,
-    title: str,
-    caption: str,
-    curves: tuple[Curve, ...],
-    *,
-    unit: str,
-    paint_curve: Callable[[Axes, Curve, tuple[str, str]], None],
-    ends: Callable[[StepTime], str],
-    crossovers: Iterable[Crossover] = (),
-) -> Figure:
-    """Log axes with a panel for each scope and phase, below one another, models written at the right."""
+def _curve(ax: Axes, curve: Curve, quantity: Quantity, style: tuple[str, str], label: str | None = None) -> None:
+    """The measured points with their intervals as a band, and the fitted model as a line."""
+    known = [(p.patches, value) for p in curve.points if (value := quantity.of_point(p))]
+    if not known:
+        return
+    (sizes, values), (color, marker) = zip(*known, strict=True), style
+    y = [value.estimate * quantity.scale for value in values]
+    ax.plot(sizes, y, color=color, marker=marker, markersize=4, linestyle="none", label=label)
+    plot.band(ax, list(sizes), list(values), quantity.scale, color)
+    if fitted := quantity.of_curve(curve):
+        dense = np.geomspace(sizes[0], sizes[-1], 60)
+        ax.plot(dense, [fitted.law.at(size) * quantity.scale for size in dense], color=color, linewidth=1.2)
+
+
+def growth(quantity: Quantity, curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | None:
+    """Time or memory against the patches, a panel for each scope and phase: points, and the fitted models as lines."""
+    if not any(quantity.of_point(point) for curve in curves for point in curve.points):
+        return None
     labels = labels_of(curves)
     panels = [panel for panel in PANELS if any((curve.scope, curve.phase) == panel for curve in curves)]
+    crossed = [c for c in crossovers if quantity is TIME and (c.ours.variant, c.base.variant) == (OURS, BASE)]
 
-    def paint(axes: list[Axes]) -> None:
+    def paint(axes: list[Axes], on_phone: bool) -> None:
         for ax, panel in zip(axes, panels, strict=True):
-            ax.set(title=PANELS[panel], xlabel="patches N", ylabel=unit, xscale="log", yscale="log")
+            plot.plain_numbers(ax)
+            ax.set(title=PANELS[panel], xlabel="patches N", ylabel=quantity.unit)
             for curve in curves:
                 if (curve.scope, curve.phase) == panel:
-                    paint_curve(ax, curve, style_of(curve.name, labels))
-            plot.plain_numbers(ax)
-            for crossover in crossovers:
+                    _curve(ax, curve, quantity, style_of(curve.name, labels), curve.name)
+            for crossover in crossed:
                 if (crossover.ours.scope, crossover.ours.phase) == panel:
                     _mark_crossover(ax, crossover)
-            plot.spread_laws(ax)
-            ax.legend(loc="upper left")
+        axes[0].legend(loc="upper left", fontsize=8)
 
     def in_words(curve: Curve) -> str:
-        points = [point for point in (curve.points[0], curve.points[-1]) if ends(point)]
-        said = ", ".join(f"{ends(point)} at N = {point.patches:,}" for point in points)
+        points = [point for point in (curve.points[0], curve.points[-1]) if quantity.of_point(point)]
+        said = ", ".join(f"{_written(quantity, point)} at N = {point.patches:,}" for point in points)
         return f"{PANELS[curve.scope, curve.phase]}, {curve.name}: {said}"
 
-    canvas = canvas_of(len(panels), 9, 3.6, paint, columns=1)
-    return drawn(key, title, "; ".join(map(in_words, curves)), caption, canvas)
+    lines = "lines are the fitted models."
+    marks = "A dotted line marks where EANet's step becomes the faster one." if quantity is TIME else ""
+    return drawn(
+        quantity.name,
+        f"{quantity.title} against the number of patches",
+        "; ".join(map(in_words, curves)),
+        f"Log axes; bands are 95 % intervals over processes, {lines} {marks}".rstrip(),
+        paint,
+        panels=len(panels),
+        columns=2,
+        height=2.9,
+        phone_height=2.7,
+    )
 
 
 def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
@@ -412,9 +373,45 @@ def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
     if not 0 < patches.estimate < np.inf:
         return
     ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
-    said = f"{crossover.ours.name} is faster\nabove N = {patches.estimate:,.0f}"
+    said = f"EANet is faster\nabove N = {patches.estimate:,.0f}"
     places: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     ax.annotate(said, (patches.estimate, 0.0), (3, 3), **places, va="bottom", fontsize=8)
     if patches.low is not None and patches.high is not None:
         smallest, largest = ax.get_xlim()
         ax.axvspan(max(patches.low, smallest), min(patches.high, largest), color=INK, alpha=0.08, linewidth=0)
+
+
+def costs(race: Race | None) -> Figure | None:
+    """Mean accuracy against each cost for all models that were trained alike; those that no other beats in both are
+    joined."""
+    if race is None:
+        return None
+    labels, keys = labels_of(race.models), list(race.costs)
+
+    def paint(axes: list[Axes], on_phone: bool) -> None:
+        for ax, key in zip(axes, keys, strict=True):
+            cost, best = COSTS[key], race.front(key)
+            corners = [(cost.at(model), model.mean(TOP1).estimate * 100) for model in best]
+            ax.plot(*zip(*corners, strict=True), color=INK, drawstyle="steps-post", linewidth=0.8, alpha=0.6)
+            for model in race.models:
+                x, mean, (color, marker) = cost.at(model), model.mean(TOP1), style_of(model.name, labels)
+                ax.plot([x], [mean.estimate * 100], color=color, marker=marker, linestyle="none", label=model.name)
+                plot.bar(ax, x, mean, 100, color=color, linewidth=1, alpha=0.6)
+            plot.few_numbers(ax)
+            ax.set(xlabel=cost.axis, ylabel="test top-1 (%)")
+        handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+        axes[0].legend([handles[label] for label in labels], labels, fontsize=8)
+
+    fronts = {key: race.front(key) for key in keys}
+    return drawn(
+        "costs",
+        f"Accuracy against cost: {len(race.models)} models that were trained alike",
+        "; ".join(
+            f"undominated in {COSTS[key].name}: {', '.join(m.full_name for m in best)}" for key, best in fronts.items()
+        ),
+        "Means with 95 % intervals over seeds. The line joins those that no other beats in both.",
+        paint,
+        panels=len(keys),
+        columns=len(keys),
+        height=3.4,
+    )

@@ -1,37 +1,28 @@
 """Records -> findings: everything that the page says, before it is said."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from report import accuracy, claims, growth, race, sentences
+from report import accuracy, growth, race, verdicts
 from report.accuracy import Study
-from report.claims import Claim
 from report.groups import Stopped
-from report.growth import Crossover, Curve, Verdict
+from report.growth import Crossover, Curve, StepTime, Verdict
 from report.race import Race
-from report.sentences import Answer
-from results import gates
+from report.verdicts import Claim, Reproduction
 from results.gates import Gate
 from results.store import Run
-
-MOST_ANSWERS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """What a run has shown; each part is explained in the module that finds it."""
 
+    run: Run
     studies: tuple[Study, ...]
-    race: Race | None
     curves: tuple[Curve, ...]
     crossovers: tuple[Crossover, ...]
     stopped: tuple[Stopped, ...]
-    verdicts: tuple[Verdict, ...]
-    claims: tuple[Claim, ...]
     gate: Gate | None
-
-    @property
-    def ablations(self) -> list[Study]:
-        return [study for study in self.studies if study.is_ablation]
 
     @property
     def published(self) -> list[Study]:
@@ -39,34 +30,44 @@ class Findings:
         return [study for study in self.studies if not study.is_ablation]
 
     @property
-    def answers(self) -> list[Answer]:
-        """The few sentences that the page begins with: the tutorial's claim, the two attentions' accuracy, what they
-        cost, which parts matter, the gate. Ablations are told one by one where there is room, and else all in one."""
-        told = [*list(claims.answers(self.claims))[:1], *map(sentences.answer, self.published)]
-        grown = list(sentences.of_growth(self.curves, self.crossovers))
-        parts = list(map(sentences.answer, self.ablations))
-        gated = [Answer("Timing gate", gates.sentence(self.gate), "gate")] if self.gate else []
-        if len(told) + len(grown) + len(parts) + len(gated) > MOST_ANSWERS and len(parts) > 1:
-            parts = [sentences.which_parts(self.ablations)]
-        room = MOST_ANSWERS - len(told) - len(parts) - len(gated)
-        return [*told, *grown[: max(room, 0)], *parts, *gated][:MOST_ANSWERS]
+    def ablations(self) -> list[Study]:
+        return [study for study in self.studies if study.is_ablation]
+
+    @property
+    def points(self) -> list[StepTime]:
+        return [point for curve in self.curves for point in curve.points]
+
+    @cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        return verdicts.claims(self.studies, self.curves, self.crossovers)
+
+    @cached_property
+    def lead(self) -> str:
+        return verdicts.lead(self.claims, self.studies, self.crossovers)
+
+    @cached_property
+    def limits(self) -> list[str]:
+        return verdicts.limits(self.run, self.published, self.points)
+
+    @cached_property
+    def reproductions(self) -> tuple[Reproduction, ...]:
+        return verdicts.reproductions(self.studies)
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        return tuple(growth.verdicts(self.curves))
+
+    @cached_property
+    def race(self) -> Race | None:
+        return race.race(self.studies)
 
 
 def find(run: Run, gate: Gate | None = None) -> Findings:
-    """The findings of a run, and of a gate in its folder.
+    """Returns the findings of a run, and of a gate in its folder.
 
     Only like is averaged with like: same settings, data, backend, precision and machine.
     """
-    studies = accuracy.studies(run)
-    curves = growth.curves(run.step_times)
+    curves = growth.curves(run)
     crossovers, stopped = growth.crossovers(curves)
-    return Findings(
-        studies=studies,
-        race=race.race(studies),
-        curves=curves,
-        crossovers=crossovers,
-        stopped=stopped,
-        verdicts=tuple(growth.verdicts(curves)),
-        claims=claims.claims(run, studies, curves),
-        gate=gate,
-    )
+    studies = accuracy.studies(run)
+    return Findings(run=run, studies=studies, curves=curves, crossovers=crossovers, stopped=stopped, gate=gate)

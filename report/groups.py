@@ -10,7 +10,7 @@ from report import words
 from results import stats
 from results.gates import Machine
 from results.metrics import TOP1, Metric
-from results.records import Environment, TrainRecord
+from results.records import Environment, PlannedSuite, TrainRecord
 from results.stats import Interval
 from results.trials import Conditions, TrainTrial, Value
 
@@ -45,6 +45,11 @@ class Group:
     def key(self) -> tuple[str, Conditions]:
         """The variant and its conditions: groups of the same, whichever suites asked for them, are one."""
         return self.variant, self.conditions
+
+
+def title(variant: str, plan: PlannedSuite | None) -> str:
+    """A variant's name for people: what a suite calls its own, or that of a preset."""
+    return plan.own[variant].title if plan and variant in plan.own else words.variant_name(variant)
 
 
 def bare(name: str) -> str:
@@ -150,6 +155,10 @@ class Training(Group):
         return self.first.trial
 
     @property
+    def attention_kind(self) -> str:
+        return self.trial.model.attention.kind
+
+    @property
     def settings(self) -> list[str]:
         """Its settings of the grid in words: "augmentation corrected"."""
         return [f"{setting} {value}" for setting, value in self.grid]
@@ -173,14 +182,15 @@ class Training(Group):
         return machines(e for record in self.records for e in (*record.interrupted_in, record.environment))
 
     def mean(self, metric: Metric, seeds: set[int] | None = None) -> Interval:
-        """Mean over the seeds, or over those of them that are given."""
-        values = [metric.read(record) for record in self.records if seeds is None or record.seed in seeds]
+        """Mean over the seeds that have the metric, or over those of them that are given."""
+        by_seed = self.by_seed(metric)
+        values = [value for seed, value in by_seed.items() if seeds is None or seed in seeds]
         if metric.images:
             return stats.accuracy_interval(values, metric.images(self.first))
         return stats.mean_interval(values)
 
     def by_seed(self, metric: Metric) -> dict[int, float]:
-        return {record.seed: metric.read(record) for record in self.records}
+        return {record.seed: metric.read(record) for record in self.records if metric.is_in(record)}
 
     @cached_property
     def seeds_at_chance(self) -> int:

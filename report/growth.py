@@ -7,14 +7,16 @@ from functools import cached_property
 from typing import Literal
 
 from models.config import AttentionConfig
-from report import groups, words
+from report import groups
 from report.groups import MACHINE, Group, Stopped, differing, mean_of
+from report.words import NOTHING
 from results import growth as growths
 from results import repetition
 from results.growth import Claim, Growth, Law
 from results.records import Environment, StepTimeRecord
 from results.repetition import Repeated
 from results.stats import Interval
+from results.store import Run
 from results.trials import Conditions, StepTimeTrial
 
 What = Literal["time", "peak memory"]
@@ -134,12 +136,12 @@ class Curve(Group):
             return None
 
 
-def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
+def curves(run: Run) -> tuple[Curve, ...]:
     """Step times by size. Only like is averaged with like."""
     alike: dict[tuple[str, str, str, str, Conditions], dict[int, list[StepTimeRecord]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for record in records:
+    for record in run.step_times:
         machine = ((name, getattr(record.environment, name)) for name in MACHINE)
         conditions = (*record.trial.conditions, *machine)
         alike[record.suite, record.scope, record.phase, record.variant, conditions][record.patches].append(record)
@@ -152,8 +154,8 @@ def curves(records: Iterable[StepTimeRecord]) -> tuple[Curve, ...]:
     found = []
     for key, sizes in sorted(alike.items()):
         suite, _, _, variant, conditions = key
-        title, own = words.variant_name(variant), apart[key[:3]][key[3:]]
-        group = Group(suite=suite, variant=variant, title=title, apart=own, conditions=conditions)
+        title = groups.title(variant, run.plan.suites.get(suite) if run.plan else None)
+        group = Group(suite=suite, variant=variant, title=title, apart=apart[key[:3]][key[3:]], conditions=conditions)
         points = tuple(StepTime(**vars(group), case=repeated[key, size]) for size in sorted(sizes))
         found.append(Curve(**vars(group), points=points))
     return tuple(found)
@@ -201,11 +203,11 @@ def _crossover(ours: Curve, base: Curve) -> Crossover | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A claim about how a curve's time or peak memory grows, and what the measured growth says of it."""
+    """How a curve's time or peak memory grows, and what that says of what is claimed of it, if anything is."""
 
     curve: Curve
     what: What
-    claim: Claim
+    claim: Claim | None
     growth: Growth | None
     verdict: str
 
@@ -218,12 +220,14 @@ class Verdict:
 
 
 def verdicts(curves: Sequence[Curve]) -> Iterator[Verdict]:
-    """Every claim about growth (`Attention.grows`), compared with the fits."""
+    """Every growth, compared with what its attention claims (`Attention.grows`)."""
     whats: tuple[What, What] = ("time", "peak memory")
     for what in whats:
         for curve in curves:
-            if grows := curve.attention.grows:
-                timed = what == "time"
-                growth, claim = (curve.growth, grows.time) if timed else (curve.memory, grows.memory)
-                verdict = growths.verdict(growth, claim)
+            grows = curve.attention.grows
+            timed = what == "time"
+            claim = None if grows is None else grows.time if timed else grows.memory
+            growth = curve.growth if timed else curve.memory
+            if claim or growth:
+                verdict = growths.verdict(growth, claim) if claim else NOTHING
                 yield Verdict(curve=curve, what=what, claim=claim, growth=growth, verdict=verdict)

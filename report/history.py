@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from report import words
 from report.groups import processor
 from report.parts import Figure, render
-from report.plot import INK, canvas_of, drawn
+from report.plot import INK, drawn
 from results import gates, store
 from results.gates import Gate, GateError, Machine
 
@@ -93,7 +93,7 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
         if place in places
     )
 
-    def paint(axes: list[Axes]) -> None:
+    def paint(axes: list[Axes], on_phone: bool) -> None:
         (ax,) = axes
         ax.plot(range(1, len(seconds) + 1), [s * 1e3 for s in seconds], ".-", color=INK, linewidth=0.8)
         for (start, end), mean in zip(pairwise(bounds), means, strict=True):
@@ -107,11 +107,11 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
     alt = (
         f"{len(seconds)} gates from {words.significant(seconds[0] * 1e3)} to {words.significant(seconds[-1] * 1e3)} ms"
     )
-    alt += "".join(f"; from gate {change.place + 1} on {change.ratio:.2f} times" for change in changes)
+    alt += "".join(f"; since gate {change.place + 1} {change.ratio:.2f} times" for change in changes)
     alt += "".join(f"; at gate {upgrade.place + 1} {upgrade.versions}" for upgrade in upgrades)
-    seen = "; ".join(f"{change.ratio:.2f} times as long from gate {change.place + 1} on" for change in changes)
+    seen = "; ".join(f"{change.ratio:.2f} times as long since gate {change.place + 1}" for change in changes)
     title = f"{case}: {seen or 'no change point'}"
-    figure = drawn(f"history-{number}", title, alt, f"{machine}.", canvas_of(1, 9, 2.4, paint))
+    figure = drawn(f"history-{number}", title, alt, f"{machine}.", paint, height=2.4, phone_height=2.4)
     return Trend(case, machine, tuple(seconds), changes, upgrades, figure)
 
 

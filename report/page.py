@@ -1,32 +1,37 @@
 """Findings -> one self-contained HTML page: no script from elsewhere, no font, no image file, no request."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from report import groups, history, sentences, tables, words
+from report import groups, history, sentences, tables, verdicts, words
 from report.figures import figures
 from report.findings import Findings, find
 from report.history import Trend
 from report.parts import render
 from results import frames, gates, published, repetition, store
 from results.gates import Gate, GateError
-from results.metrics import TOP1
 from results.printable import markdown, markdown_code
 from results.records import Environment
 from results.store import Run, StoreError
 
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 HISTORY = "history.jsonl"
 """A history of timing gates, in a run's folder: the page shows it too."""
 
 
-def build(folder: Path) -> tuple[Path, Findings]:
-    """Writes `report.html` and `tables/*.csv` into a run's folder, from what can be read of it.
+@dataclass(frozen=True)
+class Loaded:
+    """What a run's folder holds: its records, a timing gate, and the history of several."""
 
-    Raises `StoreError` where that is nothing, and `OSError`.
-    """
+    run: Run
+    gate: Gate | None
+    history: tuple[Gate, ...]
+
+
+def load(folder: Path) -> Loaded:
+    """Reads all of a run's folder that can be read. Raises `StoreError` where that is nothing, and `OSError`."""
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder; give a run's folder, such as results/runs/quick")
     store.refuse_links(folder)
@@ -41,12 +46,18 @@ def build(folder: Path) -> tuple[Path, Findings]:
     if not (run.results or run.failures or gate or gates_before):
         what_to_do = "run something first: python -m benchmarks.run --all"
         raise StoreError(f"{folder} holds no readable record{_first_broken(run)}; {what_to_do}")
-    findings = find(run, gate)
+    return Loaded(run, gate, gates_before)
+
+
+def build(folder: Path) -> tuple[Path, Findings]:
+    """Writes `report.html` and `tables/*.csv` into a run's folder. Raises what `load` does."""
+    loaded = load(folder)
+    findings = find(loaded.run, loaded.gate)
     page = folder / "report.html"
-    store.replace(page, page_text(run, findings, history.trends(gates_before)).encode())
-    if gate:
-        store.replace(folder / "gate.md", gate_markdown(gate).encode())
-    tables.write(run, findings)
+    store.replace(page, page_text(loaded.run, findings, history.trends(loaded.history)).encode())
+    if loaded.gate:
+        store.replace(folder / "gate.md", gate_markdown(loaded.gate).encode())
+    tables.write(loaded.run, findings)
     return page, findings
 
 
@@ -57,8 +68,8 @@ def _first_broken(run: Run) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "top1": lambda training: words.value(TOP1, training.mean(TOP1)),
-    "sentences": sentences.of_study,
+    "sentence": words.sentence,
+    "not_compared": sentences.not_compared,
     "milliseconds_of": lambda seconds: words.significant(seconds * 1e3),
     "gate_sentence": gates.sentence,
     "processor": groups.processor,
@@ -73,14 +84,27 @@ def gate_markdown(gate: Gate) -> str:
 
 
 def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str:
-    """The page as text; the same records give the same bytes."""
-    points = [point for curve in findings.curves for point in curve.points]
+    """Returns the page as text; the same records give the same bytes."""
     environments, gated = run.environments, [findings.gate] if findings.gate else []
+    incomplete = sentences.incomplete(run)
+    sections = {
+        "accuracy": ("Accuracy", findings.published),
+        "cost": ("Speed", findings.curves),
+        "memory": ("Memory", findings.curves),
+        "ablations": (f"Ablations ({len(findings.ablations)})", findings.ablations),
+        "gate": ("Timing gate", gated),
+        "history": ("Timing history", trends),
+        "failures": ("Failures", incomplete),
+        "method": ("Method", True),
+        "provenance": ("Data and provenance", True),
+        "records": ("Records", run.results),
+    }
     return render(
         "page.html.j2",
-        FILTERS | {"costs": partial(sentences.costs, timed_elsewhere=bool(points))},
+        FILTERS,
         run=run,
         findings=findings,
+        sections=[(key, title) for key, (title, is_there) in sections.items() if is_there],
         suites=run.plan.suites if run.plan else {},
         figures=figures(findings),
         tables=tables.tables(findings),
@@ -91,23 +115,30 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
             "failures": frames.columns_and_rows(frames.FAILURE, run.failures),
         },
         source=published.SOURCE,
+        how_to_test=verdicts.HOW_TO_TEST,
         datasets=sorted({record.dataset for record in run.trainings}),
-        dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated}),
+        dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated})[-1:],
         machines=sorted(
-            {f"{groups.processor(e)}, device {e.device}" for e in environments}
+            {f"{groups.processor(e)}, {backend_name(e)}" for e in environments}
             or {groups.processor(gate.machine) for gate in gated}
         ),
         commands=_commands(run, gated),
         provenance=_provenance(environments),
-        incomplete=sentences.incomplete(run),
-        not_compared=list(sentences.not_compared(findings.stopped)),
-        noisy=sum(point.noisy for point in points),
-        points=len(points),
+        incomplete=incomplete,
+        noisy=sum(point.noisy for point in findings.points),
+        points=len(findings.points),
         narrow=repetition.NARROW,
         hashes=sorted(
             {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
         ),
     )
+
+
+def backend_name(environment: Environment) -> str:
+    """The backend and its version, and the device where it is no processor: "TensorFlow 2.21.0"."""
+    on = "" if environment.device == "cpu" else f" on {environment.device}"
+    name = BACKENDS.get(environment.backend, environment.backend)
+    return f"{name} {environment.versions.get(environment.backend, '')}".rstrip() + on
 
 
 def _commands(run: Run, gated: Sequence[Gate]) -> list[tuple[str | None, str]]:

@@ -1,6 +1,7 @@
 """What every page is made of: tables of columns, figures, and templates -> text."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,20 +102,41 @@ class Table:
 def table(
     key: str, label: str, caption: str, columns: Sequence[Column[Row]], rows: Iterable[Row], head: str = "variant"
 ) -> Table:
-    """The table of such columns of such rows."""
+    """Returns the table of such columns of such rows. What is the same in all rows stands in the caption instead of in
+    a column, except what a row is about and its verdict."""
     cells = [[column.cell(row) for column in columns] for row in rows]
-    return Table(key=key, label=label, caption=caption, columns=columns, rows=cells, head=head)
+    constant = [
+        place
+        for place, column in enumerate(columns)
+        if column.key not in (head, "verdict") and len(cells) > 1 and len({row[place] for row in cells}) == 1
+    ]
+    same = [
+        f"{columns[place].head} {cells[0][place].text} {columns[place].unit}".rstrip()
+        for place in constant
+        if cells[0][place].text != NOTHING
+    ]
+    left = [place for place in range(len(columns)) if place not in constant]
+    return Table(
+        key=key,
+        label=label,
+        caption=" ".join([caption, *([f"The same in all rows: {'; '.join(same)}."] if same else [])]),
+        columns=[columns[place] for place in left],
+        rows=[[row[place] for place in left] for row in cells],
+        head=head,
+    )
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a page: SVG text, a title that states what is seen, its numbers in words, and what stands below."""
+    """One figure of a page: a title that states what is seen, its numbers in words, what stands below, and SVG text:
+    for a wide page, and for a phone where that is another one."""
 
     name: str
     title: str
     alt: str
     caption: str
     svg: str
+    phone: str = ""
 
 
 def render(template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
@@ -130,10 +152,17 @@ def render(template: str, filters: Mapping[str, Callable[..., Any]], **values: A
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"svg": Markup, "raw_number": _raw_number, **filters}
+    environment.filters |= {"svg": Markup, "raw_number": _raw_number, "bold": bold, **filters}
     assets = {"css": "style.css", "javascript": "page.js"}
     texts = {name: Markup((TEMPLATES / file).read_text(encoding="utf-8")) for name, file in assets.items()}
     return environment.get_template(template).render(**texts, **values)
+
+
+def bold(text: str) -> Markup:
+    """A text in which what stands between two `**` is set in bold type, and a power of N as one."""
+    parts = text.split("**")
+    joined = Markup("").join(Markup("<b>{}</b>").format(part) if at % 2 else part for at, part in enumerate(parts))
+    return Markup(re.sub(r"\bN\^([\d.]*\d)", r"N<sup>\1</sup>", str(joined)))
 
 
 def _raw_number(value: float) -> str:

@@ -11,18 +11,12 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.style
 import matplotlib.ticker
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.text import Annotation
 
 from models.config import VARIANTS
-from report import words
-from report.accuracy import FEWEST_SEEDS
 from report.groups import Group
 from report.parts import Figure
-from report.words import Units
-from results.growth import Growth
 from results.stats import Interval
 
 INK = "#010203"
@@ -31,7 +25,9 @@ STYLES = {variant.title: (variant.color, variant.marker) for variant in VARIANTS
 """Title of a variant -> its colour and its marker."""
 OWN_COLORS = ("#cc6677", "#7a7fd0", "#6b8e23", "#1f9aa8", "#a0693d")
 OWN_MARKERS = ("*", "p", "h", "<", ">")
-"""Of the variants that a suite makes itself."""
+"""Styles for the variants that a suite makes itself."""
+FULL, HALF, PHONE = 11.0, 5.6, 4.3
+"""Widths of a drawing in inches: as wide as the page's text, half of it, and a phone."""
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -52,12 +48,15 @@ STYLE = {
     "savefig.facecolor": "none",
 }
 
+Paint = Callable[[list[Axes], bool], None]
+"""Paints the panels of a drawing; the second argument is whether it is the one for a phone."""
+
 
 def style_of(label: str, labels: list[str]) -> tuple[str, str]:
-    """Colour and marker of a label among those of a figure.
+    """Returns colour and marker of a label among those of a figure.
 
     The colour is that of its variant through the whole page, also where a setting stands behind its name; then, and
-    for a variant of a suite's own, the marker tells it from the others of the figure.
+    for a variant of a suite's own, the marker distinguishes it from the others of the figure.
     """
     if label in STYLES:
         return STYLES[label]
@@ -68,58 +67,93 @@ def style_of(label: str, labels: list[str]) -> tuple[str, str]:
 
 
 def labels_of(groups: Iterable[Group]) -> list[str]:
-    """Their names in a fixed order, those that are a variant's title first."""
+    """Returns their names in the order of `VARIANTS`, then those of a suite's own."""
     found = dict.fromkeys(group.name for group in groups)
     return [title for title in STYLES if title in found] + [label for label in found if label not in STYLES]
 
 
-def _style(**more: str) -> AbstractContextManager[None]:
-    """The figures' style over matplotlib's own defaults, whatever the reader's matplotlibrc says."""
-    context: AbstractContextManager[None] = mpl.style.context(STYLE | more, after_reset=True)
-    return context
+def drawn(
+    name: str,
+    title: str,
+    alt: str,
+    caption: str,
+    paint: Paint,
+    *,
+    panels: int = 1,
+    columns: int = 1,
+    width: float = FULL,
+    height: float,
+    phone_height: float | None = None,
+) -> Figure:
+    """Draws a figure for a wide page and, where `phone_height` is given, another one for a phone, of one column.
+
+    `height` and `phone_height` are of a row of panels, in inches.
+    """
+    svg = _svg(name, panels, min(panels, columns), (width, height), lambda axes: paint(axes, False))
+    phone = phone_height and _svg(f"{name}-phone", panels, 1, (PHONE, phone_height), lambda axes: paint(axes, True))
+    return Figure(name, title, alt, caption, svg, phone or "")
 
 
-def canvas_of(
-    panels: int, width: float, height: float, paint: Callable[[list[Axes]], None], columns: int = 2
-) -> Canvas:
-    """A canvas of at most `columns` panels a row; `height` is that of a row."""
-    columns = min(panels, columns)
+def _svg(name: str, panels: int, columns: int, size: tuple[float, float], paint: Callable[[list[Axes]], None]) -> str:
     rows = math.ceil(panels / columns)
-    with _style():
-        canvas = Canvas(figsize=(width, rows * height), layout="constrained")
+    with _style(name), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")  # the reader's browser has its own fonts
+        canvas = Canvas(figsize=(size[0], rows * size[1]), layout="constrained")
         axes = canvas.subplots(rows, columns, squeeze=False).ravel().tolist()
         for unused in axes[panels:]:
             unused.remove()
         paint(axes[:panels])
-        return canvas
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return plain_svg(buffer.getvalue())
 
 
-def drawn(name: str, title: str, alt: str, caption: str, canvas: Canvas) -> Figure:
-    """The canvas as a figure whose `<svg>` takes the page's text colour and width."""
-    buffer = io.StringIO()
-    with _style(**{"svg.hashsalt": name}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")  # the reader's browser has its own fonts
-        canvas.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
+def _style(name: str) -> AbstractContextManager[None]:
+    """The figures' style over matplotlib's own defaults, whatever the reader's matplotlibrc says."""
+    context: AbstractContextManager[None] = mpl.style.context(STYLE | {"svg.hashsalt": name}, after_reset=True)
+    return context
+
+
+def plain_svg(svg: str) -> str:
+    """Returns matplotlib's SVG as a page can hold it.
+
+    Without ids of groups, which are the same in every figure; in the page's text colour and width; and with
+    presentation attributes in place of style attributes, which a Content-Security-Policy may forbid.
+    """
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)  # the same in every figure, and an id is unique in a page
-    for size in ("width", "height"):
-        svg = re.sub(rf'(<svg[^>]*?) {size}="[^"]*pt"', r"\1", svg)
-    return Figure(name, title, alt, caption, svg)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)
+    svg = re.sub(r'^(<svg[^>]*?) width="[^"]*pt"', r'\1 stroke-linejoin="round" stroke-linecap="butt"', svg)
+    svg = re.sub(r'^(<svg[^>]*?) height="[^"]*pt"', r"\1", svg)
+    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)  # a hundredth of a point is enough
+    svg = re.sub(r">\s+<", "><", re.sub(r"\s*\n\s*", " ", svg))
+    return re.sub(r' style="([^"]*)"', _attributes, svg)
+
+
+def _attributes(style: re.Match[str]) -> str:
+    """For example `fill: none; font: 10px 'A', serif` as `fill="none" font-size="10px" font-family="'A', serif"`."""
+    found = {}
+    for declaration in filter(None, (part.strip() for part in style[1].split(";"))):
+        name, _, value = declaration.partition(":")
+        found[name] = value.strip()
+    if "font" in found:
+        *weight, size, family = re.match(r"(?:(\w+) )?([\d.]+px) (.*)", found.pop("font")).groups()  # type: ignore[union-attr]
+        found |= {"font-size": size, "font-family": family} | ({"font-weight": weight[0]} if weight[0] else {})
+    return "".join(f' {name}="{value}"' for name, value in found.items())
 
 
 def plain_numbers(ax: Axes) -> None:
     """Log axes with plain numbers, a label for every factor of 4 across and of 10 upwards."""
-    ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
-    ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+    ax.set(xscale="log", yscale="log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
     ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=4))
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def few_numbers(ax: Axes) -> None:
-    """Few numbers on a log axis, written in short: 5 M, 200 k, 20."""
+    """A log axis across with few numbers, written in short: 5 M, 200 k, 20."""
 
     def short(value: float, _: object) -> str:
         for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -127,17 +161,19 @@ def few_numbers(ax: Axes) -> None:
                 return f"{value / size:g}{unit}"
         return f"{value:g}"
 
+    ax.set(xscale="log")
     ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=10, subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(short))
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
-def counts(ax: Axes) -> None:
-    """An axis of whole numbers."""
-    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+def whole_epochs(ax: Axes, epochs: int) -> None:
+    """An axis of epochs, with whole ones alone also where there is but one."""
+    ax.set_xlim(0.5, epochs + 0.5)
+    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def whisker(ax: Axes, value: Interval, row: float, scale: float, style: tuple[str, str], filled: bool) -> None:
+def whisker(ax: Axes, value: Interval, row: float, scale: float, style: tuple[str, str], *, filled: bool) -> None:
     """An estimate with its interval, where there is one, lying down."""
     color, marker = style
     if value.low is not None and value.high is not None:
@@ -148,43 +184,13 @@ def whisker(ax: Axes, value: Interval, row: float, scale: float, style: tuple[st
 
 def bar(ax: Axes, at: float, mean: Interval, scale: float, **style: Any) -> None:
     """A mean's interval, standing."""
-    if mean.n >= FEWEST_SEEDS and mean.low is not None and mean.high is not None:
+    if mean.low is not None and mean.high is not None:
         ax.plot([at, at], [mean.low * scale, mean.high * scale], **style)
 
 
-def band(ax: Axes, sizes: list[int], values: list[Interval], scale: float, style: tuple[str, str], label: str) -> None:
-    """The measured values with their intervals as a band."""
-    color, marker = style
-    ax.plot(sizes, [v.estimate * scale for v in values], color=color, marker=marker, linestyle="none", label=label)
+def band(ax: Axes, sizes: list[int], values: list[Interval], scale: float, color: str) -> None:
+    """The intervals of measured values as a band."""
     known = [(n, v.low * scale, v.high * scale) for n, v in zip(sizes, values, strict=True) if v.low and v.high]
     if any(low < high for _, low, high in known):
         known_sizes, lows, highs = zip(*known, strict=True)
         ax.fill_between(known_sizes, lows, highs, color=color, alpha=0.15, linewidth=0)
-
-
-LAW_X = 1.02
-LABEL_GAP = 0.085
-"""Least distance of two labels at the right of a panel, as a share of its height."""
-
-
-def law(ax: Axes, sizes: list[int], growth: Growth | None, scale: float, units: Units, color: str) -> None:
-    """The fitted model as a line, with its formula at the right end."""
-    if growth is None:
-        return
-    dense, last = np.geomspace(sizes[0], sizes[-1], 60), sizes[-1]
-    ax.plot(dense, [growth.law.at(size) * scale for size in dense], color=color, linewidth=1.2)
-    ax.annotate(
-        words.law(growth.law, units), (last, growth.law.at(last) * scale), (LAW_X, 0), textcoords="axes fraction",
-        color=color, va="center", fontsize=9, annotation_clip=False,
-    )  # fmt: skip
-
-
-def spread_laws(ax: Axes) -> None:
-    """Puts the formulas at the heights of their lines, pushed apart where they would overlap."""
-    laws = [text for text in ax.texts if isinstance(text, Annotation) and text.xyann[0] == LAW_X]
-    ax.get_ylim()  # settles the limits, which the heights depend on
-    axes_height = ax.transData + ax.transAxes.inverted()
-    taken = -1.0
-    for text in sorted(laws, key=lambda text: text.xy[1]):
-        taken = max(float(axes_height.transform(text.xy)[1]), taken + LABEL_GAP)
-        text.xyann = (LAW_X, taken)

@@ -26,8 +26,14 @@ one_place: Form = "{:.1f}".format
 two_places: Form = "{:.2f}".format
 three_places: Form = "{:.3f}".format
 whole: Form = "{:,.0f}".format
-signed_one_place: Form = "{:+.1f}".format
-signed_three_places: Form = "{:+.3f}".format
+
+
+def signed(places: int) -> Form:
+    """Writes a number with its sign, and a minus as U+2212."""
+    return lambda number: f"{number:+.{places}f}".replace("-", "−")
+
+
+signed_one_place, signed_three_places = signed(1), signed(3)
 
 
 def significant(value: float) -> str:
@@ -58,8 +64,6 @@ def milliseconds(seconds: Interval) -> str:
     return with_interval(seconds, lambda number: significant(number * 1e3))
 
 
-times = partial(with_interval, form=one_place)
-"""Writes a large ratio as "36.7 [33.9, 39.6]"."""
 plain = partial(with_interval, form=two_places)
 """Writes a ratio or an exponent as "0.93 [0.84, 1.02]"."""
 
@@ -91,10 +95,35 @@ def value(metric: Metric, mean: Interval) -> str:
     return with_interval(mean, lambda number: unit.value(number * unit.scale), f" {metric.unit}".rstrip())
 
 
+def value_estimate(metric: Metric, mean: Interval) -> str:
+    """A metric's value without its interval: "97.9 %"."""
+    return value(metric, Interval(mean.estimate, None, None, mean.n))
+
+
 def difference(metric: Metric, apart: Interval) -> str:
     """A difference of a metric: "+0.4 pp [-0.3, +1.1]" or "+0.012 [-0.030, +0.054]"."""
     unit = UNITS[metric.unit]
     return with_interval(apart, lambda number: unit.difference(number * unit.scale), f" {unit.of_differences}".rstrip())
+
+
+def difference_estimate(metric: Metric, apart: Interval) -> str:
+    """A difference without its interval: "+0.4 pp"."""
+    return difference(metric, Interval(apart.estimate, None, None, apart.n))
+
+
+def speedup(ratio: Interval, *, with_ends: bool = True) -> str:
+    """How many times as fast: "56× [43, 73] faster", "1.3× slower"; the ratio is that of the other's time."""
+    ends = (
+        [ratio.estimate]
+        if ratio.low is None or ratio.high is None or not with_ends
+        else [ratio.estimate, ratio.low, ratio.high]
+    )
+    word = "faster" if ratio.estimate >= 1 else "slower"
+    if word == "slower":
+        ends = [1 / end for end in (ends[0], *reversed(ends[1:]))]
+    written = [f"{end:.0f}" if end >= 9.5 else f"{end:.1f}" for end in ends]
+    interval = f" [{', '.join(written[1:])}]" if len(set(written)) > 1 else ""
+    return f"{written[0]}×{interval} {word}"
 
 
 def sentence(text: str) -> str:

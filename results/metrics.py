@@ -36,6 +36,10 @@ class Metric:
     def test_title(self) -> str:
         return f"test {self.title}"
 
+    def is_in(self, record: TrainRecord) -> bool:
+        """Whether the record has it: one from before it was described has not."""
+        return self.name in record.metrics
+
     def read(self, record: TrainRecord) -> float:
         return record.metrics[self.name]
 

@@ -15,7 +15,6 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Bytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0, le=1e30)]
-Drawing = Literal["values", "differences", "learning", "parameters", "multiply_adds", "step_seconds"]
 Settings = dict[str, Any]
 StepTimeTrial = Annotated[CoreStepTrial | ModelStepTrial, Field(discriminator="scope")]
 AnyTrial = Annotated[TrainTrial | StepTimeTrial, Field(discriminator="kind")]
@@ -140,6 +139,8 @@ class TrainRecord(Record):
 
     @model_validator(mode="after")
     def _shares_are_shares(self) -> "TrainRecord":
+        if "top1" not in self.metrics:
+            raise ValueError("metrics: has no top1")
         for name, value in self.metrics.items():
             if METRICS[name].unit == "%" and value > 1:
                 raise ValueError(f"{name} is {value}, and a share is at most 1")
@@ -225,7 +226,7 @@ class PlannedSuite(Frozen):
 
     `grid` names the settings in which its trials differ, `base` their values that the others are held against, and
     `background` says what a reader should know of them. `own` holds the variants that the suite makes itself,
-    `base_variant` names the one that the others are held against, `metric` by what, and `draw` what is to be drawn.
+    `base_variant` names the one that the others are compared with, and `metric` by what.
     """
 
     question: str
@@ -235,21 +236,31 @@ class PlannedSuite(Frozen):
     own: dict[str, PlannedVariant] = {}
     base_variant: str | None = "vit"
     metric: MetricName = "top1"
-    draw: tuple[Drawing, ...] = ("values", "learning")
     trial_ids: tuple[str, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        return _without(given, "draw")
 
 
 class RunPlan(Frozen):
-    """What a run's folder was asked for, by the latest command and those before it.
-
-    `tutorial_parameters` are the closed-form counts of the tutorial's own models, by variant.
-    """
+    """What a run's folder was asked for, by the latest command and those before it."""
 
     schema_version: Literal[1] = 1
     profile: str
     command: str
-    tutorial_parameters: dict[str, int] = {}
     suites: dict[SuiteName, PlannedSuite]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        return _without(given, "tutorial_parameters")
+
+
+def _without(given: Any, name: str) -> Any:
+    """What an earlier version wrote, without what nothing reads any more."""
+    return {key: value for key, value in given.items() if key != name} if isinstance(given, Mapping) else given
 
 
 Result = TrainRecord | StepTimeRecord

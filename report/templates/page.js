@@ -10,19 +10,22 @@
     return made;
   }
 
-  // Tables
+  // Tables: each row is what its cells hold, and has a place in the page only while it is shown
 
-  function addControls(table) {
-    const heads = [...table.tHead.rows[0].cells];
+  const MOST_ROWS = 500;
+
+  function addControls(table, rows = [...table.tBodies[0].rows].map(ofPage)) {
     const view = {
       table,
-      columns: heads.map((th) => ({ th, key: th.dataset.key, head: th.dataset.head, number: th.classList.contains("number") })),
-      rows: [...table.tBodies[0].rows],
+      rows,
+      columns: [...table.tHead.rows[0].cells].map((th) => ({ th, key: th.dataset.key, head: th.dataset.head, number: th.classList.contains("number") })),
       sort: "",
       filter: "",
       hidden: new Set(),
       changesOnly: false,
+      most: MOST_ROWS,
       said: element("span", { className: "said", role: "status" }),
+      more: element("button", { type: "button", textContent: "Show all rows" }),
     };
     for (const column of view.columns) {
       const button = element("button", { type: "button", className: "sort", textContent: column.head });
@@ -32,10 +35,33 @@
       });
       column.th.replaceChildren(button);
     }
+    view.more.addEventListener("click", () => {
+      view.most = Infinity;
+      apply(view);
+    });
     view.tools = toolbar(view);
     table.parentElement.before(view.tools);
+    table.parentElement.after(view.more);
     views.set(table.id, view);
+    apply(view);
     return view;
+  }
+
+  function ofPage(tr) {
+    const cells = [...tr.cells].map((cell) => {
+      const number = (name) => (cell.dataset[name] === undefined ? undefined : Number(cell.dataset[name]));
+      const text = [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean).join(", ");
+      return { text, value: number("value"), low: number("low"), high: number("high") };
+    });
+    return { cells, tr, unchanged: "unchanged" in tr.dataset };
+  }
+
+  function searched(row) {
+    if (row.said === undefined) {
+      const said = row.cells.map((cell) => cell.text).join(" ").toLowerCase();
+      row.said = `${said} ${said.replaceAll(/(?<=\d),(?=\d)/g, "")}`; // 2304 finds 2,304
+    }
+    return row.said;
   }
 
   function isSortedBy(view, column) {
@@ -60,10 +86,10 @@
     const formats = Object.entries(FORMATS).map(([name, { suffix, write }]) => {
       const copy = element("button", { type: "button", textContent: "copy", ariaLabel: `Copy as ${name}: ${label}` });
       copy.addEventListener("click", async () => {
-        view.said.textContent = (await copied(write(shown(view)))) ? `copied as ${name}` : "the browser lets nothing be copied";
+        view.said.textContent = (await copied(write(exported(view)))) ? `copied as ${name}` : "the browser lets nothing be copied";
       });
       const saving = element("button", { type: "button", textContent: "save", ariaLabel: `Save as ${name}: ${label}` });
-      saving.addEventListener("click", () => save(`${view.table.id}.${suffix}`, write(shown(view)), "text/plain"));
+      saving.addEventListener("click", () => save(`${view.table.id}.${suffix}`, write(exported(view)), "text/plain"));
       return element("div", {}, `${name} `, copy, " ", saving);
     });
     view.changes = element("input", { type: "checkbox" });
@@ -71,7 +97,7 @@
       view.changesOnly = view.changes.checked;
       changed(view);
     });
-    const onlyChanges = view.rows.some((row) => "unchanged" in row.dataset) ? [element("label", {}, view.changes, " only what changed")] : [];
+    const onlyChanges = view.rows.some((row) => row.unchanged) ? [element("label", {}, view.changes, " only what changed")] : [];
     const menus = [menu("Columns", label, boxes), menu("Export", label, formats)];
     return element("div", { className: "tools" }, view.search, ...onlyChanges, ...menus, view.said);
   }
@@ -97,18 +123,19 @@
   function apply(view) {
     const sorted = view.columns.findIndex((column) => isSortedBy(view, column));
     const descending = view.sort.startsWith("-");
-    const rows = sorted < 0 ? view.rows : view.rows.toSorted((a, b) => compare(a.cells[sorted], b.cells[sorted], descending));
-    const wanted = view.filter.toLowerCase().split(/\s+/);
-    let count = 0;
-    for (const row of rows) {
-      const said = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
-      const text = `${said} ${said.replaceAll(/(?<=\d),(?=\d)/g, "")}`; // 2304 finds 2,304
-      row.hidden = !wanted.every((word) => text.includes(word)) || (view.changesOnly && "unchanged" in row.dataset);
-      count += !row.hidden;
+    if (view.sort !== view.orderedBy) {
+      view.ordered = sorted < 0 ? view.rows : view.rows.toSorted((a, b) => compare(a.cells[sorted], b.cells[sorted], descending));
+      view.orderedBy = view.sort;
     }
-    view.table.tBodies[0].append(...rows);
-    for (const row of [view.table.tHead.rows[0], ...rows]) {
-      view.columns.forEach(({ key }, place) => { row.cells[place].hidden = view.hidden.has(key); });
+    const wanted = view.filter.toLowerCase().split(/\s+/);
+    view.found = view.ordered.filter(
+      (row) => !(view.changesOnly && row.unchanged) && wanted.every((word) => searched(row).includes(word)),
+    );
+    const shown = view.found.slice(0, view.most);
+    for (const row of shown) row.tr ??= made(row, view.columns);
+    view.table.tBodies[0].replaceChildren(...shown.map((row) => row.tr));
+    for (const tr of [view.table.tHead.rows[0], ...shown.map((row) => row.tr)]) {
+      view.columns.forEach(({ key }, place) => { tr.cells[place].hidden = view.hidden.has(key); });
     }
     view.columns.forEach((column, place) => {
       column.th.ariaSort = place === sorted ? (descending ? "descending" : "ascending") : null;
@@ -116,19 +143,31 @@
     });
     if (view.search.value !== view.filter) view.search.value = view.filter;
     view.changes.checked = view.changesOnly;
-    view.said.textContent = count < rows.length ? `${count} of ${rows.length} rows` : "";
+    const parts = [view.found.length < view.rows.length ? `${view.found.length} of ${view.rows.length} rows` : ""];
+    if (shown.length < view.found.length) parts.push(`the first ${shown.length} are shown`);
+    view.said.textContent = parts.filter(Boolean).join(", ");
+    view.more.hidden = shown.length === view.found.length;
+  }
+
+  function made(row, columns) {
+    return element("tr", {}, ...row.cells.map(({ text }, place) => {
+      const cell = element("td", { textContent: text, className: columns[place].number ? "number" : "" });
+      cell.dataset.label = columns[place].head; // a phone shows rows as cards
+      return cell;
+    }));
   }
 
   // Numbers by size, then words; what is empty stays last whichever the direction.
   function compare(a, b, descending) {
-    const [x, y] = [a, b].map((cell) => (cell.dataset.value === undefined ? NaN : Number(cell.dataset.value)));
     const sign = descending ? -1 : 1;
-    if (!Number.isNaN(x) && !Number.isNaN(y)) return sign * (x === y ? 0 : x < y ? -1 : 1);
-    if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    const [nothing, none] = [a, b].map((cell) => ["", "–"].includes(cell.textContent));
+    if (a.value !== undefined && b.value !== undefined) return sign * Math.sign(a.value - b.value || 0);
+    if (a.value !== b.value) return a.value === undefined ? 1 : -1;
+    const [nothing, none] = [a, b].map((cell) => ["", "–"].includes(cell.text));
     if (nothing !== none) return nothing ? 1 : -1;
-    return sign * a.textContent.localeCompare(b.textContent, "en", { numeric: true });
+    return sign * inEnglish.compare(a.text, b.text);
   }
+
+  const inEnglish = new Intl.Collator("en", { numeric: true });
 
   // The address
 
@@ -184,22 +223,16 @@
 
   // Files
 
-  // What is seen: the chosen columns and rows, with the numbers behind the words.
-  function shown(view) {
+  // What is found: the chosen columns and rows, with the numbers behind the words.
+  function exported(view) {
     const places = view.columns.map((_, place) => place).filter((place) => !view.hidden.has(view.columns[place].key));
-    const rows = [...view.table.tBodies[0].rows].filter((row) => !row.hidden);
-    const cells = rows.map((row) => places.map((place) => cellOf(row.cells[place])));
+    const cells = view.found.map((row) => places.map((place) => row.cells[place]));
     const columns = places.map((place, at) => ({
       head: view.columns[place].head,
       number: view.columns[place].number,
       interval: cells.some((row) => row[at].low !== undefined || row[at].high !== undefined),
     }));
     return { columns, cells };
-  }
-
-  function cellOf(cell) {
-    const number = (name) => (cell.dataset[name] === undefined ? undefined : Number(cell.dataset[name]));
-    return { text: cell.innerText.trim().replace(/\s*\n\s*/g, ", "), value: number("value"), low: number("low"), high: number("high") };
   }
 
   function csv({ columns, cells }) {
@@ -280,7 +313,7 @@
     const button = element("button", { type: "button", className: "save", textContent: "Save as SVG" });
     button.ariaLabel = `Save as SVG: ${figure.querySelector("strong").textContent}`;
     button.addEventListener("click", () => {
-      const drawing = figure.querySelector("svg").cloneNode(true);
+      const drawing = [...figure.querySelectorAll("svg")].find((svg) => svg.checkVisibility()).cloneNode(true);
       const { color } = getComputedStyle(figure);
       drawing.setAttribute("style", `color: ${color}; background: ${getComputedStyle(document.body).backgroundColor}`);
       const [, , width, height] = drawing.getAttribute("viewBox").split(" ");
@@ -303,20 +336,18 @@
       Object.assign(th.dataset, { key: head, head });
       return th;
     });
-    const body = rows.map((row) => element("tr", {}, ...row.map((value, at) => {
-      const cell = element("td", { textContent: value ?? "–", className: isNumber[at] ? "number" : "" });
-      if (typeof value === "number") cell.dataset.value = value;
-      return cell;
-    })));
+    const ofRecords = rows.map((row) => ({
+      cells: row.map((value) => ({ text: String(value ?? "–"), value: typeof value === "number" ? value : undefined })),
+    }));
     const table = element("table", { id: `records-${name}`, className: "data" });
-    table.append(element("caption", { textContent: raw.querySelector("summary").textContent }));
-    table.append(element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...body));
+    table.append(element("caption", { textContent: raw.querySelector("summary").textContent, className: "hidden" }));
+    table.append(element("thead", {}, element("tr", {}, ...heads)), element("tbody"));
     const region = element("div", { className: "scroll", role: "region", tabIndex: 0, ariaLabel: `Records: ${name.replace("_", " ")}` }, table);
     raw.append(region);
-    addControls(table);
+    addControls(table, ofRecords);
   }
 
-  document.querySelectorAll("table.data").forEach(addControls);
+  document.querySelectorAll("table.data").forEach((table) => addControls(table));
   document.querySelectorAll("figure").forEach(addSaving);
   for (const raw of document.querySelectorAll("details.raw")) {
     raw.addEventListener("toggle", () => raw.open && showRecords(raw));

@@ -2,12 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from benchmarks.suite import InputError, StepTimeSuite, TrainSuite, suites
-from report.figures import DRAW
 from tests.benchmarks.test_plan import plan
 
 TRAINS = """\
@@ -15,7 +13,6 @@ question = "Do more blocks help?"
 kind = "train"
 variants = ["eanet", "small-vit"]
 base_variant = "eanet"
-draw = ["values"]
 
 [own.small-vit]
 preset = "vit"
@@ -102,8 +99,6 @@ def test_a_new_file_of_step_times_too_and_a_profile_without_sizes_has_those_of_q
         ("epochs = 1\n", "", "quick.epochs: Field required"),
         ("[own.small-vit]", "[own.Small]", "own.Small = 'Small': String should match pattern"),
         ("[own.small-vit]", "[own.other-vit]", "unknown variant 'small-vit'; allowed"),
-        ('draw = ["values"]', 'draw = ["pie"]', "draw.0 = 'pie': should be 'values', 'differences'"),
-        ('draw = ["values"]', 'draw = ["values", "values"]', "draw: 'values' is there twice"),
         ('base_variant = "eanet"', 'base_variant = "vit"', "base_variant 'vit' is none of eanet, small-vit"),
         ("blocks = 1\nheads = 2", "blocks = 1", "base names blocks, and the grid blocks, heads"),
         ('"small-vit"]', '"smal-vit"]', "unknown variant 'smal-vit' (did you mean 'small-vit'?); allowed"),
@@ -141,17 +136,24 @@ def refused(folder, text):
     return message
 
 
-def test_differences_are_drawn_from_something(tmp_path):
-    without = TRAINS[: TRAINS.index("[base]")].replace('base_variant = "eanet"\n', "").replace("values", "differences")
-    assert "draw: differences are drawn from a base: give a base_variant" in refused(tmp_path, without)
+def test_a_suite_of_step_times_may_make_its_own_variants(tmp_path, monkeypatch):
+    own = '["eanet", "few"]\n[own.few]\npreset = "eanet"\ntitle = "Few units"\nsettings = { memory_units = 3 }\n'
+    head, sizes = TIMES.replace('["eanet", "vit"]', own, 1).split("[quick.core]")
+    suite = read(tmp_path, f"{head}[quick.core]{sizes.split('[full.model]')[0]}")
+    monkeypatch.setattr("benchmarks.plan.suites", lambda: {"mine": suite})
+    made = plan("mine", settings={"memory_units": "5"})
+    timed = {trial.variant: trial.attention.memory_units for trial in made.trials}
+    assert timed == {"eanet": 5, "few": 3}, "what a variant sets is its own"
+    assert made.suites["mine"].own["few"].title == "Few units"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('["eanet", "vit"]', '["eanet", "vti"]', "variants.1: unknown variant 'vti' (did you mean 'vit'?)"),
+        ('["eanet", "vit"]', '["eanet", "vti"]', "mine.toml: unknown variant 'vti' (did you mean 'vit'?)"),
         ('variants = ["vit"]', 'variants = ["mean"]', "full.model.variants names 'mean', which is none of eanet"),
         ("[quick.core]", "[quick.cores]", "quick.cores"),
+        ("[quick.core]", "grid = { heads = [1] }\n[quick.core]", "unknown key 'grid' here: it belongs elsewhere"),
         ("[64, 121]", "[64, 64]", "quick.core.patches: 64 is there twice"),
         ("steps = 1\nseconds = 0\n", "step = 1\nseconds = 0\n", "unknown key 'quick.core.step' (did you mean 'steps'"),
     ],
@@ -168,7 +170,7 @@ def test_a_file_of_100_megabytes_is_not_read(tmp_path):
         suites(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["pareto", "Depth", "a b", "depth_1"])
+@pytest.mark.parametrize("name", ["costs", "Depth", "a b", "depth_1"])
 def test_a_suites_name_is_one_that_the_page_can_have(tmp_path, name):
     (tmp_path / f"{name}.toml").write_text(TRAINS)
     with pytest.raises(InputError, match="a suite is named in small letters"):
@@ -179,10 +181,6 @@ def test_suites_are_run_by_their_order_and_then_by_name(tmp_path):
     for name, order in {"b": 1, "c": 9, "a": 9}.items():
         (tmp_path / f"{name}.toml").write_text(f"order = {order}\n{TRAINS}")
     assert list(suites(tmp_path)) == ["b", "a", "c"]
-
-
-def test_what_a_suite_may_draw_is_what_the_report_has():
-    assert set(get_args(get_args(TrainSuite.model_fields["draw"].annotation)[0])) == DRAW.keys()
 
 
 def test_the_quick_profile_varies_the_same_grid_where_it_has_none_of_its_own(tmp_path):

@@ -41,7 +41,6 @@ def write_run(folder, variants=("eanet", "vit"), seeds=3):
             question="Which recipe?",
             grid=("augmentation",),
             base={"augmentation": "tutorial"},
-            draw=("differences", "learning"),
             trial_ids=tuple(grid_ids),
         ),
     }

@@ -1,10 +1,9 @@
-"""How tests read what a run is told as: its page, its sentences, its tables; and change what it is built of."""
+"""How tests read what a run is told as: its page, its comparisons, its tables; and change what it is built of."""
 
 import hashlib
 import json
 from html.parser import HTMLParser
 
-from report import sentences
 from report.page import build
 from report.tables import tables
 from results.records import PlannedSuite, RunPlan
@@ -71,14 +70,10 @@ def run_of(*records, **suites):
     return Run(None, plan, *map(tuple, of_kind.values()), {})
 
 
-def answers(findings):
-    return " ".join(map(str, findings.answers))
-
-
-def section(findings, suite="accuracy"):
-    """All sentences of a suite's section."""
+def told(findings, suite="accuracy"):
+    """What is compared in a suite -> the difference, n, and what is reported of it."""
     (study,) = [study for study in findings.studies if study.suite == suite]
-    return " ".join((*sentences.of_study(study), *sentences.costs(study)))
+    return {comparison.label: comparison.told for comparison in study.compared}
 
 
 def column(findings, key, table="table-accuracy"):

@@ -4,12 +4,13 @@ import math
 
 import pytest
 
-from report import sentences
+from report import sentences, words
 from report.findings import find
+from report.summary import lines
 from report.words import NOTHING
 from results.records import PlannedVariant
 from tests import samples
-from tests.report.page_reader import answers, caption, column, run_of, section, texts
+from tests.report.page_reader import caption, column, run_of, texts, told
 
 
 def pairs(differences, base=0.9, **changes):
@@ -50,29 +51,24 @@ def slower(records, factors):
 
 
 def test_a_difference_is_significant_only_where_its_interval_excludes_zero():
-    assert (
-        "Accuracy: EANet is significantly more accurate (95.0 % [91.8, 97.0], +5.0 pp [+2.5, +7.5], n = 3 pairs of "
-        "seeds), compared with ViT (90.0 % [89.8, 90.2] test top-1) on digits (360 test images, 2 epochs)."
-        in answers(found(*pairs([0.04, 0.05, 0.06])))
-    )
-    opposite = found(*pairs([-0.04, -0.05, -0.06]))
-    assert "EANet is significantly less accurate (85.0 % [82.3, 87.3], -5.0 pp" in answers(opposite)
-    unclear = found(*pairs([-0.04, 0.05, 0.06]))
-    assert "not significant: EANet (+2.3 pp [-11.3, +16.0], n = 3" in answers(unclear)
+    assert told(found(*pairs([0.04, 0.05, 0.06]))) == {"EANet − ViT": "+5.0 pp [+2.5, +7.5], 3 seeds, significant"}
+    assert told(found(*pairs([-0.04, -0.05, -0.06]))) == {"EANet − ViT": "−5.0 pp [−7.5, −2.5], 3 seeds, significant"}
+    unclear = told(found(*pairs([-0.04, 0.05, 0.06])))
+    assert unclear == {"EANet − ViT": "+2.3 pp [−11.3, +16.0], 3 seeds, not significant"}
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_fewer_than_three_seeds_test_nothing(n):
-    said = answers(found(*pairs([0.05, 0.0501][:n])))
-    assert "too few seeds for a test: EANet" in said
-    assert "more accurate" not in said
+    (said,) = told(found(*pairs([0.05, 0.0501][:n]))).values()
+    assert said.startswith("+5.0 pp, ")
+    assert said.endswith("too few seeds for a test")
 
 
 def test_differences_are_paired_by_seed_and_unpaired_seeds_are_left_out():
     findings = found(*pairs([0.05, 0.05, 0.05]), samples.training("eanet", 7, top1=0.1))
     assert only(findings).difference.estimate == pytest.approx(0.05)
     assert only(findings).difference.n == 3
-    assert "EANet is significantly more accurate (95.0 % [94.8, 95.2]" in answers(findings), "means of the same seeds"
+    assert "**95.0 % vs 90.0 %**" in findings.claims[0].evidence, "means of the same seeds"
 
 
 def test_equal_accuracies_of_a_few_seeds_prove_no_difference():
@@ -86,24 +82,20 @@ def test_equal_accuracies_of_a_few_seeds_prove_no_difference():
     assert only(found(*pairs([10 / 360] * 3))).is_significant
 
 
-def test_seeds_that_share_a_process_are_one_measurement_of_its_step():
+@pytest.mark.parametrize(
+    ("process", "why"),
+    [
+        (lambda r: r.variant, "they come from one process each, and a test needs 3"),
+        (lambda _: None, "the records do not name their processes"),
+    ],
+)
+def test_seeds_that_share_a_process_are_one_measurement_of_its_step(process, why):
     """Five seeds of two shared processes: n is 1 on either side, and nothing is compared."""
-    records = slower(in_processes(pairs([0.0] * 5), of=lambda r: r.variant), [1, 1.01, 1.02, 1.03, 1.04])
-    for shared, where, why in (
-        (records, "one process a row", "they come from one process each, fewer than 3"),
-        (
-            in_processes(records, of=lambda _: None),
-            "records that do not name their processes",
-            "their records do not name their processes",
-        ),
-    ):
-        findings = found(*shared)
-        assert texts(findings, "step") == ["10.2", "20.4"]
-        assert f"Training step and peak memory are of {where}." in caption(findings)
-        assert list(sentences.costs(findings.studies[0], timed_elsewhere=True)) == [
-            "At 16 patches EANet has 0.50 times the parameters of ViT and 0.75 times its multiply-adds.",
-            f"Training steps are not compared here: {why}; step times of fresh processes are under Cost and growth.",
-        ]
+    records = slower(in_processes(pairs([0.0] * 5), of=process), [1, 1.01, 1.02, 1.03, 1.04])
+    findings = found(*records)
+    assert texts(findings, "step") == ["10.2", "20.4"]
+    assert "processes 1" in caption(findings)
+    assert f"Training steps are not compared here: {why}." in caption(findings)
 
 
 def test_the_step_is_averaged_over_processes_after_its_mean_within_each():
@@ -112,21 +104,18 @@ def test_the_step_is_averaged_over_processes_after_its_mean_within_each():
     findings = found(*in_processes(records, of=lambda r: str(max(1, r.seed))))
     (cell,) = column(findings, "step")
     assert cell.value == pytest.approx(4000)
-    assert "over 3 processes a row" in caption(findings)
+    assert texts(findings, "processes") == ["3"]
 
 
 def test_steps_of_enough_processes_are_compared_by_welchs_test():
     findings = found(*slower(in_processes(pairs([0.0] * 3)), [0.98, 1.0, 1.02]))
-    assert (
-        "its training step takes 0.50 [0.48, 0.52] times as long (n = 3 processes, significant, Holm-adjusted"
-        in section(findings)
-    )
+    assert words.plain(only(findings).step_ratio) == "0.50 [0.48, 0.52]"
+    assert only(findings).step_p_value < 0.001
     assert texts(findings, "step") == ["10.0 [9.51, 10.5]", "20.0 [19.0, 21.0]"]
-    assert "geometric mean over 3 processes a row, with an interval from 3 on" in caption(findings)
+    assert "processes 3" in caption(findings)
     equal = updated(in_processes(pairs([0.0] * 3)), train_step_seconds=lambda r: 0.01 + r.seed / 1e4)
-    assert "1.00 [0.98, 1.02] times as long (n = 3 processes, not significant, Holm-adjusted p = 1.00)" in section(
-        found(*equal)
-    )
+    assert words.plain(only(found(*equal)).step_ratio) == "1.00 [0.98, 1.02]"
+    assert only(found(*equal)).step_p_value == pytest.approx(1)
 
 
 def test_a_ratio_of_steps_is_adjusted_for_all_of_the_run():
@@ -141,22 +130,20 @@ def test_a_ratio_of_steps_is_adjusted_for_all_of_the_run():
     assert among.step_p_value == pytest.approx(2 * alone.step_p_value)
     assert among.step_ratio == alone.step_ratio, "the interval stays what it is"
     assert among.step_ratio.low > 1
-    assert "times as long (n = 3 processes, not significant, Holm-adjusted p = 0.0" in section(findings)
 
 
-def test_a_step_or_memory_that_was_not_measured_is_shown_as_that():
+def test_a_step_or_memory_that_was_not_measured_is_not_shown():
     nothing = {"train_step_seconds": lambda _: None, "peak_memory_bytes": lambda _: None}
     findings = found(*updated(in_processes(pairs([0.0] * 3)), **nothing))
-    assert texts(findings, "step") == [NOTHING, NOTHING]
+    assert texts(findings, "step") is None
     assert texts(findings, "memory") is None
-    assert "No training step was measured" in caption(findings)
-    assert "Training steps are not compared here: a training had no step to measure." in section(findings)
+    assert "Training steps are not compared here: a training had no step to measure." in caption(findings)
 
 
 def test_memory_is_the_allocators_where_it_tells():
     records = in_processes(pairs([0.0] * 3))
-    assert texts(found(*records), "memory") == ["600", "600"], "equal ones have no interval"
-    told = updated(records, device_peak_memory_bytes=lambda r: (7 + r.seed) * 2**20)
+    assert "peak memory 600 MiB" in caption(found(*records)), "equal ones have no interval"
+    told = updated(records, device_peak_memory_bytes=lambda r: (7 + r.seed + (r.variant == "vit")) * 2**20)
     assert texts(found(*told), "memory")[0].startswith("7.96 [")
 
 
@@ -167,12 +154,12 @@ OTHER_MACHINE = [{"cpu": "Another CPU"}, {"threads": 64}, {"device": "A GPU"}, {
 def test_seeds_of_two_machines_are_one_group_of_accuracies_and_none_of_times(change):
     there = pairs([0.0] * 3 + [0.02, 0.03], where=samples.environment(**change))[6:]
     findings = found(*in_processes([*pairs([0.01, 0.02, 0.03]), *there]))
-    assert texts(findings, "seeds") == ["5", "5"]
+    assert "seeds 5" in caption(findings)
     assert (only(findings).difference.n, round(only(findings).difference.estimate, 6)) == (5, 0.022)
-    assert texts(findings, "step") == [NOTHING, NOTHING]
+    assert texts(findings, "step") is None, "of one machine there is none"
     assert "(seeds 0, 1, 2) and" in caption(findings)
     assert "(seeds 3, 4); accuracy belongs to no machine" in caption(findings)
-    assert "Training steps are not compared here: they were trained on different machines." in section(findings)
+    assert "Training steps are not compared here: the trainings are of different machines." in caption(findings)
 
 
 def test_a_training_that_went_on_on_another_machine_has_no_step_of_one_machine():
@@ -199,7 +186,7 @@ OTHERWISE = [{"backend": "jax"}, {"precision": "mixed_bfloat16"}, {"devices": 2}
 def test_trainings_that_were_run_otherwise_are_never_averaged(change):
     other = [samples.altered(r, **change) for r in pairs([0.1] * 3)]
     findings = found(*pairs([0.0] * 3), *other)
-    assert texts(findings, "seeds") == ["3"] * 4
+    assert "seeds 3" in caption(findings)
     assert sorted(round(c.difference.estimate, 6) for c in findings.studies[0].variants) == [0, 0.1], "among its own"
 
 
@@ -237,16 +224,12 @@ def test_a_grids_cells_are_compared_with_its_base_variant_by_variant():
     effects = [cell.value for cell in column(findings, "against-base", **of_grid)]
     assert effects == [pytest.approx(30), None, pytest.approx(5)] * 2
     assert len(findings.studies[0].variants) == 3, "EANet against ViT in each cell"
-    said = answers(findings)
-    assert (
-        "Tutorial drift: augmentation corrected is significantly more accurate "
-        "(52.0 % [49.5, 54.5], +30.0 pp [+29.7, +30.3], n = 3 pairs of seeds); weight_decay 0.1 is significantly more"
-    ) in said
-    against = "compared with EANet, augmentation tutorial, weight_decay 0.0001 (22.0 % [19.6, 24.6] test top-1)"
-    assert f"{against} on digits (360 test images, 2 epochs); " in said
-    assert said.endswith("compared with ViT with the same settings, by test top-1.")
-    assert "EANet with augmentation corrected and weight_decay 0.0001" in said
-    assert section(findings, "tutorial-drift").count("At 16 patches EANet has") == 1, "it is the same in each cell"
+    said = told(findings, "tutorial-drift")
+    corrected = "EANet, augmentation corrected, weight_decay 0.0001"
+    assert said[f"{corrected} − augmentation tutorial, weight_decay 0.0001"] == (
+        "+30.0 pp [+29.7, +30.3], 3 seeds, significant"
+    )
+    assert said[f"{corrected} − ViT"].startswith("+2.0 pp")
 
 
 def test_a_grids_table_tells_how_many_times_as_long_a_step_takes_as_the_bases():
@@ -261,8 +244,11 @@ def test_a_grids_table_tells_how_many_times_as_long_a_step_takes_as_the_bases():
 def test_an_effect_is_significant_only_where_its_interval_excludes_zero():
     base, noise = (cell(augmentation, 1e-4, [0.0] * 3, base=0.2) for augmentation in ("tutorial", "corrected"))
     noise = updated(noise, metrics=lambda r: r.metrics | {"top1": r.metrics["top1"] + (-0.1, 0.0, 0.11)[r.seed]})
-    assert "not significant: augmentation corrected (+0.3 pp" in answers(drift(*base, *noise))
-    assert "too few seeds for a test: augmentation corrected" in answers(drift(*base[:4], *noise[:4]))
+    effect = "EANet, augmentation corrected, weight_decay 0.0001 − augmentation tutorial, weight_decay 0.0001"
+    said = told(drift(*base, *noise), "tutorial-drift")[effect]
+    assert said.startswith("+0.3 pp")
+    assert said.endswith("not significant")
+    assert told(drift(*base[:4], *noise[:4]), "tutorial-drift")[effect].endswith("too few seeds for a test")
 
 
 def at_rate(rate, differences):
@@ -286,19 +272,14 @@ def test_what_is_significant_alone_is_not_among_many():
     assert first.p_value == pytest.approx(6 * alone.p_value)
     assert not any(comparison.is_significant for comparison in findings.studies[0].variants)
     assert first.difference == alone.difference, "the interval stays what it is"
-    said = section(findings, "many")
-    assert "significant only before correction for 6 comparisons: EANet with learning_rate 1.0 (+5.5 p" in said
-    assert "not significant: EANet with learning_rate 2.0 (+" in said
-    in_short = answers(findings)
-    assert "not significant: EANet with learning_rate" in in_short
-    assert in_short.count("pp [") == 2, "of many that are not significant the largest is told"
-    assert " and 4 that differ less" in in_short
+    said = told(findings, "many")
+    assert said["EANet, learning_rate 1.0 − ViT"].endswith("significant only before correction")
+    assert said["EANet, learning_rate 2.0 − ViT"].endswith(", not significant")
     values[7.0] = (0.04, 0.05)
     assert many(values).studies[0].family == 6, "what has too few seeds is not tested, and adjusts nothing"
 
 
 def test_the_ablations_are_one_family_however_many_suites_they_are_in():
-    """The same difference has the same p in its own suite's sentence and in that of all, which counts it once."""
     shared, other = at_rate(1.0, (0.04, 0.05, 0.075)), at_rate(2.0, (-0.1, 0.05, 0.06))
     alone = only(found(one=(shared, GRID)))
     assert alone.is_significant
@@ -306,12 +287,9 @@ def test_the_ablations_are_one_family_however_many_suites_they_are_in():
     assert [study.family for study in findings.studies] == [2, 2], "what both suites ask for counts once"
     p_values = {c.p_value for study in findings.studies for c in study.variants if c.difference == alone.difference}
     assert p_values == {2 * alone.p_value}
-    assert str(sentences.which_parts(findings.studies)).startswith(
-        "Which parts matter: 0 of 2 differences in 2 suites, after 2 epochs, are significant (paired t-test, "
-        "p <= 0.05 after Holm's adjustment for all 2); 1 significant only before correction; 1 not significant."
-    )
+    assert lines(findings)[-1].startswith("Ablations: 0 of 2 comparisons significant")
     for suite in ("one", "two"):
-        assert "only before correction for 2 comparisons: EANet with learning_rate 1.0" in section(findings, suite)
+        assert told(findings, suite)["EANet, learning_rate 1.0 − ViT"].endswith("only before correction")
 
 
 def test_the_comparison_of_the_published_attentions_is_a_family_of_its_own():
@@ -323,25 +301,13 @@ def test_the_comparison_of_the_published_attentions_is_a_family_of_its_own():
     assert (headline.family, ablation.family) == (1, 2)
     (again,) = [c for c in ablation.variants if c.of_pair]
     assert (again.p_value, again.is_significant) == (only(findings).p_value, True)
-    assert "0 of 2 differences" in str(sentences.which_parts([ablation]))
-    assert "of the run's ablations; what a suite of the two published attentions alone compares too is" in caption(
-        findings, "table-recipes"
-    )
-    alone = caption(found(recipes=(others, GRID)), "table-recipes")
-    assert "adjusted by Holm's method for the 2 comparisons of the run's ablations." in alone
+    assert "Holm-adjusted for 2 comparisons" in caption(findings, "table-recipes")
 
 
 def test_a_comparison_has_all_seeds_that_the_run_has_of_it_in_every_suite():
     few, more = (pairs([0.04, 0.05, 0.06, 0.07, 0.08][:n]) for n in (3, 5))
     one, other = (study.variants[0] for study in found(few=few, more=more).studies)
     assert (one.difference.n, one.p_value) == (5, other.p_value)
-
-
-def test_the_sentence_of_all_ablations_names_their_epochs():
-    longer = [samples.altered(r, training={"epochs": 6}) for r in at_rate(2.0, (0.04, 0.05, 0.06))]
-    longer = updated(longer, epochs=lambda r: 3 * r.epochs)
-    findings = found(one=(at_rate(1.0, (0.04, 0.05, 0.06)), GRID), two=(longer, GRID))
-    assert "in 2 suites, after 2 to 6 epochs, are significant" in str(sentences.which_parts(findings.studies))
 
 
 def test_a_trial_that_two_suites_asked_for_is_in_both():
@@ -358,58 +324,55 @@ def test_a_rival_in_another_cell_than_its_base_says_in_which():
     records = pairs([0.04, 0.05, 0.06])[1::2]
     for units in (3, 5):
         records += [samples.altered(r, attention={"memory_units": units}) for r in pairs([0.04, 0.05, 0.06])[::2]]
-    said = answers(found(units=(records, {"grid": ("memory_units",)})))
+    said = told(found(units=(records, {"grid": ("memory_units",)})), "units")
     for units in (3, 5):
-        assert f"EANet with memory_units {units} is significantly more accurate" in said
+        assert said[f"EANet, memory_units {units} − ViT"].endswith(", significant")
 
 
 def test_a_suite_that_is_not_through_says_so():
     records = pairs([0.04, 0.05, 0.06])
     ids = (*(record.trial_id for record in records), "train-still-to-come")
-    said = answers(found(accuracy=(records, {"trial_ids": ids})))
-    assert said.startswith("Accuracy (so far, 6 of 7 trials): EANet is significantly more accurate")
-
-
-def test_what_has_no_base_is_told_alone():
-    assert answers(found(*pairs([0.04, 0.05])[::2])) == (
-        "Accuracy: on digits (360 test images, 2 epochs), the test top-1 of EANet is 94.5 % [83.5, 98.3] (n = 2); "
-        "there is nothing here to compare it with."
-    )
+    assert found(accuracy=(records, {"trial_ids": ids})).studies[0].so_far == " (so far, 6 of 7 trials)"
 
 
 def with_heads(heads, records):
     return [samples.altered(r, attention={"heads": heads}) for r in records]
 
 
+def stopped(findings, suite="accuracy"):
+    """Why what is not compared is not."""
+    (study,) = [study for study in findings.studies if study.suite == suite]
+    return sentences.not_compared(study.stopped)
+
+
 def test_a_condition_that_stops_a_comparison_is_named_with_both_values():
     eanet, vit = pairs([0.04, 0.05, 0.06])[::2], pairs([0.0] * 3)[1::2]
-    findings = found(*with_heads(2, eanet), *vit)
-    why = "is not compared with ViT, for its attention.heads is 2 and not 4"
-    assert f"the test top-1 of EANet is 95.0 % [91.8, 97.0] (n = 3); it {why}" in answers(findings)
-    assert "nothing here to compare it with" not in answers(findings) + section(findings)
+    other_heads = found(*with_heads(2, eanet), *vit)
+    assert stopped(other_heads) == ["EANet is not compared with ViT: its attention.heads is 2 and not 4."]
     other = [r.model_copy(update={"dataset_sha256": "ef" * 32}) for r in eanet]
-    assert "for its dataset_sha256 is efefefefefef and not abababababab" in answers(found(*other, *vit))
-    assert "for they have too few seeds in common" in answers(found(*eanet[:1], *vit[1:]))
+    assert stopped(found(*other, *vit)) == [
+        "EANet is not compared with ViT: its dataset_sha256 is efefefefefef and not abababababab."
+    ]
+    assert stopped(found(*eanet[:1], *vit[1:])) == [
+        "EANet is not compared with ViT: they have too few seeds in common."
+    ]
 
 
 def test_what_stops_one_cell_of_a_grid_is_named_beside_what_was_compared():
     records = [*pairs([0.04, 0.05, 0.06]), *with_heads(2, pairs([0.02, 0.03, 0.04])[::2])]
     findings = found(heads=(records, {"grid": ("heads",), "base": {"heads": 4}}))
-    said = section(findings, "heads")
-    assert "heads 2 is significantly less accurate" in said
-    assert "EANet with heads 4 is significantly more accurate" in said
-    assert said.count("EANet is not compared with ViT, for its attention.heads is 2 and not 4.") == 1
+    assert [said.split(", ")[-1] for said in told(findings, "heads").values()] == ["significant"] * 2
+    assert stopped(findings, "heads") == ["EANet is not compared with ViT: its attention.heads is 2 and not 4."]
 
 
 def test_a_suites_own_variants_differ_in_what_the_suite_says_and_are_named_by_it():
     small = PlannedVariant(title="A small EANet", preset="eanet", settings={"heads": 2})
     records = pairs([0.04, 0.05, 0.06])
     own = [samples.altered(r, variant="small") for r in with_heads(2, records[::2])]
-    assert "A small EANet is significantly more accurate" in answers(
-        found(size=([*own, *records[1::2]], {"own": {"small": small}}))
-    )
+    findings = found(size=([*own, *records[1::2]], {"own": {"small": small}}))
+    assert told(findings, "size")["A small EANet − ViT"].endswith(", significant")
     unsaid = found(size=[*own, *records[1::2]])
-    assert "small is not compared with ViT" in section(unsaid, "size").replace("it is", "small is")
+    assert stopped(unsaid, "size")[0].startswith("small is not compared with ViT")
 
 
 CLASSES = {"image_size": 8, "patch_size": 2, "classes": 10}
@@ -421,14 +384,11 @@ def test_trainings_at_chance_are_said_to_be_and_are_no_comparison():
     findings = found(*guessing)
     assert (only(findings).state, only(findings).p_value) == ("chance", None)
     assert findings.studies[0].family == 0
-    assert (
-        "Accuracy: both at chance, no better than guessing: EANet (+2.0 pp [+1.7, +2.3], n = 3 pairs of seeds, "
-        "at chance), compared with ViT (10.0 % [9.8, 10.2] test top-1, at chance)" in answers(findings)
-    )
+    assert told(findings) == {"EANet − ViT": "+2.0 pp, 3 seeds, both at chance"}
     assert [cell.note for cell in column(findings, "top-1")] == ["at chance"] * 2
-    learnt = answers(found(*pairs([0.8] * 3, base=36 / 360, model=CLASSES)))
-    assert "EANet is significantly more accurate" in learnt
-    assert "compared with ViT (10.0 % [9.8, 10.2] test top-1, at chance)" in learnt
+    learnt = found(*pairs([0.8] * 3, base=36 / 360, model=CLASSES))
+    assert only(learnt).is_significant
+    assert column(learnt, "top-1")[1].note == "at chance"
     one = updated(guessing, metrics=lambda r: r.metrics | ({"top1": 0.5} if r.seed == 1 else {}))
     assert column(found(*one), "top-1")[0].note == "2 of 3 seeds at chance"
 
@@ -437,9 +397,8 @@ def test_a_loss_is_told_with_the_label_smoothing_that_it_holds():
     def judged(smoothing):
         return found(loss=(pairs([0.0] * 3, training={"label_smoothing": smoothing}), {"metric": "test_loss"}))
 
-    assert "compared with ViT (0.50 test loss with label smoothing 0.1)" in answers(judged(0.1))
-    assert texts(judged(0.1), "loss", "table-loss") == ["0.50", "0.50"]
-    assert "compared with ViT (0.50 test loss)" in answers(judged(0.0))
+    assert judged(0.1).studies[0].metric.test_title == "test loss with label smoothing 0.1"
+    assert judged(0.0).studies[0].metric.test_title == "test loss"
 
 
 def test_a_suite_may_be_judged_by_its_loss():
@@ -447,11 +406,11 @@ def test_a_suite_may_be_judged_by_its_loss():
         gain = (record.variant == "eanet") * (1 + record.seed / 10)
         return record.metrics | {"test_loss": record.metrics["test_loss"] + gain}
 
-    said = answers(found(loss=(updated(pairs([0.0] * 3), metrics=loss), {"metric": "test_loss"})))
-    assert "EANet is significantly of higher loss (1.60 [" in said
-    assert "compared with ViT (0.50 test loss) on digits" in said
-    assert "+1.100 [" in said
+    (said,) = told(found(loss=(updated(pairs([0.0] * 3), metrics=loss), {"metric": "test_loss"})), "loss").values()
+    assert said.startswith("+1.100 [")
+    assert said.endswith(", significant")
 
 
-def test_nothing_at_all_gives_no_answer():
-    assert found().answers == []
+def test_nothing_at_all_gives_no_lead_and_only_the_count_of_parameters():
+    findings = found()
+    assert [claim.verdict for claim in findings.claims] == ["not tested", "partly", "not tested", "not tested"]

@@ -79,7 +79,7 @@ def column(page, table, key):
     """The texts of a table's column, as far as it is seen, from top to bottom."""
     keys = page.locator(f"#{table} thead th").evaluate_all("all => all.map((th) => th.dataset.key)")
     cells = "(rows, place) => rows.map((row) => row.cells[place].innerText)"
-    return page.locator(f"#{table} tbody tr:visible").evaluate_all(cells, keys.index(key))
+    return page.locator(f"#{table} tbody tr").evaluate_all(cells, keys.index(key))
 
 
 def estimates(page):
@@ -128,18 +128,18 @@ def test_a_view_can_be_sent_as_an_address(visit, address):
     page.locator("#cases th[data-key=patches] button").click()
     columns = tools(page, "cases").locator(".menu").first
     columns.locator("summary").click()
-    columns.get_by_label("batch (images)").uncheck()
+    columns.get_by_label("multiply-adds").uncheck()
     expected = [f"{n:,}" for n in (1024, 625, 400, 225, 121, 64, 36, 16)]
     assert column(page, "cases", "patches") == expected
     other = visit(page.url)
     assert column(other, "cases", "patches") == expected
     assert set(column(other, "cases", "variant")) == {"ViT"}
-    assert not other.locator("#cases th[data-key=batch]").is_visible()
+    assert not other.locator("#cases th[data-key=multiply-adds]").is_visible()
     assert "8 of 32 rows" in tools(other, "cases").inner_text()
     assert (
         0 <= round(tools(other, "cases").evaluate("tools => tools.getBoundingClientRect().top")) < DESKTOP["height"] / 2
     )
-    other.locator(".answers a").first.click()
+    other.locator(".verdicts a").first.click()
     other.wait_for_url("**cases.filter=vit+model**", timeout=5_000)  # a link within the page keeps the view
     assert column(visit(other.url), "cases", "patches") == expected
     tools(page, "cases").locator("input[type=search]").fill("model 1024")
@@ -160,11 +160,12 @@ def saved(page, table, name):
 
 def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
     page = visit(address)
+    open_all(page)
     tools(page, "table-recipes").locator("input[type=search]").fill("corrected")
     name, text = saved(page, "table-recipes", "CSV")
     assert name == "table-recipes.csv"
     (row,) = csv.DictReader(io.StringIO(text))
-    assert (row["variant"], row["augmentation"], row["seeds"]) == ("EANet", "corrected", "3")
+    assert (row["variant"], row["augmentation"]) == ("EANet", "corrected")
     assert [float(row[f"top-1 (%){end}"]) for end in ("", " low", " high")] == pytest.approx(
         [51, 48.5154381, 53.4796313]
     )
@@ -173,15 +174,15 @@ def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
     assert row["top-1 (%)"] == pytest.approx({"estimate": 51, "low": 48.5154381, "high": 53.4796313})
     _, text = saved(page, "table-recipes", "Markdown")
     head, ruler, row = text.splitlines()
-    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 9
+    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 3
     assert ruler.startswith("|---|---|---:|")
     assert "51.0 \\[48.5, 53.5\\]" in row
     _, text = saved(page, "table-recipes", "LaTeX")
     lines = text.splitlines()
-    assert lines[1] == "\\begin{tabular}{llrrrrrrrr}"
+    assert lines[1] == "\\begin{tabular}{llrr}"
     assert [line for line in lines if line.endswith("rule")] == ["\\toprule", "\\midrule", "\\bottomrule"]
     assert "top-1 (\\%)" in text
-    assert all(line.count(" & ") == 9 and line.endswith("\\\\") for line in (lines[3], lines[5]))
+    assert all(line.count(" & ") == 3 and line.endswith("\\\\") for line in (lines[3], lines[5]))
 
 
 def test_a_table_is_copied(visit, address):
@@ -191,7 +192,7 @@ def test_a_table_is_copied(visit, address):
     menu.locator("summary").click()
     menu.get_by_label("Copy as CSV:").click()
     tools(page, "crossovers").get_by_text("copied as CSV").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()").startswith('"scope","phase","faster"')
+    assert page.evaluate("navigator.clipboard.readText()").startswith('"faster","step","above N"')
 
 
 def test_a_figure_is_saved_as_a_drawing_of_its_own(visit, address):
@@ -209,15 +210,15 @@ def test_every_figure_says_its_numbers_and_its_finding(visit, address):
     page = visit(address)
     labels = page.locator("figure [role=img]").evaluate_all("all => all.map((image) => image.ariaLabel)")
     titles = page.locator("figcaption strong").all_inner_texts()
-    assert len(labels) == len(titles) == page.locator("figure svg").count() >= 8
-    assert all(any(sign.isdigit() for sign in title) for title in titles), titles
-    assert all(label.startswith(title) and len(label) > len(title) for label, title in zip(labels, titles, strict=True))
+    assert len(set(labels)) == len(titles) >= 8
+    for title in titles:
+        assert any(label.startswith(title) and len(label) > len(title) + 20 for label in labels), title
 
 
-def test_the_keyboard_alone_reaches_the_answers_and_sorts(visit, address):
+def test_the_keyboard_alone_reaches_the_verdicts_and_sorts(visit, address):
     page = visit(address)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "To the answers"
+    assert page.evaluate("document.activeElement.textContent") == "To the verdicts"
     for _ in range(200):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.closest('#table-accuracy th')?.dataset.key") == "top-1":
@@ -257,8 +258,51 @@ def test_the_page_is_printed_with_all_that_is_folded_away(visit, address):
     page.set_viewport_size({"width": A4_PIXELS, "height": 900})
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= A4_PIXELS, "nothing is cut off"
-    assert page.locator("#slopes").is_visible()
+    assert page.locator("#cases").is_visible()
     assert not page.locator(".tools").first.is_visible()
+
+
+STRICT = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
+"""What a build server sends with an artefact (Jenkins): no style and no script of the page's own."""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_page_reads_under_a_strict_content_security_policy(browser, full_run, size):
+    text = build(full_run)[0].read_text(encoding="utf-8")
+    page = browser.new_context(viewport=size).new_page()
+    headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": STRICT}
+    page.route("**/*", lambda route: route.fulfill(body=text, headers=headers))
+    page.goto("http://build.example/report.html")
+    assert page.locator(".verdicts tbody tr").count() == 4
+    assert "EANet's cost is linear" in page.locator("body").inner_text()
+    assert page.locator("figure svg:visible").count() == len(page.locator("figure").all()) - hidden_figures(page)
+    fills = page.locator("#figure-speed svg path").evaluate_all("all => all.map((path) => getComputedStyle(path).fill)")
+    assert "none" in fills, "a line is no black area"
+    page.context.close()
+
+
+def hidden_figures(page):
+    return page.locator("details:not([open]) figure").count()
+
+
+def test_20000_rows_are_filtered_without_a_pause(visit, tmp_path):
+    columns = ["trial_id", *(f"setting {n}" for n in range(16)), "step_seconds"]
+    rows = [[f"trial-{n}", *(f"value {n % (place + 2)}" for place in range(16)), n / 7] for n in range(20_000)]
+    text = build(write_run(tmp_path / "run"))[0].read_text(encoding="utf-8")
+    data = json.dumps({"trainings": {"columns": columns, "rows": rows}, "step_times": {"columns": [], "rows": []}})
+    start = text.index(">", text.index('<script type="application/json"')) + 1
+    (tmp_path / "large.html").write_text(text[:start] + data + text[text.index("</script>", start) :])
+    page = visit((tmp_path / "large.html").as_uri())
+    page.locator("details.raw").first.locator("summary").click()
+    search = tools(page, "records-trainings").locator("input[type=search]")
+    for typed in ("t", "tr", "trial-7", "trial-77", "trial-777"):
+        search.fill(typed)
+    assert tools(page, "records-trainings").locator(".said").inner_text() == "11 of 20000 rows"
+    assert page.locator("#records-trainings tbody tr").count() == 11
+    search.fill("")
+    assert page.locator("#records-trainings tbody tr").count() == 500
+    page.get_by_role("button", name="Show all rows").last.click()
+    assert page.locator("#records-trainings tbody tr").count() == 20_000
 
 
 def test_paper_is_white_also_for_who_reads_in_the_dark(visit, address):

@@ -68,7 +68,7 @@ def test_the_change_is_that_from_the_other_run_to_this_one():
     found = compared(trained(0.7), trained(0.9))
     change = next(change for change in found.changes if change.figure == "test top-1")
     assert change.change.value == pytest.approx(-20)
-    assert change.change.text.startswith("-20.0 pp [")
+    assert change.change.text.startswith("−20.0 pp [")
     assert (change.before.value, change.now.value) == pytest.approx((90.24, 70.24))
     assert str(change) == f"Accuracy: EANet, test top-1, {change.before.text} -> {change.now.text} %, changed"
 
@@ -121,9 +121,7 @@ def test_one_case_among_many_that_takes_twice_as_long_is_a_change():
         ]
 
     found = compared(steps(2), steps(1)).changes
-    assert [change.subject for change in found if change.is_change] == [
-        "The attention alone, one training step, ViT, N = 10"
-    ]
+    assert [change.subject for change in found if change.is_change] == ["attention layer, training step, ViT, N = 10"]
 
 
 def test_trainings_of_a_shared_process_tell_nothing_of_their_step():

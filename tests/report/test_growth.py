@@ -6,12 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from report import figures
+from report import figures, sentences, words
 from report.findings import find
+from report.summary import lines
 from report.tables import tables
 from results import store
 from tests import samples
-from tests.report.page_reader import answers, page_of, run_of
+from tests.report.page_reader import page_of, run_of, texts
 
 
 def found_of(records):
@@ -19,9 +20,8 @@ def found_of(records):
 
 
 def verdicts(findings):
-    """Claim -> its verdict and what was measured, as the page's table has them."""
-    rows = tables(findings)["growth-claims"].rows
-    return {claim.text: (verdict.text, measured.text) for claim, verdict, measured in rows}
+    """(Variant, what grows) -> its verdict, as the page's table has it."""
+    return {(v.curve.name, v.what): v.verdict for v in findings.verdicts}
 
 
 SIZES = (64, 121, 225, 400, 729, 1296, 2304, 4096)
@@ -47,73 +47,61 @@ def test_each_growth_is_named_with_its_numbers():
     assert eanet.points[0].step_seconds.estimate == pytest.approx(64e-5)
     upper = np.array(SIZES[4:], float)
     slope = np.polyfit(np.log(upper), np.log(1e-5 * upper + 1e-8 * upper**2 - 1e-9), 1)[0]
-    said = answers(found)
-    assert (
-        "number of patches N: EANet's is classified as linear (log-log slope 1.00) and ViT's is classified as "
-        f"quadratic (log-log slope {slope:.2f}), n = 3 processes a size; EANet's is faster" in said
-    )
-    assert "EANet's is classified as linear (log-log slope 1.00; 16.0 MiB at N = 4,096, batch 2)" in said
-    (_, eanet_said), (_, vit_said), *_ = verdicts(found).values()
-    assert "(log-log slope 1.00 from N = 729 to 4,096; 0 % [0, 1] of the fitted time at 4,096 is quad" in eanet_said
-    assert "80 % [80, 81] of the fitted time at 4,096 is quadratic)" in vit_said
+    assert (eanet.growth.law.name, vit.growth.law.name) == ("linear", "quadratic")
+    assert vit.growth.exponent.estimate == pytest.approx(slope)
+    assert texts(found, "law", "growth-verdicts")[0] == "10.0 µs·N"
+    assert texts(found, "exponent", "growth-verdicts")[:2] == ["1.00", words.two_places(slope)]
+    assert texts(found, "share", "growth-verdicts")[:2] == ["0 [0, 1]", "80 [80, 81]"]
     assert eanet.memory.law.terms[1][0] == pytest.approx(4096, rel=1e-3)
     assert vit.memory.law.name == "quadratic"
     assert eanet.multiply_adds.terms[1] == (40_960, 1)
 
 
 def test_every_claim_about_growth_gets_a_verdict():
-    core = "The attention alone, one training step: the"
-    assert {claim: verdict for claim, (verdict, _) in verdicts(found_of(curves())).items()} == {
-        f"{core} time of EANet grows no faster than linearly in N": "supported",
-        f"{core} time of ViT grows as N²": "supported",
-        f"{core} peak memory of EANet grows no faster than linearly in N": "supported",
-        f"{core} peak memory of ViT grows as N²": "supported",
-    }
-    swapped = [samples.step_time("eanet", n, 1e-8 * n**2, p) for n in SIZES for p in range(3)]
-    (verdict, numbers), _ = verdicts(found_of(swapped)).values()
-    assert (verdict, numbers.startswith("classified as quadratic in the number")) == ("contradicted", True)
+    of_both = {(name, what) for name in ("EANet", "ViT") for what in ("time", "peak memory")}
+    assert verdicts(found_of(curves())) == dict.fromkeys(of_both, "supported")
+    swapped = found_of([samples.step_time("eanet", n, 1e-8 * n**2, p) for n in SIZES for p in range(3)])
+    assert verdicts(swapped)["EANet", "time"] == "contradicted"
 
 
 def untested(findings):
-    return {verdict for verdict, _ in verdicts(findings).values()} == {"not tested"}
+    return set(verdicts(findings).values()) == {"not tested"}
 
 
-def test_too_few_processes_or_sizes_test_nothing():
+def test_too_few_processes_or_sizes_test_nothing_and_say_why():
     few = found_of(curves(processes=2))
     assert untested(few)
-    assert "its growth was not tested, for n = 2 and an interval needs 3 processes" in answers(few)
-    assert "classified" not in answers(few)
+    assert sentences.remark(few.verdicts[0]) == "2 processes per size, and an interval needs 3"
     uneven = [record for record in curves() if record.process == 0 or record.patches > 400]
     assert untested(found_of(uneven))
-    for sizes, words in (((64,), "1 size was measured and a fit needs 6"), (SIZES[:5], "5 sizes were measured")):
+    for sizes, said in (((64,), "1 size measured, and a fit needs 6"), (SIZES[:5], "5 sizes measured, and a fit")):
         found = found_of(curves(sizes=sizes))
         assert untested(found)
-        assert f"its growth was not tested, for {words}" in answers(found)
+        assert sentences.remark(found.verdicts[0]).startswith(said)
         assert all(curve.growth is None for curve in found.curves)
 
 
 def verdict_of(claimed_linear):
-    """The verdict and the numbers of a claim of linear time, from seconds by size and process."""
+    """The verdict on a claim of linear time, from seconds by size and process."""
     records = [samples.step_time("eanet", n, claimed_linear(n, p), p) for n in SIZES for p in range(3)]
-    told, _ = verdicts(found_of(records)).values()
-    return told
+    return found_of(records).verdicts[0]
 
 
 def test_a_constant_meets_a_bound_from_above():
-    verdict, numbers = verdict_of(lambda n, p: 0.003 * (1 + 0.02 * p))
-    assert (verdict, "classified as constant" in numbers) == ("supported", True)
+    found = verdict_of(lambda n, p: 0.003 * (1 + 0.02 * p))
+    assert (found.verdict, found.growth.law.name) == ("supported", "constant")
 
 
 def test_what_could_be_either_is_inconclusive_and_says_why():
-    verdict, numbers = verdict_of(lambda n, p: 1e-6 * n * math.log(n) * (1 + 0.02 * p))
-    assert (verdict, "classified as N log N" in numbers) == ("inconclusive", True)
-    assert numbers.endswith("N log N is not excluded), n = 3 processes a size")
+    found = verdict_of(lambda n, p: 1e-6 * n * math.log(n) * (1 + 0.02 * p))
+    assert (found.verdict, found.growth.law.name) == ("inconclusive", "N log N")
+    assert sentences.remark(found) == "N log N is not excluded"
 
 
 def test_without_the_two_largest_sizes_a_square_is_none_the_less_one():
     """Those that memory did not suffice for."""
     found = found_of(curves(sizes=SIZES[:6]))
-    assert {verdict for verdict, _ in verdicts(found).values()} == {"supported"}
+    assert set(verdicts(found).values()) == {"supported"}
 
 
 def test_the_model_is_drawn_through_its_points():
@@ -130,7 +118,8 @@ def test_no_interval_of_no_width_is_written():
     """Allocators tell every process the same."""
     found = found_of(curves())
     written = [cell.text for table in tables(found).values() for row in table.rows for cell in row]
-    written += [*map(str, found.answers), figures.growth(found).svg, figures.memory(found).alt]
+    written += [claim.evidence for claim in found.claims] + lines(found)
+    written += [text for figure in figures.figures(found).values() for text in (figure.svg, figure.alt)]
     for text in written:
         assert not any(low == high for low, high in re.findall(r"\[([^\[\],]+), ([^\[\]]+)\]", text)), text
 
@@ -145,19 +134,18 @@ def test_the_crossover_lies_where_the_curves_cross():
     (one,) = found.crossovers
     assert one.patches.estimate == pytest.approx((1e-3 / 2e-9) ** 0.5, rel=0.02)
     assert one.ratio.estimate == pytest.approx((1e-5 * 4096 + 2e-9 * 4096**2) / (1e-3 + 1e-5 * 4096))
-    assert f"EANet's is faster above {one.patches.estimate:,.0f} patches" in answers(found)
+    assert texts(found, "above", "crossovers")[0].startswith(f"{one.patches.estimate:,.0f}")
 
 
 def test_a_crossover_outside_the_sizes_is_said_to_be_there():
     always = crossing(lambda n: 1e-5 * n, lambda n: 2e-5 * n)
     assert always.crossovers[0].patches.estimate == 0
-    assert (
-        "EANet's is faster at every measured size, from 64 patches; at N = 4,096 ViT's takes 2.0 times as long"
-        in answers(always)
-    )
+    assert texts(always, "above", "crossovers") == ["below 64"]
+    assert "2.0× faster" in always.lead
     never = crossing(lambda n: 2e-5 * n, lambda n: 1e-5 * n)
     assert math.isinf(never.crossovers[0].patches.estimate)
-    assert "EANet's is not the faster one at N = 4,096; the crossing lies above 4,096." in answers(never)
+    assert texts(never, "above", "crossovers") == ["above 4,096"]
+    assert "2.0× slower" in never.lead
 
 
 def test_memory_is_the_allocators_where_it_tells_and_else_the_resident_peak():
@@ -193,11 +181,11 @@ def test_the_factored_form_is_a_line_of_its_own_and_the_published_pair_is_told()
     assert [curve.title for curve in found.curves] == ["EANet", "EANet (factored)", "ViT"]
     crossings = {c.ours.variant: c.patches.estimate for c in found.crossovers}
     assert crossings["eanet-factored"] == pytest.approx(1e-5 / 1e-8, rel=0.05), "729 to 1,296, on logarithms"
-    assert "time of a training step by number of patches N: EANet's is classified as linear" in answers(found)
-    figure = figures.growth(found)
-    assert "EANet (factored) is faster" not in figure.svg
-    assert figure.title.count("times at N") == 1
+    assert texts(found, "faster", "crossovers") == ["EANet"]
+    assert texts(found, "faster", "other-crossovers") == ["EANet (factored)"]
+    figure = figures.growth(figures.TIME, found.curves, found.crossovers)
     assert "EANet (factored): 1.28 ms at N = 64" in figure.alt
+    assert "EANet (factored)" not in figures.speed(found.curves, found.crossovers).svg
 
 
 def test_a_condition_that_stops_a_crossover_is_named_with_both_values(tmp_path):
@@ -205,5 +193,5 @@ def test_a_condition_that_stops_a_crossover_is_named_with_both_values(tmp_path):
         heads = 2 if record.variant == "eanet" else 4
         store.write(tmp_path, samples.altered(record, attention={"heads": heads}))
     text = page_of(tmp_path).text
-    assert "EANet is not compared with ViT, for its attention.heads is 2 and not 4." in text
+    assert "EANet is not compared with ViT: its attention.heads is 2 and not 4." in text
     assert not found_of(curves()).stopped

@@ -1,9 +1,12 @@
 """What the figures share: a colour means one variant through the whole page, and is seen on light and on dark."""
 
+import re
+import xml.etree.ElementTree as ET
+
 import pytest
 
 from models.config import VARIANTS
-from report.plot import OWN_COLORS, OWN_MARKERS, canvas_of, drawn, style_of
+from report.plot import OWN_COLORS, OWN_MARKERS, drawn, style_of
 
 PAPERS = ("#ffffff", "#14181e")
 """The page's background, light and dark (style.css)."""
@@ -39,9 +42,21 @@ def test_a_setting_behind_a_name_changes_the_marker_and_not_the_colour():
 
 def test_a_name_is_drawn_as_it_is_whatever_matplotlib_would_make_of_it():
     names = ["a $\\frac$ b", "x$_2$", "$$", "\u4e2d\u6587"]
-    canvas = canvas_of(1, 4, 3, lambda axes: axes[0].set_yticks(range(len(names)), names))
-    figure = drawn("names", "", "", "", canvas)
+    figure = drawn("names", "", "", "", lambda axes, _: axes[0].set_yticks(range(len(names)), names), height=3)
     assert all(f">{name}<" in figure.svg for name in names)
+
+
+def test_a_drawing_has_no_style_that_a_content_security_policy_could_forbid():
+    def paint(axes, on_phone):
+        axes[0].plot([1, 2], [3, 5], "o--", color="#2e86c1", alpha=0.5)
+        axes[0].text(1, 3, "bold", fontweight="bold")
+
+    figure = drawn("styled", "", "", "", paint, height=3, phone_height=2)
+    for svg in (figure.svg, figure.phone):
+        ET.fromstring(svg)
+        assert "style" not in svg
+        assert re.search(r'<text font-weight="700" font-size="10px" font-family="[^"]*DejaVu Sans[^"]*"', svg)
+        assert 'stroke="#2e86c1"' in svg
 
 
 def test_a_suites_own_variants_look_like_no_published_one():

@@ -30,7 +30,7 @@ def test_tables_have_the_columns_of_the_contract(folder):
     )
     assert " ".join(scaling) == (
         "scope variant phase patches batch step_seconds step_seconds_low step_seconds_high macs "
-        "peak_memory_bytes status allocated_memory_bytes processes"
+        "peak_memory_bytes status allocated_memory_bytes processes suite"
     )
     assert accuracy.status.value_counts().to_dict() == {"done": 6, "failed": 1}
     failed = accuracy[accuracy.status == "failed"].iloc[0]
@@ -118,8 +118,8 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     assert [row[:3] for row in body] == [
         ["EANet", "corrected", "16"], ["EANet", "tutorial", "16"], ["ViT", "corrected", "–"], ["ViT", "tutorial", "–"]
     ]  # fmt: skip
-    effect = head.index("against augmentation tutorial, memory_units 16 (pp)")
-    assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3]p < 0.001", "–"] * 2
+    effect = head.index("vs augmentation tutorial, memory_units 16 (pp)")
+    assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3]p < 0.001, significant", "–"] * 2
     for said in ("What drifted?", "The clip.", "EANet in the tutorial's log", "augmentation none: failed"):
         assert said.replace("'", "&#39;") in text or said in text, said
     assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())
@@ -195,7 +195,7 @@ def test_a_column_that_is_declared_is_on_the_page_and_in_the_csv(folder, monkeyp
     images = frames.Field("test_images", lambda record: record.test_images)
     monkeypatch.setattr(frames, "TRAINING", (*frames.TRAINING, images))
     text = build(folder)[0].read_text()
-    assert "compilation (s)</th>" in text
+    assert "compilation 1.00 s" in text, "the same in all rows"
     assert pd.read_csv(folder / "tables" / "scaling.csv").compile_seconds.tolist() == [1.0] * 12
     assert pd.read_csv(folder / "tables" / "accuracy.csv").test_images.tolist() == [360] * 6
     assert "test_images" in text[text.index('id="data"') :]

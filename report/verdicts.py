@@ -1,0 +1,298 @@
+"""What a run says of the tutorial's four claims: a verdict, the claim, and the evidence in a sentence or two.
+
+What stands between two `**` in a text is set in bold type.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from models.attentions.self import SelfAttention
+from models.config import VARIANTS, ModelConfig
+from report import growth, sentences, words
+from report.accuracy import FEWEST_SEEDS, Comparison, Study
+from report.groups import BASE, OURS, Training, bare
+from report.growth import Crossover, Curve, StepTime, What
+from report.words import NOTHING
+from results import growth as growths
+from results import published
+from results.metrics import METRICS, TOP1
+from results.published import Published
+from results.records import TrainRecord
+from results.stats import Interval
+from results.store import Run
+
+ABOUT = 0.02
+"""The page says "about": a claimed accuracy is supported where the interval lies within this distance of it."""
+OTHER_IMAGES = "other images"
+Word = Literal["supported", "partly", "contradicted", "inconclusive", "not tested"]
+HOW_TO_TEST = "python -m benchmarks.run --profile tutorial --data-dir DIR"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim of the tutorial with its verdict and evidence; `section` is the page's that has the details."""
+
+    subject: str
+    verdict: Word
+    claim: str
+    evidence: str
+    section: str
+
+
+def claims(studies: Sequence[Study], curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> tuple[Claim, ...]:
+    """Returns the tutorial's claims: accuracy, parameters, and the growth of time and of peak memory."""
+    return (_accuracy(studies), _parameters(), *_growth(curves, crossovers))
+
+
+def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
+    """EANet compared with ViT or with the usual ViT by accuracy, each once: those nearest to the tutorial's first.
+
+    Of the suites that ask for more than these two, only what compares EANet with another ViT, and what was trained on
+    the tutorial's data.
+    """
+    found: dict[object, Comparison] = {}
+    for study in studies:
+        for c in study.variants:
+            is_it = c.metric is TOP1 and c.ours.variant == OURS and c.base.attention_kind == SelfAttention().kind
+            if is_it and (not study.plan.grid or c.ours.trial.dataset == published.SETTINGS["dataset"]):
+                found.setdefault(c.hypothesis, c)
+    return sorted(found.values(), key=lambda c: (c.base.variant != BASE, len(departures(c.ours)), -c.difference.n))
+
+
+def departures(training: Training) -> list[str]:
+    """Where a training is not the tutorial's own: ["patch_size 4", "epochs 12"]; its two recipes are no departure."""
+    values = {bare(name): value for name, value in training.conditions}
+    usual = {name: value for name, value in published.SETTINGS.items() if name not in published.RECIPE}
+    others = [f"{name} {words.setting(values[name])}" for name in usual if values.get(name, usual[name]) != usual[name]]
+    others += [
+        f"{words.count(getattr(training.first, figure))} {figure.replace('_', ' ')}"
+        for figure, images in published.IMAGES.items()
+        if getattr(training.first, figure) != images
+    ]
+    is_cifar = training.trial.dataset == published.SETTINGS["dataset"]
+    if is_cifar and not any(map(_of_the_tutorials_images, training.records)):  # alike, but older ones say less
+        others.append(OTHER_IMAGES)
+    return others
+
+
+def _of_the_tutorials_images(record: TrainRecord) -> bool:
+    if record.dataset_content_sha256 is None:
+        return record.dataset_sha256 == published.IMAGES_SHA256
+    return record.dataset_content_sha256 == published.IMAGES_CONTENT_SHA256
+
+
+def _accuracy(studies: Sequence[Study]) -> Claim:
+    compared = [c for c in of_the_two(studies) if c.base.variant == BASE]
+    verdict: Word = "not tested"
+    if not compared:
+        evidence = "No EANet and ViT were trained alike in this run."
+    elif others := departures(compared[0].ours):
+        evidence = f"{_evidence(compared[0])} {_why_not(compared[0].ours, others)}"
+    else:
+        own = [c for c in compared if not departures(c.ours)]
+        found = {_of_difference(c) for c in own}
+        verdict = found.pop() if len(found) == 1 else "inconclusive"
+        evidence = " ".join(map(_evidence, own))
+    claim = "“EANet is more accurate: about 43 % vs 41 % on CIFAR-100”"
+    return Claim(subject="accuracy", verdict=verdict, claim=claim, evidence=evidence, section="accuracy")
+
+
+def _of_difference(comparison: Comparison) -> Word:
+    if not comparison.is_significant:
+        return "inconclusive"
+    return "supported" if comparison.difference.estimate > 0 else "contradicted"
+
+
+def _evidence(c: Comparison) -> str:
+    ours, base = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
+    settings = f" with {' and '.join(c.ours.settings)}" if c.ours.settings else ""
+    return f"**{ours} vs {base}** on {c.ours.trial.dataset}{settings}: {c.told}."
+
+
+def _why_not(training: Training, others: list[str]) -> str:
+    """Why a training tests nothing of the tutorial's accuracy, with what the tutorial's own logs report."""
+    if training.trial.dataset != published.SETTINGS["dataset"]:
+        return "CIFAR-100 was not part of this run."
+    log = next(claim for claim in published.CLAIMS if claim.variant == OURS and claim.figure == TOP1.name)
+    logs = " and ".join(f"{value:.1%}".replace("%", " %") for value in (log.log_2021, log.log_keras3) if value)
+    return f"Not the tutorial's settings ({', '.join(others)}); its own two logs report {logs} for EANet."
+
+
+def _parameters() -> Claim:
+    """Counted from the closed form, which a test holds against the built models."""
+    ours, base = VARIANTS[OURS], VARIANTS[BASE]
+    assert isinstance(base.attention, SelfAttention)
+    dim = base.model.embedding_dim
+    usual = ModelConfig(attention=base.attention.model_copy(update={"key_dim": dim // base.attention.heads}))
+    counts = [model.cost().parameters for model in (ours.model, base.model, usual)]
+    against, against_usual = counts[0] / counts[1], counts[0] / counts[2]
+    verdict: Word = "partly" if against < 1 < against_usual else "supported" if against < 1 else "contradicted"
+    short = [f"{count / 1e3:.0f} k" for count in counts]
+    evidence = (
+        f"**{short[0]} vs {short[1]} ({against:.0%})**, but only because the tutorial's ViT heads are "
+        f"{base.attention.key_dim * base.attention.heads // dim} times as wide as usual. The usual ViT (key_dim "
+        f"{dim // base.attention.heads}) has {short[2]}: EANet has {against_usual:.0%} of that."
+    ).replace("%", " %")
+    claim = "“EANet has half the parameters: 0.3 M vs 0.6 M”"
+    return Claim(subject="parameters", verdict=verdict, claim=claim, evidence=evidence, section="method")
+
+
+def _growth(curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> Iterator[Claim]:
+    """EANet's cost: that of the attention layer's training step decides, or else that of the whole model's."""
+    steps = [c for c in curves if c.phase == "train" and c.variant == OURS]
+    of_layer = [c for c in steps if c.scope == "core"] or steps
+    claims: dict[What, tuple[str, str, str]] = {
+        "time": ("time", "cost", "“EANet's cost is linear in the number of patches N”"),
+        "peak memory": ("memory", "memory", "The same holds for its peak memory"),
+    }
+    found = {v.what: v for v in growth.verdicts(of_layer[:1])}
+    mine = [c for c in crossovers if c.ours.phase == "train" and c.ours.variant == OURS and c.base.variant == BASE]
+    for what, (subject, section, claim) in claims.items():
+        verdict: Word = "not tested"
+        evidence = "No step was timed in this run."
+        if what in found:
+            verdict, curve = found[what].verdict, found[what].curve  # type: ignore[assignment]
+            evidence = _of_time(curve, mine) if what == "time" else _of_memory(curve, mine)
+        yield Claim(subject=subject, verdict=verdict, claim=claim, evidence=evidence, section=section)
+
+
+def _of_time(curve: Curve, crossovers: Sequence[Crossover]) -> str:
+    grown = curve.growth
+    mine = [c for c in crossovers if c.ours is curve]
+    told = [f"Not tested: {sentences.unclaimed(curve)}."]
+    if grown and sentences.is_claimable(grown):
+        told = [f"Time grows as **{_power(grown)}**"]
+        rivals = [f"ViT's as {_power(c.base.growth)}" for c in mine if c.base.growth]
+        told = [", ".join(told + rivals) + "."]
+    told += [f"At N = {c.largest:,} {_scope(c)} is **{words.speedup(c.ratio)}**." for c in mine]
+    others = [c for c in crossovers if c.ours.scope != curve.scope]
+    told += [f"At N = {c.largest:,} {_scope(c)} is {words.speedup(c.ratio, with_ends=False)}." for c in others[:1]]
+    return " ".join(told)
+
+
+def _power(grown: growths.Growth) -> str:
+    return f"N^{words.plain(grown.exponent)}"
+
+
+def _scope(crossover: Crossover) -> str:
+    return f"its {sentences.SCOPES[crossover.ours.scope]}"
+
+
+def _of_memory(curve: Curve, crossovers: Sequence[Crossover]) -> str:
+    last = curve.points[-1]
+    if last.memory_bytes is None:
+        return "Not tested: this backend reports no peak."
+    base = next((c.base for c in crossovers if c.ours is curve), None)
+    theirs = next((p.memory_bytes for p in base.points if p.patches == last.patches), None) if base else None
+    ours = words.mebibytes(last.memory_bytes.estimate)
+    both = f"{ours} MiB vs {words.mebibytes(theirs.estimate)} MiB" if theirs else f"{ours} MiB"
+    told = f"**{both}** per training step at N = {last.patches:,}, batch {last.first.batch}."
+    if not (curve.memory and sentences.is_claimable(curve.memory)):
+        return f"{told} Growth not tested: {sentences.unclaimed(curve)}."
+    return told
+
+
+def lead(found: Sequence[Claim], studies: Sequence[Study], crossovers: Sequence[Crossover]) -> str:
+    """Returns the three facts of a run in a few sentences: accuracy, cost, and what was not tested."""
+    told = []
+    if compared := [c for c in of_the_two(studies) if c.base.variant == BASE]:
+        told.append(_lead_accuracy(compared[0]))
+    for c in [c for c in crossovers if (c.ours.variant, c.base.variant, c.ours.phase) == (OURS, BASE, "train")][:1]:
+        fast = words.speedup(c.ratio, with_ends=False)
+        told.append(f"Its {sentences.SCOPES[c.ours.scope]} is **{fast} at {c.largest:,} patches**.")
+    untested = [claim.subject for claim in found if claim.verdict == "not tested"]
+    if untested:
+        named = [{"accuracy": "accuracy on CIFAR-100"}.get(subject, subject) for subject in untested]
+        told.append(
+            f"The tutorial's **{' and '.join(named)} {'was' if len(named) == 1 else 'were'} not tested** in this run."
+        )
+    return " ".join(told)
+
+
+def _lead_accuracy(c: Comparison) -> str:
+    where = f"On {c.ours.trial.dataset}"
+    low, high = c.shown.low, c.shown.high
+    if c.state == "chance":
+        return f"{where}, **both models end at chance**."
+    if low is None or high is None:
+        return f"{where}, EANet and ViT differ by {words.difference(TOP1, c.shown)}: **too few seeds for a test**."
+    if c.is_significant:
+        return f"{where}, **{c.in_words}**: {words.difference(TOP1, c.shown)} (95 % CI)."
+    ends = " and ".join(f"{abs(end) * 100:.1f} pp {'worse' if end < 0 else 'better'}" for end in (low, high))
+    return f"{where} we found **no significant accuracy difference**: EANet is between {ends} (95 % CI)."
+
+
+def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> list[str]:
+    """Returns what bounds what the run can say: its images, sizes, processes and device."""
+    told = [
+        f"{count:,} test images of {name}"
+        for name, count in sorted({(t.dataset, t.test_images) for t in run.trainings})
+    ]
+    if run.environments and all(environment.device == "cpu" for environment in run.environments):
+        told.append("no GPU")
+    trained = sorted({training.first.patches for study in studies for training in study.trainings})
+    told += [f"accuracy measured at N = {_range(trained)}"] if trained else []
+    told += [f"speed at N = {_range([point.patches for point in points])}"] if points else []
+    told += [f"{_range([point.step_seconds.n for point in points])} processes per size"] if points else []
+    return told
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """An accuracy that the tutorial claims, beside what a training of its model on CIFAR-100 gave here."""
+
+    published: Published
+    training: Training
+    departures: list[str]
+
+    @property
+    def mean(self) -> Interval:
+        return self.training.mean(METRICS[self.published.figure])
+
+    @property
+    def recipe(self) -> str:
+        """The two settings in which the tutorial's logs differ, then what is not the tutorial's."""
+        values = {bare(name): value for name, value in self.training.conditions}
+        recipe = [f"{name} {words.setting(values[name])}" for name in published.RECIPE if name in values]
+        return ", ".join([*recipe, *self.departures])
+
+    @property
+    def verdict(self) -> str:
+        if self.departures:
+            return "not tested"
+        mean, claimed = self.mean, self.published.claimed
+        if mean.n < FEWEST_SEEDS or mean.low is None or mean.high is None:
+            return "inconclusive: too few seeds"
+        if mean.low >= claimed - ABOUT and mean.high <= claimed + ABOUT:
+            return "supported"
+        if mean.high < claimed - ABOUT or mean.low > claimed + ABOUT:
+            return "contradicted"
+        return "inconclusive: the interval is too wide"
+
+
+def reproductions(studies: Iterable[Study]) -> tuple[Reproduction, ...]:
+    """Returns every training of the tutorial's models on CIFAR-100 beside each accuracy that is claimed of it."""
+    by_seeds = sorted((t for study in studies for t in study.trainings), key=lambda t: len(t.records))
+    distinct = {training.key: training for training in by_seeds}.values()  # of the suite that has the most seeds
+    found = []
+    for claim in published.CLAIMS:
+        for training in distinct:
+            values = {bare(name): value for name, value in training.conditions}
+            is_its_model = all(
+                values.get(n, published.SETTINGS[n]) == published.SETTINGS[n] for n in published.ATTENTION
+            )
+            is_it = training.variant == claim.variant and training.trial.dataset == published.SETTINGS["dataset"]
+            if is_it and is_its_model and claim.figure in METRICS:
+                found.append(Reproduction(published=claim, training=training, departures=departures(training)))
+    return tuple(found)
+
+
+def logged(value: float | None) -> str:
+    """Writes a figure of the tutorial's logs."""
+    return NOTHING if value is None else f"{value * 100:.2f} %"

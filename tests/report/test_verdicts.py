@@ -1,0 +1,264 @@
+"""The tutorial's claims: each gets the verdict that the measurement allows, and none on other settings than its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from report.findings import find
+from results import published
+from results.published import CLAIMS, IMAGES, IMAGES_CONTENT_SHA256, IMAGES_SHA256, SETTINGS, keras3_log
+from tests import samples
+from tests.report.page_reader import run_of
+from tests.report.test_accuracy import pairs
+
+MODEL = {"patch_size": 2, "blocks": 8, "embedding_dim": 64, "mlp_dim": 64, "mlp_dropout": 0.2}
+TRAINING = {
+    "augmentation": "tutorial", "weight_decay": 1e-4, "epochs": 50, "batch_size": 128, "learning_rate": 1e-3,
+    "schedule": "constant", "label_smoothing": 0.1, "validation_split": 0.2,
+}  # fmt: skip
+ATTENTIONS = {
+    "eanet": {"kind": "external", "heads": 4, "dim_coefficient": 4, "memory_units": 16, "normalization": "double"},
+    "vit": {"kind": "self", "heads": 4, "key_dim": 64},
+}
+
+
+def trained(top1s, variant="eanet", model=None, **training):
+    """A training at the tutorial's own settings for each top-1, `training` and `model` apart."""
+    records = []
+    for seed, top1 in enumerate(top1s):
+        images = IMAGES | {"dataset_content_sha256": IMAGES_CONTENT_SHA256}
+        record = samples.training(variant, seed, top1=top1, suite="tutorial-drift", **images)
+        attention = ATTENTIONS[variant] | {"attention_dropout": 0.2}
+        settings = MODEL | {"attention": attention} | (model or {})
+        records.append(samples.altered(record, dataset="cifar100", training=TRAINING | training, model=settings))
+    return records
+
+
+def figures(*trainings, figure="top1"):
+    """Every training of the tutorial's models beside the accuracy that is claimed of it."""
+    run = run_of(*(record for group in trainings for record in group))
+    return [found for found in find(run).reproductions if found.published.figure == figure]
+
+
+@pytest.mark.parametrize(
+    ("top1s", "verdict"),
+    [
+        ([0.427, 0.430, 0.433], "supported"),
+        ([0.170, 0.172, 0.174], "contradicted"),
+        ([0.480, 0.482, 0.484], "contradicted"),
+        ([0.40, 0.43, 0.46], "inconclusive: the interval is too wide"),
+        ([0.43, 0.43], "inconclusive: too few seeds"),
+    ],
+)
+def test_a_claimed_accuracy_is_supported_only_where_its_interval_lies_about_it(top1s, verdict):
+    (found,) = figures(trained(top1s))
+    assert (found.verdict, found.mean.n) == (verdict, len(top1s))
+    assert found.recipe == "augmentation tutorial, weight_decay 0.0001"
+
+
+def test_each_recipe_has_a_verdict_of_its_own():
+    as_published, corrected = trained([0.17, 0.171, 0.172]), trained([0.43, 0.431, 0.432], augmentation="corrected")
+    assert {found.recipe: found.verdict for found in figures(as_published, corrected)} == {
+        "augmentation tutorial, weight_decay 0.0001": "contradicted",
+        "augmentation corrected, weight_decay 0.0001": "supported",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 12}, "epochs 12"),
+        ({"model": {"patch_size": 4}}, "patch_size 4"),
+        ({"train_share": 0.5}, "train_share 0.5"),
+    ],
+)
+def test_other_settings_than_the_tutorials_test_nothing_of_its_accuracy(changes, said):
+    (found,) = figures(trained([0.43, 0.43, 0.43], **changes))
+    assert (found.verdict, found.departures) == ("not tested", [said])
+
+
+@pytest.mark.parametrize(("variant", "changes"), [("vit", {"key_dim": 16}), ("eanet", {"memory_sharing": "none"})])
+def test_another_attention_is_another_model_of_which_nothing_is_claimed(variant, changes):
+    assert figures(trained([0.43, 0.43, 0.43], variant, model={"attention": ATTENTIONS[variant] | changes})) == []
+
+
+def test_fewer_images_than_the_tutorials_test_nothing():
+    records = [r.model_copy(update={"train_images": 20_000}) for r in trained([0.43, 0.43, 0.43])]
+    (found,) = figures(records)
+    assert (found.verdict, found.departures) == ("not tested", ["20,000 train images"])
+
+
+@pytest.mark.parametrize(
+    ("images", "are_the_tutorials"),
+    [
+        ({}, True),
+        ({"dataset_sha256": "12" * 32}, True),
+        ({"dataset_content_sha256": "34" * 32}, False),
+        ({"dataset_content_sha256": "34" * 32, "dataset_sha256": IMAGES_SHA256}, False),
+        ({"dataset_content_sha256": None}, False),
+        ({"dataset_content_sha256": None, "dataset_sha256": IMAGES_SHA256}, True),
+    ],
+    ids=[
+        "the tutorial's",
+        "in another order",
+        "others",
+        "others in its order",
+        "an older record's",
+        "an older record's known order",
+    ],
+)
+def test_other_images_of_the_same_name_and_number_test_nothing(images, are_the_tutorials):
+    """Noisy labels, or a long tail, under the name of cifar100."""
+    records = [record.model_copy(update=images) for record in trained([0.43, 0.43, 0.43])]
+    (found,) = figures(records)
+    assert found.verdict == ("supported" if are_the_tutorials else "not tested")
+    assert found.departures == ([] if are_the_tutorials else ["other images"])
+
+
+def test_the_committed_records_are_of_the_tutorials_images():
+    records = Path(published.__file__).parent.glob("reference/cifar100-*/records/train-*.json")
+    assert {json.loads(record.read_text())["dataset_sha256"] for record in records} == {IMAGES_SHA256}
+
+
+def test_a_kind_of_training_that_two_suites_have_is_there_once_with_all_its_seeds():
+    all_seeds = trained([0.17, 0.171, 0.172, 0.173])
+    (found,) = (r for r in find(run_of(accuracy=all_seeds, drift=all_seeds[:3])).reproductions if _is_top1(r))
+    assert found.mean.n == 4
+
+
+def _is_top1(reproduction):
+    return reproduction.published.figure == "top1"
+
+
+def test_seeds_of_two_machines_are_one_measurement():
+    here, there = trained([0.427, 0.430, 0.433])[:2], trained([0.427, 0.430, 0.433])[2:]
+    there = [r.model_copy(update={"environment": samples.environment(cpu="Another CPU")}) for r in there]
+    (found,) = figures(here, there)
+    assert (found.verdict, found.mean.n) == ("supported", 3)
+
+
+def claims_of(*records, **suites):
+    return {claim.subject: claim for claim in find(run_of(*records, **suites)).claims}
+
+
+def both(eanet, vit, **changes):
+    return [*trained(eanet, **changes), *trained(vit, "vit", **changes)]
+
+
+@pytest.mark.parametrize(
+    ("eanet", "vit", "verdict"),
+    [
+        ([0.43, 0.44, 0.45], [0.40, 0.41, 0.42], "supported"),
+        ([0.40, 0.41, 0.42], [0.43, 0.44, 0.45], "contradicted"),
+        ([0.40, 0.44, 0.41], [0.41, 0.41, 0.42], "inconclusive"),
+        ([0.43, 0.44], [0.40, 0.41], "inconclusive"),
+    ],
+)
+def test_more_accurate_is_what_a_paired_test_at_the_tutorials_settings_says(eanet, vit, verdict):
+    assert claims_of(*both(eanet, vit))["accuracy"].verdict == verdict
+
+
+def test_two_recipes_that_disagree_are_inconclusive():
+    better, worse = both([0.43, 0.44, 0.45], [0.40, 0.41, 0.42]), both([0.3, 0.31, 0.32], [0.4, 0.41, 0.42])
+    corrected = [samples.altered(r, training={"augmentation": "corrected"}) for r in worse]
+    assert claims_of(*better, *corrected)["accuracy"].verdict == "inconclusive"
+
+
+def test_a_run_without_the_tutorials_settings_says_so_in_a_sentence_with_its_logs():
+    claim = claims_of(*both([0.34, 0.35, 0.36], [0.29, 0.31, 0.33], epochs=12))["accuracy"]
+    assert claim.verdict == "not tested"
+    assert claim.evidence.startswith("**35.0 % vs 31.0 %** on cifar100: +4.0 pp [")
+    assert claim.evidence.endswith(
+        ", 3 seeds, significant. Not the tutorial's settings (epochs 12); its own two logs report 43.9 % and 17.3 % "
+        "for EANet."
+    )
+    digits = claims_of(*(samples.training(variant, seed) for variant in ("eanet", "vit") for seed in range(3)))
+    assert digits["accuracy"].evidence.endswith("CIFAR-100 was not part of this run.")
+
+
+def test_the_parameters_are_counted_against_the_tutorials_vit_and_the_usual_one():
+    claim = claims_of()["parameters"]
+    assert claim.verdict == "partly"
+    assert claim.evidence == (
+        "**361 k vs 623 k (58 %)**, but only because the tutorial's ViT heads are 4 times as wide as usual. The usual "
+        "ViT (key_dim 16) has 225 k: EANet has 160 % of that."
+    )
+
+
+SIZES = (64, 121, 225, 400, 729, 1296, 2304, 4096)
+
+
+def test_linear_cost_is_judged_by_the_growth_of_time_and_memory():
+    steps = [samples.step_time("eanet", n, 1e-5 * n, p, allocated=n**2) for n in SIZES for p in range(3)]
+    claims = claims_of(*steps)
+    assert (claims["time"].verdict, claims["memory"].verdict) == ("supported", "contradicted")
+    assert claims["time"].evidence.startswith("Time grows as **N^1.00**")
+    assert claims["memory"].evidence == "**16.0 MiB** per training step at N = 4,096, batch 2."
+    few = claims_of(*steps[:9])
+    assert few["time"].verdict == "not tested"
+    assert few["time"].evidence == "Not tested: 3 sizes measured, and a fit needs 6."
+
+
+def test_the_cost_is_compared_with_vits():
+    steps = [
+        samples.step_time(variant, n, seconds(n), p, allocated=memory(n))
+        for n in SIZES
+        for p in range(3)
+        for variant, seconds, memory in (
+            ("eanet", lambda n: 1e-5 * n, lambda n: 4096 * n),
+            ("vit", lambda n: 1e-8 * n**2, lambda n: 64 * n**2),
+        )
+    ]
+    claims = claims_of(*steps)
+    assert ", ViT's as N^2.00" in claims["time"].evidence
+    assert "At N = 4,096 its attention layer is **4.1× faster**." in claims["time"].evidence
+    assert claims["memory"].evidence == "**16.0 MiB vs 1,024 MiB** per training step at N = 4,096, batch 2."
+    lead = find(run_of(*steps)).lead
+    assert "Its attention layer is **4.1× faster at 4,096 patches**." in lead
+    assert "The tutorial's **accuracy on CIFAR-100 was not tested** in this run." in lead
+
+
+def test_the_lead_says_what_was_found_of_accuracy():
+    def lead(differences, base=0.9):
+        return find(run_of(*pairs(differences, base))).lead
+
+    assert lead([0.01, -0.01, 0.0]).startswith(
+        "On digits we found **no significant accuracy difference**: EANet is between 2.5 pp worse and 2.5 pp better"
+    )
+    assert lead([0.05, 0.05, 0.05]).startswith("On digits, **EANet is significantly more accurate**: +5.0 pp [")
+    assert lead([0.05]).startswith("On digits, EANet and ViT differ by +5.0 pp: **too few seeds for a test**.")
+
+
+def test_limits_name_images_sizes_processes_and_device():
+    steps = [samples.step_time("eanet", n, 1e-5 * n, p) for n in SIZES for p in range(3)]
+    assert find(run_of(*pairs([0.0] * 3), *steps)).limits == [
+        "360 test images of digits",
+        "no GPU",
+        "accuracy measured at N = 16",
+        "speed at N = 64 to 4,096",
+        "3 processes per size",
+    ]
+
+
+def test_the_published_log_ends_as_the_page_says():
+    log = keras3_log()
+    assert [epoch.epoch for epoch in log] == list(range(1, 51))
+    assert (log[-1].top1, log[-1].val_top1, log[-1].val_loss) == (0.4245, 0.1778, 5.1093)
+    assert {(c.variant, c.figure) for c in CLAIMS} == {
+        (variant, figure) for variant in ("eanet", "vit") for figure in ("top1", "top5", "parameters")
+    }
+
+
+def test_the_tutorial_profile_is_what_the_page_publishes():
+    """Compares two accounts of the same page: the profile that trains it, and the settings that claims are held to."""
+    from benchmarks.datasets import shape
+    from benchmarks.plan import Overrides, build_plan
+    from report.groups import bare
+
+    trained = {}
+    for trial in build_plan(["accuracy"], "tutorial", lambda name: shape(name, None), Overrides()).trials:
+        settings = {bare(name): value for name, value in trial.conditions}
+        assert {name: settings.get(name, value) for name, value in SETTINGS.items()} == SETTINGS
+        trained |= settings
+    assert trained.keys() >= SETTINGS.keys(), "every name is one that some variant has"
