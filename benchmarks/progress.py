@@ -10,9 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from benchmarks import estimate
 from benchmarks.answers import Progress as TrialProgress
-from results.metrics import TOP1
 from results.printable import printable
-from results.records import Failure, Result, TrainRecord
+from results.records import Failure, Result
 from results.trials import Trial
 
 PLAIN_SECONDS = 60
@@ -20,16 +19,10 @@ TRUSTED_SECONDS = 60.0
 """As if so much of the run had taken just its estimate: one slow first trial, which also compiles, says little."""
 
 
-def outcome_words(outcome: Result | Failure) -> str:
-    """One trial's result in a few words."""
-    if isinstance(outcome, Failure):
-        words = "skipped" if outcome.status == "skipped" else f"FAILED ({outcome.status})"
-        return f"{words}: {printable(outcome.reason)}"
-    if isinstance(outcome, TrainRecord):
-        seconds = outcome.train_step_seconds
-        step = "no step measured" if seconds is None else f"{seconds * 1e3:.3g} ms a step"
-        return f"top-1 {TOP1.read(outcome):.1%}, {step}"
-    return f"{outcome.step_seconds * 1e3:.3g} ms a step"
+def failure_words(failure: Failure) -> str:
+    """Returns what became of a trial without a result, and why, in a line."""
+    words = "skipped" if failure.status == "skipped" else f"FAILED ({failure.status})"
+    return f"{words}: {printable(failure.reason)}"
 
 
 @dataclass
@@ -76,17 +69,19 @@ class Eta:
 
 
 class Display:
-    """Follows a run: a trial starts, trains an epoch, ends.
+    """Follows a run: a trial starts, trains an epoch, ends. A suite that is through is a line, and so is a failure.
 
-    On a terminal it is one bar over all trials with the running one beside it; results of trainings and failures stay
-    on the screen above it. Elsewhere it is a line for each trial that ends, and at most one a minute from within a
-    long one.
+    On a terminal one bar over all trials, with the running one beside it, stands below these lines. Elsewhere a trial
+    that takes long is a line too, at most one per minute.
     """
 
     def __init__(self, console: Console, remaining: Sequence[Trial]) -> None:
         self.console, self.total, self.done = console, len(remaining), 0
         self.eta = Eta(sum(map(estimate.seconds, remaining)))
         self.began: dict[str, float] = {}
+        self.suites = {trial.suite: SuiteSoFar() for trial in remaining}
+        for trial in remaining:
+            self.suites[trial.suite].waiting += 1
         self.said = time.monotonic()
         self.bar = Progress(
             TextColumn("{task.fields[trials]}"),
@@ -111,6 +106,8 @@ class Display:
     def start(self, trial: Trial) -> None:
         """Shows that a trial begins."""
         self.began[trial.trial_id] = time.monotonic()
+        suite = self.suites[trial.suite]
+        suite.began = suite.began or time.monotonic()
         self._show(trial.label)
 
     def progress(self, trial: Trial, progress: TrialProgress) -> None:
@@ -120,24 +117,34 @@ class Display:
         if goes_on := progress.epoch == progress.resumed:
             how = "where it was interrupted"
         self._show(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {how}")
-        if goes_on or time.monotonic() - self.said >= PLAIN_SECONDS:
-            self._say(trial, f"epoch {progress.epoch} of {progress.epochs}, {how}")
+        if not self.console.is_terminal and (goes_on or time.monotonic() - self.said >= PLAIN_SECONDS):
+            self._say(f"{trial.label}: epoch {progress.epoch} of {progress.epochs}, {how}")
 
-    def finish(self, trial: Trial, outcome: Result | Failure) -> None:
-        """Shows what came of a trial, which may not have begun: its node may have been lost before."""
+    def finish(self, trial: Trial, outcome: Result | Failure) -> bool:
+        """Shows that a trial ended, which may not have begun: its node may have been lost before. Returns whether its
+        suite is through."""
         self.done += 1
         self.eta.finish(trial, outcome)
-        seconds = time.monotonic() - self.began.pop(trial.trial_id, time.monotonic())
-        self._say(trial, f"{outcome_words(outcome)}, in {estimate.words(seconds)}")
-        if self.console.is_terminal and isinstance(outcome, (TrainRecord, Failure)):
-            self.console.print(f"{trial.label}: {outcome_words(outcome)}", highlight=False, markup=False)
+        self.began.pop(trial.trial_id, None)
+        suite = self.suites[trial.suite]
+        suite.waiting -= 1
+        suite.ended += 1
+        if isinstance(outcome, Failure):
+            suite.failed += outcome.status != "skipped"
+            self._say(f"{trial.label}: {failure_words(outcome)}")
+        if not suite.waiting:
+            seconds = time.monotonic() - (suite.began or time.monotonic())
+            ended = f"{suite.ended} {'trial' if suite.ended == 1 else 'trials'} in {estimate.words(seconds)}"
+            self._say(f"{trial.suite}: {ended}, {suite.failed} failed")
+        elif not self.console.is_terminal and time.monotonic() - self.said >= PLAIN_SECONDS:
+            self._say(f"{trial.suite}: {suite.ended} of {suite.ended + suite.waiting} trials")
         self._show("")
+        return not suite.waiting
 
-    def _say(self, trial: Trial, words: str) -> None:
-        if not self.console.is_terminal:
-            self.said = time.monotonic()
-            left = f"; about {estimate.words(self.eta.seconds)} left" if self.done < self.total else ""
-            self.console.out(f"[{self.done}/{self.total}] {trial.label}: {words}{left}", highlight=False)
+    def _say(self, words: str) -> None:
+        self.said = time.monotonic()
+        left = f"; about {estimate.words(self.eta.seconds)} left" if self.done < self.total else ""
+        self.console.out(f"[{self.done}/{self.total}] {words}{left}", highlight=False)
 
     def _show(self, now: str) -> None:
         others = len(self.began) - 1
@@ -148,3 +155,13 @@ class Display:
             left=estimate.words(self.eta.seconds),
             now=now + (f"  and {others} more" if others > 0 else ""),
         )
+
+
+@dataclass
+class SuiteSoFar:
+    """How many of a suite's trials wait, ended and failed, and when the first of them began."""
+
+    waiting: int = 0
+    ended: int = 0
+    failed: int = 0
+    began: float | None = None

@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +53,18 @@ class Rounds:
             self._check_same_data(before, data_hashes)
             if before.broken:
                 set_aside = ", ".join(store.set_aside(self.folder, before.broken))
-                self._warn(f"set aside as *.broken and to be run again: {set_aside}")
+                _warn(f"set aside as *.broken and to be run again: {set_aside}")
             store.write_plan(self.folder, self._asked(), before.plan)
             if said := by_other_code(before, self.plan, self.origin):
-                self._warn(said)
+                _warn(said)
             remaining = [trial for trial in self.plan.distinct if trial.trial_id not in before.done]
             self._announce(remaining)
+            began = time.monotonic()
             try:
                 failed = self._trials(remaining) + self._further()
-                return report(self.folder) or (1 if failed else 0)
+                took = estimate.words(time.monotonic() - began)
+                self.console.print(f"Done in {took}: {failed} failed.\n", highlight=False)
+                return report(self.folder, *(["--quiet"] if self.console.quiet else [])) or (1 if failed else 0)
             except (KeyboardInterrupt, PydanticSerializationError) as error:
                 if not is_interruption(error):
                     raise
@@ -93,9 +95,6 @@ class Rounds:
         """What the report has to know of the plan."""
         return RunPlan(profile=self.plan.profile, command=self.origin.command, suites=self.plan.suites)
 
-    def _warn(self, words: str) -> None:
-        self.console.print(words, style="yellow", soft_wrap=True, markup=False, highlight=False)
-
     def _announce(self, remaining: Sequence[Trial]) -> None:
         there = len(self.plan.distinct) - len(remaining)
         begun = len(store.checkpoints(self.folder) & {trial.trial_id for trial in remaining})
@@ -114,18 +113,16 @@ class Rounds:
         """Runs them and returns how many failed; one that does not fit into memory has not."""
         if not remaining:
             return 0
-        waiting = Counter(trial.suite for trial in remaining)
         failed, due = 0, time.monotonic()
         with Display(self.console, remaining) as display:
             for trial, outcome in self.execute(
                 remaining, self.folder, display.start, display.progress, self._timeout_seconds
             ):
                 store.write(self.folder, outcome)
-                display.finish(trial, outcome)
+                suite_is_through = display.finish(trial, outcome)
                 failed += isinstance(outcome, Failure) and outcome.status != "skipped"
-                waiting[trial.suite] -= 1
-                suite_is_through = not waiting[trial.suite] and waiting.total()
-                if self.pages_between and suite_is_through and (begun := time.monotonic()) >= due:
+                begun = time.monotonic()
+                if self.pages_between and suite_is_through and display.done < display.total and begun >= due:
                     report(self.folder, "--quiet")
                     due = time.monotonic() + (time.monotonic() - begun) / REPORT_SHARE
         return failed
@@ -159,6 +156,10 @@ class Rounds:
                 for name, of_suite in more.items()
             }
             store.write_plan(self.folder, run.plan.model_copy(update={"suites": asked}), run.plan)
+
+
+def _warn(words: str) -> None:
+    print(f"warning: {words}", file=sys.stderr)
 
 
 def is_interruption(error: BaseException) -> bool:

@@ -41,6 +41,7 @@ Examples:
   python -m benchmarks.run --suite accuracy --seeds 10
   python -m benchmarks.run --suite scaling --set core.patches=256,512,1024,2048,4096,8192 --set core.batch=1
   python -m benchmarks.run --suite accuracy --profile tutorial --data-dir ~/cifar --epochs 2 --set patch_size=4
+  python -m benchmarks.run --all --quiet
   python -m benchmarks.run --all --executor ray --ray-address 10.0.0.1:6379 --trial-gpus 1
 """
 
@@ -78,8 +79,9 @@ def command(
     timeout: Annotated[float | None, Option(help=TIMEOUT_HELP, min=1, max=estimate.MOST_SECONDS)] = None,
     out: Annotated[Path | None, Option(help="The run's folder.")] = None,
     fresh: Annotated[bool, Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
+    quiet: Annotated[bool, Option("--quiet", help="Print warnings and errors alone, for scripts.")] = False,
 ) -> None:
-    console = Console()
+    console = Console(quiet=quiet)
     known = suites()
     one_of("profile", profile, profiles())
     if list_:

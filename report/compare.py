@@ -73,7 +73,11 @@ def build(folder: Path, other: Path) -> tuple[Path, Comparison]:
     other_name = theirs.name if theirs.name != name else f"{theirs.parent.name}-{theirs.name}"
     found = compare(run, other_run, name, other_name)
     page = folder / f"against-{other_name}.html"
-    store.replace(page, render("compare.html.j2", {}, comparison=found, table=of_changes(found)).encode())
+    parts = {kind: [change for change in found.changes if change.is_change == kind] for kind in (True, False)}
+    labels = {True: ("changes", "What changed"), False: ("unchanged", "What did not change")}
+    made = [of_changes(found, part, *labels[kind]) for kind, part in parts.items() if part]
+    content = render("compare.html.j2", {}, comparison=found, tables={one.key: one for one in made}, lead=lead(found))
+    store.replace(page, content.encode())
     return page, found
 
 
@@ -307,25 +311,30 @@ def _told(run: Run) -> dict[str, str]:
     return {name: ", ".join(sorted(values)) for name, values in found.items()}
 
 
-CAPTION = """Before and now, and what became of it. Accuracy is paired by seed; a change is significant from three pairs
-on and up to p = 0.05 (paired t-test, adjusted by Holm's method for all of them), and "the same" where every seed gave
-the same. Steps and memory are compared by the ratio of their geometric means, with a 95 % interval of each on its own,
-from three processes on either side. They are significant up to p = 0.05, adjusted for all of them: from ten cases of a
-figure on by the moderated t test, which draws each case's spread towards that of all, and else by Welch's. A change of
-days or of load shows in them as one of code does."""
+CAPTION = """Accuracy: paired t-test by seed. Times and memory: ratio of geometric means over processes, by a moderated
+t-test where there are ten cases or more, else by Welch's. Each is Holm-adjusted for all of its kind; significant is
+p ≤ 0.05. Another day or load can look like a change of the code."""
 
 
-def of_changes(comparison: Comparison) -> Table:
-    """Every change and everything that did not change, a row each."""
+def of_changes(comparison: Comparison, changes: Sequence[Change], key: str, label: str) -> Table:
+    """Returns some of the changes, a row each."""
     columns: tuple[Column[Change], ...] = (
         Column("subject", "what", lambda change: change.subject),
-        Column("figure", "figure", lambda change: change.figure),
-        Column("unit", "unit", lambda change: Cell(change.unit)),
+        Column("figure", "of", lambda change: change.figure),
+        Column("verdict", "verdict", lambda change: change.verdict),
+        Column("change", "change", lambda change: change.change, words.significant),
         Column("before", f"before: {comparison.other}", lambda change: change.before, words.significant),
         Column("now", f"now: {comparison.run}", lambda change: change.now, words.significant),
-        Column("change", "change", lambda change: change.change, words.significant),
-        Column("verdict", "verdict", lambda change: change.verdict),
+        Column("unit", "unit", lambda change: Cell(change.unit)),
     )
-    unchanged = frozenset(place for place, change in enumerate(comparison.changes) if not change.is_change)
-    made = table("changes", "What changed", CAPTION, columns, comparison.changes, "subject")
-    return replace(made, unchanged=unchanged)
+    return table(key, label, CAPTION, columns, changes, "subject")
+
+
+def lead(comparison: Comparison) -> str:
+    """Returns what changed in a sentence: how many figures, and the first of them."""
+    changed = [change for change in comparison.changes if change.is_change]
+    of = f"of {len(comparison.changes):,} figures"
+    if not changed:
+        return f"**Nothing changed significantly** {of}."
+    first = f"{changed[0].subject}, {changed[0].figure}: {changed[0].change.text or changed[0].verdict}"
+    return f"**{len(changed)} {of} changed**; the first: {first}."

@@ -87,8 +87,7 @@ def cell(value: str | float | Interval | None, form: Form, scale: float = 1) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """`key` names it in an address and is unique in the page. The column `head` holds what a row is about; `unchanged`
-    are the places of rows that a reader who looks for changes can do without."""
+    """`key` names it in an address and is unique in the page. The column `head` holds what a row is about."""
 
     key: str
     label: str
@@ -96,7 +95,6 @@ class Table:
     columns: Sequence[Column[Any]]
     rows: Sequence[Sequence[Cell]]
     head: str
-    unchanged: frozenset[int] = frozenset()
 
 
 def table(

@@ -22,10 +22,9 @@
       sort: "",
       filter: "",
       hidden: new Set(),
-      changesOnly: false,
       most: MOST_ROWS,
       said: element("span", { className: "said", role: "status" }),
-      more: element("button", { type: "button", textContent: "Show all rows" }),
+      more: element("button", { type: "button", textContent: `Show ${MOST_ROWS} more rows` }),
     };
     for (const column of view.columns) {
       const button = element("button", { type: "button", className: "sort", textContent: column.head });
@@ -36,7 +35,7 @@
       column.th.replaceChildren(button);
     }
     view.more.addEventListener("click", () => {
-      view.most = Infinity;
+      view.most += MOST_ROWS;
       apply(view);
     });
     view.tools = toolbar(view);
@@ -53,7 +52,7 @@
       const text = [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean).join(", ");
       return { text, value: number("value"), low: number("low"), high: number("high") };
     });
-    return { cells, tr, unchanged: "unchanged" in tr.dataset };
+    return { cells, tr };
   }
 
   function searched(row) {
@@ -92,14 +91,8 @@
       saving.addEventListener("click", () => save(`${view.table.id}.${suffix}`, write(exported(view)), "text/plain"));
       return element("div", {}, `${name} `, copy, " ", saving);
     });
-    view.changes = element("input", { type: "checkbox" });
-    view.changes.addEventListener("change", () => {
-      view.changesOnly = view.changes.checked;
-      changed(view);
-    });
-    const onlyChanges = view.rows.some((row) => row.unchanged) ? [element("label", {}, view.changes, " only what changed")] : [];
     const menus = [menu("Columns", label, boxes), menu("Export", label, formats)];
-    return element("div", { className: "tools" }, view.search, ...onlyChanges, ...menus, view.said);
+    return element("div", { className: "tools" }, view.search, ...menus, view.said);
   }
 
   function menu(name, label, children) {
@@ -128,9 +121,7 @@
       view.orderedBy = view.sort;
     }
     const wanted = view.filter.toLowerCase().split(/\s+/);
-    view.found = view.ordered.filter(
-      (row) => !(view.changesOnly && row.unchanged) && wanted.every((word) => searched(row).includes(word)),
-    );
+    view.found = view.ordered.filter((row) => wanted.every((word) => searched(row).includes(word)));
     const shown = view.found.slice(0, view.most);
     for (const row of shown) row.tr ??= made(row, view.columns);
     view.table.tBodies[0].replaceChildren(...shown.map((row) => row.tr));
@@ -142,7 +133,6 @@
       column.box.checked = !view.hidden.has(column.key);
     });
     if (view.search.value !== view.filter) view.search.value = view.filter;
-    view.changes.checked = view.changesOnly;
     const parts = [view.found.length < view.rows.length ? `${view.found.length} of ${view.rows.length} rows` : ""];
     if (shown.length < view.found.length) parts.push(`the first ${shown.length} are shown`);
     view.said.textContent = parts.filter(Boolean).join(", ");
@@ -173,11 +163,10 @@
 
   function addressOf(all) {
     const parts = new URLSearchParams();
-    for (const { table, sort, filter, hidden, changesOnly } of all) {
+    for (const { table, sort, filter, hidden } of all) {
       if (sort) parts.set(`${table.id}.sort`, sort);
       if (filter) parts.set(`${table.id}.filter`, filter);
       if (hidden.size) parts.set(`${table.id}.hide`, [...hidden].join(","));
-      if (changesOnly) parts.set(`${table.id}.only`, "changes");
     }
     return parts.toString();
   }
@@ -202,7 +191,6 @@
       view.sort = keys.includes(sort.replace(/^-/, "")) ? sort : "";
       view.filter = parts.get(`${view.table.id}.filter`) ?? "";
       view.hidden = new Set((parts.get(`${view.table.id}.hide`) ?? "").split(",").filter((key) => keys.includes(key)));
-      view.changesOnly = parts.get(`${view.table.id}.only`) === "changes";
       apply(view);
       if (!addressOf([view])) continue;
       unfold(view.tools);

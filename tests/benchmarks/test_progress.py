@@ -8,7 +8,7 @@ from rich.console import Console
 from benchmarks import datasets, estimate
 from benchmarks.answers import Progress
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.progress import TRUSTED_SECONDS, Display, Eta, outcome_words
+from benchmarks.progress import TRUSTED_SECONDS, Display, Eta
 from tests import samples
 
 TRIALS = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1)).trials
@@ -97,20 +97,23 @@ def test_trials_that_run_at_once_make_the_pace_faster(clock):
     assert eta.seconds == pytest.approx(pace(sum(SECONDS), 2 * sum(SECONDS)) * 2 * sum(SECONDS))
 
 
-def test_elsewhere_than_on_a_terminal_a_trial_that_ends_is_a_line_though_it_has_not_begun():
+def test_a_suite_that_is_through_is_a_line_and_so_is_a_failure():
     said = io.StringIO()
     with Display(Console(file=said, width=200), TRIALS) as display:
         display.start(TRIALS[0])
         display.progress(TRIALS[0], Progress(2, 4, 2.0, 0.1, resumed=2))
-        display.finish(TRIALS[0], samples.training(top1=0.975, step=0.013))
-        display.finish(TRIALS[1], samples.failure())
+        assert not display.finish(TRIALS[0], samples.training(top1=0.975, step=0.013))
+        assert display.finish(TRIALS[1], samples.failure()), "its suite is through"
     first, second, third = said.getvalue().splitlines()
     assert first.startswith(f"[0/2] {TRIALS[0].label}: epoch 2 of 4, where it was interrupted; about ")
-    assert second.startswith(f"[1/2] {TRIALS[0].label}: top-1 97.5%, 13 ms a step, in 0 s; about ")
-    assert third.startswith(f"[2/2] {TRIALS[1].label}: FAILED (")
-    assert "left" not in third
+    assert second == f"[2/2] {TRIALS[1].label}: FAILED (failed): ValueError: no"
+    assert third == "[2/2] accuracy: 2 trials in 0 s, 1 failed"
 
 
-def test_a_training_without_a_clean_step_says_so():
-    assert outcome_words(samples.training(top1=0.975, step=0.013)) == "top-1 97.5%, 13 ms a step"
-    assert outcome_words(samples.training(top1=0.975, step=None)) == "top-1 97.5%, no step measured"
+def test_a_suite_of_many_short_trials_is_a_line_per_minute(monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr("benchmarks.progress.PLAIN_SECONDS", 0)
+    with Display(Console(file=said, width=200), TRIALS) as display:
+        display.start(TRIALS[0])
+        display.finish(TRIALS[0], samples.training())
+    assert said.getvalue().startswith("[1/2] accuracy: 1 of 2 trials; about ")

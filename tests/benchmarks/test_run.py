@@ -66,9 +66,9 @@ def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert len(list((folder / "records").glob("*.json"))) == 4
-    assert "[4/4] accuracy train-vit-digits-seed1: top-1" in done.stdout
+    assert "[4/4] accuracy: 4 trials in " in done.stdout
     assert f"report: {folder}/report.html" in done.stdout
-    assert "too few seeds for a test" in done.stdout
+    assert "2 seeds, too few seeds for a test" in done.stdout
     table = pd.read_csv(folder / "tables" / "accuracy.csv")
     assert table.groupby("variant").seed.apply(list).to_dict() == {"eanet": [0, 1], "vit": [0, 1]}
     assert "<svg" in (folder / "report.html").read_text()
@@ -136,7 +136,7 @@ def test_a_folder_named_like_markup_is_a_folder(finished, tmp_path):
     done = run(*TWO_SEEDS, "--out", folder)
     assert done.returncode == 0, done.stderr
     assert f"into {folder}" in done.stdout
-    assert "set aside as *.broken and to be run again: [bold]x.json" in done.stdout
+    assert "set aside as *.broken and to be run again: [bold]x.json" in done.stderr
 
 
 def test_records_carry_the_command_and_the_commit(finished):
@@ -186,11 +186,10 @@ def test_what_other_code_has_measured_is_named_before_it_is_used_again(finished,
     elsewhere = record.environment.model_copy(update={"commit": "0123456789" * 4, "dirty": False})
     store.write(folder, record.model_copy(update={"environment": elsewhere}))
     again = run(*TWO_SEEDS, "--out", folder)
-    told, planned, *_ = again.stdout.splitlines()
-    assert "done already by other code: " in told
-    assert "1 by commit 0123456" in told
-    assert told.endswith("; --fresh runs them again")
-    assert planned.startswith("0 trials to run")
+    assert again.stderr.startswith("warning: done already by other code: ")
+    assert "1 by commit 0123456" in again.stderr
+    assert again.stderr.endswith("; --fresh runs them again\n")
+    assert again.stdout.startswith("0 trials to run")
 
 
 def test_other_code_is_code_that_measures_otherwise(tmp_path, monkeypatch):
@@ -248,7 +247,7 @@ def test_a_record_that_broke_is_set_aside_and_run_again(finished):
     victim = next((folder / "records").glob("train-eanet-digits-seed1*"))
     victim.write_text(victim.read_text()[:100])
     again = run(*TWO_SEEDS, "--out", folder)
-    assert "set aside as *.broken and to be run again: train-eanet-digits-seed1" in again.stdout
+    assert "set aside as *.broken and to be run again: train-eanet-digits-seed1" in again.stderr
     assert victim.with_name(victim.name + ".broken").exists()
     assert len(store.load(folder).done) == 4
 

@@ -149,7 +149,7 @@ def test_the_history_draws_each_case_and_machine_and_names_its_changes(tmp_path)
     assert change.ratio == pytest.approx(1.5, rel=0.02)
     assert not any(trend.changes for trend in trends[1:])
     text = page.read_text()
-    assert "From gate 8 on (2026-01-08" in text
+    assert "Since gate 8 (2026-01-08" in text
     assert text.count("<svg") == 4 * 2, "each for a wide page and for a phone"
     assert "http" not in text.replace("http://www.w3.org", "")
 
@@ -173,7 +173,7 @@ def test_what_changes_with_an_upgrade_is_named_by_its_versions_and_not_by_a_comm
     assert "at gate 8 Keras 3.15.1 -> 3.16.0" in eanet.figure.alt
     text = page.read_text()
     assert "Keras 3.15.1 -&gt; 3.16.0 at gate 8 (2026-01-08" in text
-    assert "From gate 13 on (2026-01-13" in text
+    assert "Since gate 13 (2026-01-13" in text
     assert "From gate 8 on" not in text
 
 
