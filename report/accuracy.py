@@ -243,7 +243,7 @@ def _order(key: Key, grid: tuple[str, ...]) -> tuple[object, ...]:
     """Sorts by variant, then by the cell's values, numbers as numbers."""
     variant, conditions = key
     values = dict(_grid(conditions, grid))
-    return variant, *(words.sortable(values.get(name, "")) for name in grid), str(conditions)
+    return groups.place(variant), *(words.sortable(values.get(name, "")) for name in grid), str(conditions)
 
 
 def _grid(conditions: Conditions, grid: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

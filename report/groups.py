@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from models.config import VARIANTS
 from report import words
 from results import stats
 from results.gates import Machine
@@ -45,6 +46,12 @@ class Group:
     def key(self) -> tuple[str, Conditions]:
         """The variant and its conditions: groups of the same, whichever suites asked for them, are one."""
         return self.variant, self.conditions
+
+
+def place(variant: str) -> tuple[int, str]:
+    """Where a variant stands everywhere: in the order of `VARIANTS`, then a suite's own by name."""
+    known = list(VARIANTS)
+    return (known.index(variant) if variant in known else len(known)), variant
 
 
 def title(variant: str, plan: PlannedSuite | None) -> str:

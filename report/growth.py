@@ -152,13 +152,19 @@ def curves(run: Run) -> tuple[Curve, ...]:
     cases = [(key, size) for key, sizes in alike.items() for size in sizes]
     repeated = dict(zip(cases, repetition.repeated([alike[key][size] for key, size in cases]), strict=True))
     found = []
-    for key, sizes in sorted(alike.items()):
+    for key, sizes in sorted(alike.items(), key=lambda item: _order(item[0])):
         suite, _, _, variant, conditions = key
         title = groups.title(variant, run.plan.suites.get(suite) if run.plan else None)
         group = Group(suite=suite, variant=variant, title=title, apart=apart[key[:3]][key[3:]], conditions=conditions)
         points = tuple(StepTime(**vars(group), case=repeated[key, size]) for size in sorted(sizes))
         found.append(Curve(**vars(group), points=points))
     return tuple(found)
+
+
+def _order(key: tuple[str, str, str, str, Conditions]) -> tuple[object, ...]:
+    """By suite; the attention layer before the whole model, the training step before inference; then by variant."""
+    suite, scope, phase, variant, conditions = key
+    return suite, scope != "core", phase != "train", groups.place(variant), conditions
 
 
 @dataclass(frozen=True, kw_only=True)
