@@ -125,7 +125,7 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
 def _circumstances(comparison: Comparison) -> str:
     """On what, for how long, with how many seeds; and which ViT, where it is not the tutorial's."""
     ours, base = comparison.ours, comparison.base
-    where = [ours.trial.dataset, words.number_of(ours.epochs, "epoch"), *ours.settings]
+    where = [words.dataset(ours.trial.dataset), words.number_of(ours.epochs, "epoch"), *ours.settings]
     of = [] if base.variant == BASE else [f"vs {base.name}"]
     return ", ".join([*of, *where, words.number_of(comparison.difference.n, "seed")])
 
@@ -207,8 +207,8 @@ def learning(study: Study) -> Figure:
             f"{t.full_name} ends at {_end(t, 'top1')} top-1 in training and {_end(t, 'val_top1')} in validation"
             for t in study.trainings
         ),
-        "Thin lines are single seeds; a thin grey one is the log that the tutorial prints. Training accuracy is taken "
-        "with augmentation and dropout on, so it may lie below validation.",
+        "Thin lines are single seeds. Training accuracy is taken with augmentation and dropout on, so it may lie below "
+        "validation.",
         paint,
         panels=len(panels),
         columns=len(CURVES),
@@ -352,13 +352,12 @@ def growth(quantity: Quantity, curves: Sequence[Curve], crossovers: Iterable[Cro
         said = ", ".join(f"{_written(quantity, point)} at N = {point.patches:,}" for point in points)
         return f"{PANELS[curve.scope, curve.phase]}, {curve.name}: {said}"
 
-    lines = "lines are the fitted models."
-    marks = "A dotted line marks where EANet's step becomes the faster one." if quantity is TIME else ""
+    marks = " A dotted line marks where EANet's step becomes the faster one." if any(map(_is_inside, crossed)) else ""
     return drawn(
         quantity.name,
         f"{quantity.title} against the number of patches",
         "; ".join(map(in_words, curves)),
-        f"Log axes; bands are 95 % intervals over processes, {lines} {marks}".rstrip(),
+        f"Log axes; bands are 95 % intervals over processes, lines are the fitted models.{marks}",
         paint,
         panels=len(panels),
         columns=2,
@@ -367,10 +366,15 @@ def growth(quantity: Quantity, curves: Sequence[Curve], crossovers: Iterable[Cro
     )
 
 
+def _is_inside(crossover: Crossover) -> bool:
+    """Whether the curves cross within the measured sizes."""
+    return 0 < crossover.patches.estimate < np.inf
+
+
 def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
     """A dotted line where the two curves cross, if they do within the sizes, and a shade for its interval."""
     patches = crossover.patches
-    if not 0 < patches.estimate < np.inf:
+    if not _is_inside(crossover):
         return
     ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
     said = f"EANet is faster\nabove N = {patches.estimate:,.0f}"

@@ -47,7 +47,7 @@ class Findings:
 
     @cached_property
     def limits(self) -> list[str]:
-        return verdicts.limits(self.run, self.published, self.points)
+        return verdicts.limits(self.run, self.published or self.studies, self.points)
 
     @cached_property
     def reproductions(self) -> tuple[Reproduction, ...]:

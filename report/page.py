@@ -13,7 +13,7 @@ from report.parts import render
 from results import frames, gates, published, repetition, store
 from results.gates import Gate, GateError
 from results.printable import markdown, markdown_code
-from results.records import Environment
+from results.records import Environment, TrainRecord
 from results.store import Run, StoreError
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
@@ -116,7 +116,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         },
         source=published.SOURCE,
         how_to_test=verdicts.HOW_TO_TEST,
-        datasets=sorted({record.dataset for record in run.trainings}),
+        datasets=[words.dataset(name) for name in sorted({record.dataset for record in run.trainings})],
         dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated})[-1:],
         machines=sorted(
             {f"{groups.processor(e)}, {backend_name(e)}" for e in environments}
@@ -128,10 +128,29 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         noisy=sum(point.noisy for point in findings.points),
         points=len(findings.points),
         narrow=repetition.NARROW,
-        hashes=sorted(
-            {(r.dataset, r.dataset_sha256, r.train_images, r.validation_images, r.test_images) for r in run.trainings}
-        ),
+        images=_images(run),
     )
+
+
+def _images(run: Run) -> list[tuple[str, str, list[str], list[str], list[str]]]:
+    """Each dataset by its hash, with the numbers of its training, validation and test images."""
+    found: dict[tuple[str, str], list[TrainRecord]] = {}
+    for record in run.trainings:
+        found.setdefault((record.dataset, record.dataset_sha256), []).append(record)
+
+    def counts(records: list[TrainRecord], name: str) -> list[str]:
+        return [f"{count:,}" for count in sorted({getattr(record, name) for record in records})]
+
+    return [
+        (
+            words.dataset(name),
+            digest,
+            counts(records, "train_images"),
+            counts(records, "validation_images"),
+            counts(records, "test_images"),
+        )
+        for (name, digest), records in sorted(found.items())
+    ]
 
 
 def backend_name(environment: Environment) -> str:

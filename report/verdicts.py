@@ -26,6 +26,8 @@ ABOUT = 0.02
 """The page says "about": a claimed accuracy is supported where the interval lies within this distance of it."""
 OTHER_IMAGES = "other images"
 Word = Literal["supported", "partly", "contradicted", "inconclusive", "not tested"]
+NOT_TESTED = {"accuracy": "accuracy on CIFAR-100", "time": "cost"}
+"""What the lead calls a subject."""
 HOW_TO_TEST = "python -m benchmarks.run --profile tutorial --data-dir DIR"
 
 
@@ -107,7 +109,7 @@ def _of_difference(comparison: Comparison) -> Word:
 def _evidence(c: Comparison) -> str:
     ours, base = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
     settings = f" with {' and '.join(c.ours.settings)}" if c.ours.settings else ""
-    return f"**{ours} vs {base}** on {c.ours.trial.dataset}{settings}: {c.told}."
+    return f"**{ours} vs {base}** on {words.dataset(c.ours.trial.dataset)}{settings}: {c.told}."
 
 
 def _why_not(training: Training, others: list[str]) -> str:
@@ -200,18 +202,17 @@ def lead(found: Sequence[Claim], studies: Sequence[Study], crossovers: Sequence[
         told.append(_lead_accuracy(compared[0]))
     for c in [c for c in crossovers if (c.ours.variant, c.base.variant, c.ours.phase) == (OURS, BASE, "train")][:1]:
         fast = words.speedup(c.ratio, with_ends=False)
-        told.append(f"Its {sentences.SCOPES[c.ours.scope]} is **{fast} at {c.largest:,} patches**.")
+        told.append(f"EANet's {sentences.SCOPES[c.ours.scope]} is **{fast} at {c.largest:,} patches**.")
     untested = [claim.subject for claim in found if claim.verdict == "not tested"]
     if untested:
-        named = [{"accuracy": "accuracy on CIFAR-100"}.get(subject, subject) for subject in untested]
-        told.append(
-            f"The tutorial's **{' and '.join(named)} {'was' if len(named) == 1 else 'were'} not tested** in this run."
-        )
+        named = words.joined([NOT_TESTED.get(subject, subject) for subject in untested])
+        was = "was" if len(untested) == 1 else "were"
+        told.append(f"The tutorial's **{named} {was} not tested** in this run.")
     return " ".join(told)
 
 
 def _lead_accuracy(c: Comparison) -> str:
-    where = f"On {c.ours.trial.dataset}"
+    where = f"On {words.dataset(c.ours.trial.dataset)}"
     low, high = c.shown.low, c.shown.high
     if c.state == "chance":
         return f"{where}, **both models end at chance**."
@@ -226,7 +227,7 @@ def _lead_accuracy(c: Comparison) -> str:
 def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> list[str]:
     """Returns what bounds what the run can say: its images, sizes, processes and device."""
     told = [
-        f"{count:,} test images of {name}"
+        f"{count:,} test images of {words.dataset(name)}"
         for name, count in sorted({(t.dataset, t.test_images) for t in run.trainings})
     ]
     if run.environments and all(environment.device == "cpu" for environment in run.environments):

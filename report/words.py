@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -124,6 +124,19 @@ def speedup(ratio: Interval, *, with_ends: bool = True) -> str:
     written = [f"{end:.0f}" if end >= 9.5 else f"{end:.1f}" for end in ends]
     interval = f" [{', '.join(written[1:])}]" if len(set(written)) > 1 else ""
     return f"{written[0]}×{interval} {word}"
+
+
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+
+
+def dataset(name: str) -> str:
+    """A dataset as people write it."""
+    return DATASETS.get(name, name)
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Parts as a list in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def sentence(text: str) -> str:

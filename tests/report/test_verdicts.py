@@ -168,7 +168,7 @@ def test_two_recipes_that_disagree_are_inconclusive():
 def test_a_run_without_the_tutorials_settings_says_so_in_a_sentence_with_its_logs():
     claim = claims_of(*both([0.34, 0.35, 0.36], [0.29, 0.31, 0.33], epochs=12))["accuracy"]
     assert claim.verdict == "not tested"
-    assert claim.evidence.startswith("**35.0 % vs 31.0 %** on cifar100: +4.0 pp [")
+    assert claim.evidence.startswith("**35.0 % vs 31.0 %** on CIFAR-100: +4.0 pp [")
     assert claim.evidence.endswith(
         ", 3 seeds, significant. Not the tutorial's settings (epochs 12); its own two logs report 43.9 % and 17.3 % "
         "for EANet."
@@ -215,7 +215,7 @@ def test_the_cost_is_compared_with_vits():
     assert "At N = 4,096 its attention layer is **4.1× faster**." in claims["time"].evidence
     assert claims["memory"].evidence == "**16.0 MiB vs 1,024 MiB** per training step at N = 4,096, batch 2."
     lead = find(run_of(*steps)).lead
-    assert "Its attention layer is **4.1× faster at 4,096 patches**." in lead
+    assert "EANet's attention layer is **4.1× faster at 4,096 patches**." in lead
     assert "The tutorial's **accuracy on CIFAR-100 was not tested** in this run." in lead
 
 
