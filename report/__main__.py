@@ -92,7 +92,7 @@ def _of_history(history: Path) -> tuple[Path, list[str]]:
 
     page, trends = build(history)
     changes = [(trend, change) for trend in trends for change in trend.changes]
-    said = [f"- {t.case}, from {c.commit} on: {c.ratio:.2f} times as long ({t.machine})" for t, c in changes]
+    said = [f"- {t.case}, since {c.commit}: {c.ratio:.2f} times as long ({t.machine})" for t, c in changes]
     return page, said or ["- no change point"]
 
 

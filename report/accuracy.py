@@ -101,7 +101,7 @@ class Comparison:
         return "no significant difference" if self.state in ("none", "alone") else STATES[self.state]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The difference, n, and what is reported of it: "+0.9 pp [−0.2, +2.0], 5 seeds, not significant"."""
         seeds = words.number_of(self.difference.n, "seed")
         return f"{words.difference(self.metric, self.shown)}, {seeds}, {STATES[self.state]}"

@@ -92,8 +92,8 @@ def _load(folder: Path) -> Run:
 
 @dataclass(frozen=True)
 class Subject:
-    """Records taken alike, a training's seeds or a case of step time over its processes; `what` is told of it but for
-    its conditions."""
+    """Records taken alike: a training's seeds, or a case of step time over its processes. `what` names it without its
+    conditions."""
 
     name: str
     what: tuple[str | int, ...]
@@ -166,12 +166,12 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
             for subject in lone
         ),
     ]
-    told = {name: sentences.incomplete(run), other_name: sentences.incomplete(other)}
+    parts = {name: sentences.incomplete(run), other_name: sentences.incomplete(other)}
     return Comparison(
         run=name,
         other=other_name,
         changes=tuple(changes),
-        incomplete=tuple(f"{whose} is not whole: {', '.join(lacks)}." for whose, lacks in told.items() if lacks),
+        incomplete=tuple(f"{whose} is not whole: {', '.join(lacks)}." for whose, lacks in parts.items() if lacks),
         refused=tuple(_refusals(pairs, name, other_name)),
         environments=_environments(run, other),
     )
@@ -198,14 +198,14 @@ def _accuracy(pair: Pair) -> Iterator[Change]:
     equal = all(abs(now[seed] - before[seed]) < EXACT for seed in now.keys() & before.keys())
     tested = not equal and difference.n >= FEWEST_SEEDS
     unit = words.UNITS[TOP1.unit]
-    told = cell(difference, unit.difference, unit.scale)
+    parts = cell(difference, unit.difference, unit.scale)
     yield Change(
         subject=pair.name,
         figure=TOP1.test_title,
         unit=TOP1.unit,
         before=cell(pair.before.mean(TOP1), unit.value, unit.scale),
         now=cell(pair.now.mean(TOP1), unit.value, unit.scale),
-        change=replace(told, text=f"{words.difference(TOP1, difference)}, n = {difference.n}"),
+        change=replace(parts, text=f"{words.difference(TOP1, difference)}, n = {difference.n}"),
         verdict=SAME if equal else NOT_SHOWN if tested else FEW,
         p_value=stats.paired_p_value(now, before, resolution=resolution) if tested else None,
     )

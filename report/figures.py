@@ -114,7 +114,7 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
     return _forest(
         "accuracy",
         f"Accuracy: {first.in_words}",
-        "; ".join(f"{row.label}: {row.comparison.told if row.comparison else 'not tested'}" for row in rows),
+        "; ".join(f"{row.label}: {row.comparison.summary if row.comparison else 'not tested'}" for row in rows),
         f"{words.variant_name(OURS)} − {words.variant_name(BASE)}, test accuracy; filled where significant.",
         rows,
         width=plot.HALF,
@@ -146,7 +146,7 @@ def ablations(studies: Sequence[Study]) -> Figure | None:
     return _forest(
         "ablations",
         f"{len(significant)} of {len(compared)} differences are significant",
-        "; ".join(f"{c.label}: {c.told}" for c in compared),
+        "; ".join(f"{c.label}: {c.summary}" for c in compared),
         "Test accuracy compared with each suite's baseline, paired by seed; filled where significant after Holm's "
         "adjustment. The interval is that of one comparison alone.",
         rows,

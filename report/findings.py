@@ -1,4 +1,4 @@
-"""Records -> findings: everything that the page says, before it is said."""
+"""Records -> findings: everything that the page reports, before it is written."""
 
 from dataclasses import dataclass
 from functools import cached_property

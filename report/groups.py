@@ -1,4 +1,4 @@
-"""Records that are alike: taken under the same conditions, told from their namesakes, and of which machines."""
+"""Groups of records that were taken under the same conditions, their names, and their machines."""
 
 import math
 from collections import defaultdict
@@ -16,7 +16,7 @@ from results.stats import Interval
 from results.trials import Conditions, TrainTrial, Value
 
 OURS, BASE = PUBLISHED = "eanet", "vit"
-"""The tutorial's two variants: the one whose step times are told, and the one that they are held against."""
+"""The tutorial's two variants: external attention, and self-attention, which it is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,8 @@ def apart(groups: Iterable[tuple[str, Conditions]], grid: Container[str] = ()) -
         shared = set.intersection(*map(set, all_conditions))
         for conditions in all_conditions:
             own = [pair for pair in conditions if pair not in shared and bare(pair[0]) not in grid]
-            told = ", ".join(f"{name}={words.setting(value)}" for name, value in own)
-            found[variant, conditions] = f" ({told})" if told else ""
+            parts = ", ".join(f"{name}={words.setting(value)}" for name, value in own)
+            found[variant, conditions] = f" ({parts})" if parts else ""
     return found
 
 
@@ -158,7 +158,7 @@ class Training(Group):
 
     @property
     def trial(self) -> TrainTrial:
-        """The first one's: but for the seed that of all."""
+        """The trial of the first one, which differs from the others in the seed alone."""
         return self.first.trial
 
     @property

@@ -66,12 +66,12 @@ class StepTime(Group):
     @property
     def allocated_bytes(self) -> list[int]:
         """Each process's peak by the backend's own allocator; none where it did not tell every one."""
-        told = [record.device_peak_memory_bytes or 0 for record in self.case.records]
-        return told if min(told) > 0 else []
+        parts = [record.device_peak_memory_bytes or 0 for record in self.case.records]
+        return parts if min(parts) > 0 else []
 
     @property
     def bytes_by_process(self) -> list[int]:
-        """What the allocator told, which is exact, or else the resident sizes."""
+        """What the allocator parts, which is exact, or else the resident sizes."""
         return self.allocated_bytes or self.resident_bytes
 
     @property
@@ -129,7 +129,7 @@ class Curve(Group):
 
     @cached_property
     def multiply_adds(self) -> Law | None:
-        """Those of one image, exactly; None for records that follow no law too."""
+        """Those of one image, exactly; None for records that no model fits exactly."""
         try:
             return growths.exact_growth({point.patches: point.first.multiply_adds for point in self.points})
         except ValueError:

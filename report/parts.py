@@ -36,7 +36,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """A column, declared once: how it is read from its rows and told.
+    """A column, declared once: how it is read from its rows and written.
 
     `key` names it in an address and is unique in its table; the page writes `head` and its `unit`. `read` gives what a
     row has of it, a number in SI units, which times `scale` is one of `unit` and is written by `form`: a column without

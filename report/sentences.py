@@ -87,8 +87,8 @@ def incomplete(run: Run) -> list[str]:
         (len(skipped), "trial did not fit into memory", "trials did not fit into memory"),
         (len(run.broken), f"file cannot be read{files}", f"files cannot be read{files}"),
     )
-    told = [words.number_of(*count) for count in counts if count[0]]
-    return told if run.plan or not told else ["what was planned is not known", *told]
+    parts = [words.number_of(*count) for count in counts if count[0]]
+    return parts if run.plan or not parts else ["what was planned is not known", *parts]
 
 
 def _of(names: Iterable[str]) -> str:

@@ -105,4 +105,4 @@ def as_markdown(findings: Findings) -> str:
 
 def _cell(text: str) -> str:
     """Text whose bold parts stay bold."""
-    return "**".join(map(markdown, text.split("**")))
+    return markdown(text).replace("\\*\\*", "**")

@@ -97,13 +97,13 @@ def of_study(study: Study) -> Table:
         (True, _mebibytes("memory", "peak memory", lambda t: mean_of(t.bytes_by_process))),
         (True, Column("processes", "processes", lambda t: len(t.seconds_by_process), words.count)),
     )
-    told = ["Means over the seeds with 95 % intervals."]
+    parts = ["Means over the seeds with 95 % intervals."]
     if any(comparison.p_value is not None for comparison in study.compared):
         adjusted = f", Holm-adjusted for {study.family} comparisons" if study.family > 1 else ""
-        told.append(f"Differences: paired t-test by seed{adjusted}.")
-    told += filter(None, (_trained_on(study), sentences.why_no_step(study.variants)))
+        parts.append(f"Differences: paired t-test by seed{adjusted}.")
+    parts += filter(None, (_trained_on(study), sentences.why_no_step(study.variants)))
     chosen = [column for is_there, column in columns if is_there]
-    return table(f"table-{study.suite}", f"{study.title}: all trainings", " ".join(told), chosen, study.trainings)
+    return table(f"table-{study.suite}", f"{study.title}: all trainings", " ".join(parts), chosen, study.trainings)
 
 
 def _says_something(study: Study, metric: Metric) -> bool:
@@ -171,12 +171,12 @@ def _trained_on(study: Study) -> str:
     machines = groups.machines(machine for training in study.trainings for machine in training.machines)
     if len(machines) == 1:
         return ""
-    told = []
+    parts = []
     for machine in machines:
         seeds = sorted({r.seed for r in records if groups.same_machine(r.environment, machine)})
         some = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}" if seeds else "in part"
-        told.append(f"{groups.machine_name(machine)} ({some})")
-    return f"Trained on {' and '.join(told)}; accuracy belongs to no machine, times and memory do."
+        parts.append(f"{groups.machine_name(machine)} ({some})")
+    return f"Trained on {' and '.join(parts)}; accuracy belongs to no machine, times and memory do."
 
 
 def _step(curve: Curve) -> str:
@@ -284,7 +284,7 @@ SCALING += ["macs", "peak_memory_bytes", "status", "allocated_memory_bytes", "pr
 
 
 def scaling(run: Run, findings: Findings) -> pd.DataFrame:
-    """One row a case, over its processes: no interval below three of them. A failed process has a row of its own.
+    """Returns a row per case, over its processes: no interval below three. A failed process has its own row.
 
     `peak_memory_bytes` is the resident size over the baseline, `allocated_memory_bytes` the allocator's own peak.
     """

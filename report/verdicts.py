@@ -28,7 +28,7 @@ OTHER_IMAGES = "other images"
 Word = Literal["supported", "partly", "contradicted", "inconclusive", "not tested"]
 NOT_TESTED = {"accuracy": "accuracy on CIFAR-100", "time": "cost"}
 """What the lead calls a subject."""
-HOW_TO_TEST = "python -m benchmarks.run --profile tutorial --data-dir DIR"
+HOW_TO_TEST = "python -m benchmarks.run --suite accuracy --profile tutorial --data-dir DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def _of_difference(comparison: Comparison) -> Word:
 def _evidence(c: Comparison) -> str:
     ours, base = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
     settings = f" with {' and '.join(c.ours.settings)}" if c.ours.settings else ""
-    return f"**{ours} vs {base}** on {words.dataset(c.ours.trial.dataset)}{settings}: {c.told}."
+    return f"**{ours} vs {base}** on {words.dataset(c.ours.trial.dataset)}{settings}: {c.summary}."
 
 
 def _why_not(training: Training, others: list[str]) -> str:
@@ -162,15 +162,15 @@ def _growth(curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> Iterato
 def _of_time(curve: Curve, crossovers: Sequence[Crossover]) -> str:
     grown = curve.growth
     mine = [c for c in crossovers if c.ours is curve]
-    told = [f"Not tested: {sentences.unclaimed(curve)}."]
+    parts = [f"Not tested: {sentences.unclaimed(curve)}."]
     if grown and sentences.is_claimable(grown):
-        told = [f"Time grows as **{_power(grown)}**"]
+        parts = [f"Time grows as **{_power(grown)}**"]
         rivals = [f"ViT's as {_power(c.base.growth)}" for c in mine if c.base.growth]
-        told = [", ".join(told + rivals) + "."]
-    told += [f"At N = {c.largest:,} {_scope(c)} is **{words.speedup(c.ratio)}**." for c in mine]
+        parts = [", ".join(parts + rivals) + "."]
+    parts += [f"At N = {c.largest:,} {_scope(c)} is **{words.speedup(c.ratio)}**." for c in mine]
     others = [c for c in crossovers if c.ours.scope != curve.scope]
-    told += [f"At N = {c.largest:,} {_scope(c)} is {words.speedup(c.ratio, with_ends=False)}." for c in others[:1]]
-    return " ".join(told)
+    parts += [f"At N = {c.largest:,} {_scope(c)} is {words.speedup(c.ratio, with_ends=False)}." for c in others[:1]]
+    return " ".join(parts)
 
 
 def _power(grown: growths.Growth) -> str:
@@ -189,26 +189,26 @@ def _of_memory(curve: Curve, crossovers: Sequence[Crossover]) -> str:
     theirs = next((p.memory_bytes for p in base.points if p.patches == last.patches), None) if base else None
     ours = words.mebibytes(last.memory_bytes.estimate)
     both = f"{ours} MiB vs {words.mebibytes(theirs.estimate)} MiB" if theirs else f"{ours} MiB"
-    told = f"**{both}** per training step at N = {last.patches:,}, batch {last.first.batch}."
+    parts = f"**{both}** per training step at N = {last.patches:,}, batch {last.first.batch}."
     if not (curve.memory and sentences.is_claimable(curve.memory)):
-        return f"{told} Growth not tested: {sentences.unclaimed(curve)}."
-    return told
+        return f"{parts} Growth not tested: {sentences.unclaimed(curve)}."
+    return parts
 
 
 def lead(found: Sequence[Claim], studies: Sequence[Study], crossovers: Sequence[Crossover]) -> str:
     """Returns the three facts of a run in a few sentences: accuracy, cost, and what was not tested."""
-    told = []
+    parts = []
     if compared := [c for c in of_the_two(studies) if c.base.variant == BASE]:
-        told.append(_lead_accuracy(compared[0]))
+        parts.append(_lead_accuracy(compared[0]))
     for c in [c for c in crossovers if (c.ours.variant, c.base.variant, c.ours.phase) == (OURS, BASE, "train")][:1]:
         fast = words.speedup(c.ratio, with_ends=False)
-        told.append(f"EANet's {sentences.SCOPES[c.ours.scope]} is **{fast} at {c.largest:,} patches**.")
+        parts.append(f"EANet's {sentences.SCOPES[c.ours.scope]} is **{fast} at {c.largest:,} patches**.")
     untested = [claim.subject for claim in found if claim.verdict == "not tested"]
     if untested:
         named = words.joined([NOT_TESTED.get(subject, subject) for subject in untested])
         was = "was" if len(untested) == 1 else "were"
-        told.append(f"The tutorial's **{named} {was} not tested** in this run.")
-    return " ".join(told)
+        parts.append(f"The tutorial's **{named} {was} not tested** in this run.")
+    return " ".join(parts)
 
 
 def _lead_accuracy(c: Comparison) -> str:
@@ -226,17 +226,17 @@ def _lead_accuracy(c: Comparison) -> str:
 
 def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> list[str]:
     """Returns what bounds what the run can say: its images, sizes, processes and device."""
-    told = [
+    parts = [
         f"{count:,} test images of {words.dataset(name)}"
         for name, count in sorted({(t.dataset, t.test_images) for t in run.trainings})
     ]
     if run.environments and all(environment.device == "cpu" for environment in run.environments):
-        told.append("no GPU")
+        parts.append("no GPU")
     trained = sorted({training.first.patches for study in studies for training in study.trainings})
-    told += [f"accuracy measured at N = {_range(trained)}"] if trained else []
-    told += [f"speed at N = {_range([point.patches for point in points])}"] if points else []
-    told += [f"{_range([point.step_seconds.n for point in points])} processes per size"] if points else []
-    return told
+    parts += [f"accuracy measured at N = {_range(trained)}"] if trained else []
+    parts += [f"speed at N = {_range([point.patches for point in points])}"] if points else []
+    parts += [f"{_range([point.step_seconds.n for point in points])} processes per size"] if points else []
+    return parts
 
 
 def _range(values: Sequence[int]) -> str:

@@ -185,7 +185,7 @@ COUNTS: Units = ((1.0, ""),)
 
 
 def law(value: Law, units: Units) -> str:
-    """A law with each coefficient in the unit that suits it: "2.1 ms + 16.8 µs·N + 108 ns·N²"."""
+    """A fitted model with each coefficient in the unit that suits it: "2.1 ms + 16.8 µs·N + 108 ns·N²"."""
     least = units[-1][0] * 1e-3
     terms = [_term(coefficient, exponent, units) for coefficient, exponent in value.terms if coefficient > least]
     if value.name == "N log N":

@@ -70,10 +70,10 @@ def run_of(*records, **suites):
     return Run(None, plan, *map(tuple, of_kind.values()), {})
 
 
-def told(findings, suite="accuracy"):
+def summaries(findings, suite="accuracy"):
     """What is compared in a suite -> the difference, n, and what is reported of it."""
     (study,) = [study for study in findings.studies if study.suite == suite]
-    return {comparison.label: comparison.told for comparison in study.compared}
+    return {comparison.label: comparison.summary for comparison in study.compared}
 
 
 def column(findings, key, table="table-accuracy"):

@@ -10,7 +10,7 @@ from report.summary import lines
 from report.words import NOTHING
 from results.records import PlannedVariant
 from tests import samples
-from tests.report.page_reader import caption, column, run_of, texts, told
+from tests.report.page_reader import caption, column, run_of, summaries, texts
 
 
 def pairs(differences, base=0.9, **changes):
@@ -51,15 +51,17 @@ def slower(records, factors):
 
 
 def test_a_difference_is_significant_only_where_its_interval_excludes_zero():
-    assert told(found(*pairs([0.04, 0.05, 0.06]))) == {"EANet − ViT": "+5.0 pp [+2.5, +7.5], 3 seeds, significant"}
-    assert told(found(*pairs([-0.04, -0.05, -0.06]))) == {"EANet − ViT": "−5.0 pp [−7.5, −2.5], 3 seeds, significant"}
-    unclear = told(found(*pairs([-0.04, 0.05, 0.06])))
+    assert summaries(found(*pairs([0.04, 0.05, 0.06]))) == {"EANet − ViT": "+5.0 pp [+2.5, +7.5], 3 seeds, significant"}
+    assert summaries(found(*pairs([-0.04, -0.05, -0.06]))) == {
+        "EANet − ViT": "−5.0 pp [−7.5, −2.5], 3 seeds, significant"
+    }
+    unclear = summaries(found(*pairs([-0.04, 0.05, 0.06])))
     assert unclear == {"EANet − ViT": "+2.3 pp [−11.3, +16.0], 3 seeds, not significant"}
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_fewer_than_three_seeds_test_nothing(n):
-    (said,) = told(found(*pairs([0.05, 0.0501][:n]))).values()
+    (said,) = summaries(found(*pairs([0.05, 0.0501][:n]))).values()
     assert said.startswith("+5.0 pp, ")
     assert said.endswith("too few seeds for a test")
 
@@ -224,7 +226,7 @@ def test_a_grids_cells_are_compared_with_its_base_variant_by_variant():
     effects = [cell.value for cell in column(findings, "against-base", **of_grid)]
     assert effects == [pytest.approx(30), None, pytest.approx(5)] * 2
     assert len(findings.studies[0].variants) == 3, "EANet against ViT in each cell"
-    said = told(findings, "tutorial-drift")
+    said = summaries(findings, "tutorial-drift")
     corrected = "EANet, augmentation corrected, weight_decay 0.0001"
     assert said[f"{corrected} − augmentation tutorial, weight_decay 0.0001"] == (
         "+30.0 pp [+29.7, +30.3], 3 seeds, significant"
@@ -245,10 +247,10 @@ def test_an_effect_is_significant_only_where_its_interval_excludes_zero():
     base, noise = (cell(augmentation, 1e-4, [0.0] * 3, base=0.2) for augmentation in ("tutorial", "corrected"))
     noise = updated(noise, metrics=lambda r: r.metrics | {"top1": r.metrics["top1"] + (-0.1, 0.0, 0.11)[r.seed]})
     effect = "EANet, augmentation corrected, weight_decay 0.0001 − augmentation tutorial, weight_decay 0.0001"
-    said = told(drift(*base, *noise), "tutorial-drift")[effect]
+    said = summaries(drift(*base, *noise), "tutorial-drift")[effect]
     assert said.startswith("+0.3 pp")
     assert said.endswith("not significant")
-    assert told(drift(*base[:4], *noise[:4]), "tutorial-drift")[effect].endswith("too few seeds for a test")
+    assert summaries(drift(*base[:4], *noise[:4]), "tutorial-drift")[effect].endswith("too few seeds for a test")
 
 
 def at_rate(rate, differences):
@@ -272,7 +274,7 @@ def test_what_is_significant_alone_is_not_among_many():
     assert first.p_value == pytest.approx(6 * alone.p_value)
     assert not any(comparison.is_significant for comparison in findings.studies[0].variants)
     assert first.difference == alone.difference, "the interval stays what it is"
-    said = told(findings, "many")
+    said = summaries(findings, "many")
     assert said["EANet, learning_rate 1.0 − ViT"].endswith("significant only before correction")
     assert said["EANet, learning_rate 2.0 − ViT"].endswith(", not significant")
     values[7.0] = (0.04, 0.05)
@@ -289,7 +291,7 @@ def test_the_ablations_are_one_family_however_many_suites_they_are_in():
     assert p_values == {2 * alone.p_value}
     assert lines(findings)[-1].startswith("Ablations: 0 of 2 comparisons significant")
     for suite in ("one", "two"):
-        assert told(findings, suite)["EANet, learning_rate 1.0 − ViT"].endswith("only before correction")
+        assert summaries(findings, suite)["EANet, learning_rate 1.0 − ViT"].endswith("only before correction")
 
 
 def test_the_comparison_of_the_published_attentions_is_a_family_of_its_own():
@@ -324,7 +326,7 @@ def test_a_rival_in_another_cell_than_its_base_says_in_which():
     records = pairs([0.04, 0.05, 0.06])[1::2]
     for units in (3, 5):
         records += [samples.altered(r, attention={"memory_units": units}) for r in pairs([0.04, 0.05, 0.06])[::2]]
-    said = told(found(units=(records, {"grid": ("memory_units",)})), "units")
+    said = summaries(found(units=(records, {"grid": ("memory_units",)})), "units")
     for units in (3, 5):
         assert said[f"EANet, memory_units {units} − ViT"].endswith(", significant")
 
@@ -361,7 +363,7 @@ def test_a_condition_that_stops_a_comparison_is_named_with_both_values():
 def test_what_stops_one_cell_of_a_grid_is_named_beside_what_was_compared():
     records = [*pairs([0.04, 0.05, 0.06]), *with_heads(2, pairs([0.02, 0.03, 0.04])[::2])]
     findings = found(heads=(records, {"grid": ("heads",), "base": {"heads": 4}}))
-    assert [said.split(", ")[-1] for said in told(findings, "heads").values()] == ["significant"] * 2
+    assert [said.split(", ")[-1] for said in summaries(findings, "heads").values()] == ["significant"] * 2
     assert stopped(findings, "heads") == ["EANet is not compared with ViT: its attention.heads is 2 and not 4."]
 
 
@@ -370,7 +372,7 @@ def test_a_suites_own_variants_differ_in_what_the_suite_says_and_are_named_by_it
     records = pairs([0.04, 0.05, 0.06])
     own = [samples.altered(r, variant="small") for r in with_heads(2, records[::2])]
     findings = found(size=([*own, *records[1::2]], {"own": {"small": small}}))
-    assert told(findings, "size")["A small EANet − ViT"].endswith(", significant")
+    assert summaries(findings, "size")["A small EANet − ViT"].endswith(", significant")
     unsaid = found(size=[*own, *records[1::2]])
     assert stopped(unsaid, "size")[0].startswith("small is not compared with ViT")
 
@@ -384,7 +386,7 @@ def test_trainings_at_chance_are_said_to_be_and_are_no_comparison():
     findings = found(*guessing)
     assert (only(findings).state, only(findings).p_value) == ("chance", None)
     assert findings.studies[0].family == 0
-    assert told(findings) == {"EANet − ViT": "+2.0 pp, 3 seeds, both at chance"}
+    assert summaries(findings) == {"EANet − ViT": "+2.0 pp, 3 seeds, both at chance"}
     assert [cell.note for cell in column(findings, "top-1")] == ["at chance"] * 2
     learnt = found(*pairs([0.8] * 3, base=36 / 360, model=CLASSES))
     assert only(learnt).is_significant
@@ -406,7 +408,7 @@ def test_a_suite_may_be_judged_by_its_loss():
         gain = (record.variant == "eanet") * (1 + record.seed / 10)
         return record.metrics | {"test_loss": record.metrics["test_loss"] + gain}
 
-    (said,) = told(found(loss=(updated(pairs([0.0] * 3), metrics=loss), {"metric": "test_loss"})), "loss").values()
+    (said,) = summaries(found(loss=(updated(pairs([0.0] * 3), metrics=loss), {"metric": "test_loss"})), "loss").values()
     assert said.startswith("+1.100 [")
     assert said.endswith(", significant")
 
