@@ -1,4 +1,4 @@
-"""python -m tests.studies.pictures: the pictures of README.md and docs, of committed records.
+"""python -m tests.studies.pictures: makes the pictures of README.md and docs from committed records.
 
 It builds the page of each run in a temporary folder, opens it in Chromium and writes docs/page.png, docs/growth.png and
 docs/drift.png. Takes about half a minute. A browser of another version draws letters a little differently.
@@ -12,8 +12,8 @@ from playwright.sync_api import sync_playwright
 
 import results
 from report.page import build
-from tests.report.test_browser import BROWSERS
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 REFERENCE = Path(results.__file__).parent / "reference"
 DOCS = REFERENCE.parent.parent / "docs"
 FIRST_SCREEN = {"width": 1280, "height": 800}
