@@ -178,7 +178,7 @@ def _power(grown: growths.Growth) -> str:
 
 
 def _scope(crossover: Crossover) -> str:
-    return f"its {sentences.SCOPES[crossover.ours.scope]}"
+    return f"EANet's {sentences.SCOPES[crossover.ours.scope]}"
 
 
 def _of_memory(curve: Curve, crossovers: Sequence[Crossover]) -> str:

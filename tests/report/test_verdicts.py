@@ -212,7 +212,7 @@ def test_the_cost_is_compared_with_vits():
     ]
     claims = claims_of(*steps)
     assert ", ViT's as N^2.00" in claims["time"].evidence
-    assert "At N = 4,096 its attention layer is **4.1× faster**." in claims["time"].evidence
+    assert "At N = 4,096 EANet's attention layer is **4.1× faster**." in claims["time"].evidence
     assert claims["memory"].evidence == "**16.0 MiB vs 1,024 MiB** per training step at N = 4,096, batch 2."
     lead = find(run_of(*steps)).lead
     assert "EANet's attention layer is **4.1× faster at 4,096 patches**." in lead
