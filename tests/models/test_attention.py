@@ -1,4 +1,4 @@
-"""What is particular to an attention; what holds for all of them is in `test_variants`."""
+"""Tests of single attentions; `test_variants` holds for all of them."""
 
 import keras
 import numpy as np
@@ -37,8 +37,8 @@ def test_the_implementations_have_the_same_weights_and_give_the_same(x):
     assert not external().folds(DIM), "3 heads of width 7 are cheaper apart"
 
 
-def test_external_attention_mixes_patches_through_its_normalisation_alone(x):
-    """With the softmax over units each patch is on its own; with the published normalisation it is not."""
+def test_external_attention_mixes_patches_through_its_normalization_alone(x):
+    """With the softmax over units each patch stays alone; with the published normalization it does not."""
     changed = x.copy()
     changed[:, 0] += 1
     for normalization, mixes in (("units", False), ("double", True), ("patches", True)):
@@ -55,7 +55,7 @@ def test_patches_are_a_set_whose_order_matters_only_through_their_positions(name
 
 
 def test_each_heads_own_memories_start_like_the_shared_ones():
-    """Keras's initializer alone would take the heads for inputs, and start them smaller by the root of their number."""
+    """Keras's initializer would count the heads as inputs, and start them smaller by the root of their number."""
     spreads = {}
     for sharing in ("heads", "none"):
         settings = ExternalAttention(heads=5, dim_coefficient=17, memory_units=31, memory_sharing=sharing)
@@ -65,7 +65,7 @@ def test_each_heads_own_memories_start_like_the_shared_ones():
     np.testing.assert_allclose(spreads["none"], spreads["heads"], rtol=0.1)
 
 
-def test_attentions_of_one_model_share_their_memories_where_they_are_told_to():
+def test_attentions_of_one_model_share_their_memories_with_sharing_by_layers():
     def pairs(sharing):
         settings = external(memory_sharing=sharing)
         layers = layer_of(settings).for_blocks(settings, DIM, 3)
@@ -85,7 +85,7 @@ def test_heads_that_do_not_divide_the_width_are_an_error():
         build_attention(external()).build((None, PATCHES, 13))
 
 
-def test_random_mixing_is_drawn_anew_for_each_block_and_keeps_the_size_of_its_input():
+def test_random_mixing_is_drawn_again_for_each_block_and_keeps_the_size_of_its_input():
     first, second = (build_attention(RandomMixing()) for _ in range(2))
     for layer in (first, second):
         layer.build((BATCH, 401, DIM))

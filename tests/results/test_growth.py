@@ -1,4 +1,4 @@
-"""Growth on made-up curves and on the committed run: models, intervals by their coverage, verdicts by their errors."""
+"""Growth on made-up curves and on the committed run: models, coverage of intervals, error rates of verdicts."""
 
 import math
 from functools import cache
@@ -274,7 +274,7 @@ def test_a_change_of_the_unit_changes_no_verdict():
 
 
 def test_crossover_by_hand():
-    """One law crosses the other at N = 250, between two sizes."""
+    """One curve crosses the other at N = 250, between two sizes."""
     ours, base = processes(lambda n: 250.0), processes(lambda n: float(n))
     crossing = crossover(ours, base)
     assert crossing.estimate == pytest.approx(250)
