@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from models.config import VARIANTS
 from results import growth, stats, store
 from results.growth import (
     EXCLUDED,
@@ -171,10 +172,10 @@ def test_too_little_is_not_tested():
     seed=st.integers(0, 10_000),
 )
 def test_no_verdict_stands_beside_a_number_or_a_name_that_contradicts_it(parts, noise, sizes, count, seed):
-    def law(n):
+    def curve(n):
         return np.dot(parts, [1, n / 4096, n * math.log(n) / 4096 / math.log(4096), (n / 4096) ** 2])
 
-    growth = fit_growth(processes(law, count, noise, seed, SIZES[:sizes]))
+    growth = fit_growth(processes(curve, count, noise, seed, SIZES[:sizes]))
     share, name = growth.quadratic_share, growth.law.name
     linear, quadratic = verdict(growth, "linear"), verdict(growth, "quadratic")
     if count < 3:
@@ -194,30 +195,21 @@ def test_no_verdict_stands_beside_a_number_or_a_name_that_contradicts_it(parts, 
     assert quadratic != "contradicted" or name != "quadratic"
 
 
-CLAIMS = {
-    "eanet": {"time": "linear", "memory": "linear"},
-    "eanet-factored": {"time": "linear", "memory": "linear"},
-    "vit": {"time": "quadratic", "memory": "quadratic"},
-    "vit-fused": {"time": "quadratic", "memory": "linear"},
-}
-
-
 @cache
 def committed():
     """(what, scope, phase, variant) -> its claim, whether that is true, and the values of the committed run.
 
-    Untrue is that vit-fused needs linear memory, for TensorFlow has no fused kernel.
+    The claim that vit-fused needs linear memory is false, as TensorFlow has no fused kernel.
     """
     found = {}
     for record in store.load(Path(__file__).parents[2] / "results/reference/quick-2-cores").step_times:
-        if record.variant not in CLAIMS:
-            continue
+        grows = VARIANTS[record.variant].attention.grows
         peak = record.device_peak_memory_bytes or record.peak_memory_bytes
         measured = {"time": float(np.median(record.samples_seconds)), "memory": peak}
         for what, value in measured.items():
             true = (what, record.variant) != ("memory", "vit-fused")
             case = what, record.scope, record.phase, record.variant
-            _, _, values = found.setdefault(case, (CLAIMS[record.variant][what], true, {}))
+            _, _, values = found.setdefault(case, (getattr(grows, what), true, {}))
             values.setdefault(record.patches, []).append(value)
     return found
 
