@@ -1,4 +1,4 @@
-"""The shared builder: every variant is built here, and differs from the others in its attention alone."""
+"""Builds every variant; the variants differ in their attention alone."""
 
 from importlib import import_module
 
@@ -12,17 +12,17 @@ from models.config import ModelConfig
 from models.layers.attention import AttentionLayer
 from models.layers.blocks import EncoderBlock, PatchEmbedding
 
-IMAGES_A_CHUNK = 256
+IMAGES_PER_CHUNK = 256
 
 
 def layer_of(attention: Attention) -> type[AttentionLayer]:
-    """The Keras layer of an attention: the class of its name in `models/layers/KIND.py`, imported only now."""
+    """The Keras layer class of an attention: the class of its name in `models/layers/KIND.py`, imported on demand."""
     layer: type[AttentionLayer] = getattr(import_module(f"models.layers.{attention.kind}"), type(attention).__name__)
     return layer
 
 
 def build_attention(attention: Attention) -> AttentionLayer:
-    """The layer of one attention alone, unbuilt."""
+    """The layer of one attention, unbuilt."""
     return layer_of(attention)(attention)
 
 
@@ -36,7 +36,7 @@ def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
     x = inputs
     for layer in RECIPES[augmentation]():
         if keras.backend.backend() == "jax":
-            # Keras marks some random layers as not compilable, for TensorFlow's sake. JAX compiles them, and one marked
+            # Keras marks some random layers as not compilable, because of TensorFlow. JAX compiles them, and one marked
             # layer would make it run the whole model operation by operation.
             layer.supports_jit = True
         x = layer(x)
@@ -50,15 +50,15 @@ def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
 
 
 def adapt_normalization(model: keras.Model, images: np.ndarray) -> None:
-    """Sets the model's normalisation to mean and variance per channel of `images` `(n, height, width, channels)`.
+    """Sets the model's normalization to mean and variance per channel of `images` `(n, height, width, channels)`.
 
-    Keras's own `adapt` holds all images in float64 for it, eight times their size. Here a chunk is; the sums of whole
-    numbers from 0 to 255 are exact.
+    Keras's own `adapt` converts all images to float64, eight times their size; this function converts a chunk at a
+    time. Sums of whole numbers from 0 to 255 are exact.
     """
     channels = images.shape[-1]
     total, squares = np.zeros(channels), np.zeros(channels)
-    for start in range(0, len(images), IMAGES_A_CHUNK):
-        values = images[start : start + IMAGES_A_CHUNK].reshape(-1, channels).astype(np.float64)
+    for start in range(0, len(images), IMAGES_PER_CHUNK):
+        values = images[start : start + IMAGES_PER_CHUNK].reshape(-1, channels).astype(np.float64)
         total += values.sum(axis=0)
         squares += np.square(values, out=values).sum(axis=0)
     count = images.size // channels

@@ -1,7 +1,4 @@
-"""What is compared: every variant, and the settings of one model, validated and frozen. No Keras.
-
-The variants differ in their attention and in nothing else.
-"""
+"""Defines every variant and the settings of one model, validated and frozen. No Keras."""
 
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -26,9 +23,9 @@ from models.settings import require_divisor
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One of the models that are compared: the tutorial's, but for its `attention`.
+    """One of the compared models: the tutorial's with another `attention`.
 
-    `title` is its name for people; `color` and `marker` are its own in every figure.
+    `title` is its name for people; `color` and `marker` are unique, in every figure.
     """
 
     title: str
@@ -38,7 +35,7 @@ class Variant:
 
     @property
     def fixed(self) -> list[str]:
-        """The settings that make it another variant than its attention's defaults: no run changes them."""
+        """The settings that differ from its attention's defaults: no run changes them."""
         usual = type(self.attention).model_fields
         return [name for name, value in self.attention if value != usual[name].default]
 
@@ -62,10 +59,10 @@ VARIANTS = {
         marker="X",
     ),
 }
-"""Name -> variant. `eanet` and `vit` are the tutorial's own; `eanet-factored` is the function of `eanet`, in the order
-of products of the paper."""
+"""Name -> variant. `eanet` and `vit` are the tutorial's; `eanet-factored` is the same function as `eanet`, with the
+paper's order of products."""
 ATTENTIONS: dict[str, type[Attention]] = {v.attention.kind: type(v.attention) for v in VARIANTS.values()}
-"""Kind -> attention: what is claimed of a variant that a suite has made, too."""
+"""Kind -> attention class."""
 if TYPE_CHECKING:
     AttentionConfig = Attention
 else:
@@ -95,7 +92,7 @@ class ModelConfig(Settings):
         return (self.image_size // self.patch_size) ** 2
 
     def cost(self) -> Cost:
-        """What the whole model costs, the parts of the encoder blocks added up over all blocks."""
+        """Cost of the whole model; the parts of the encoder blocks are summed over all blocks."""
         dim, hidden, patches = self.embedding_dim, self.mlp_dim, self.patches
         values = self.patch_size**2 * self.channels
         x, wide = patches * dim, patches * hidden

@@ -1,12 +1,11 @@
-"""What an attention or a model costs, part by part and in closed form: parameters, multiply-adds, activations.
+"""Cost of an attention or a model, part by part and in closed form: parameters, multiply-adds, activations.
 
-Multiply-adds count the matrix products alone, in the order the layers compute them; softmax, normalisation, dropout,
-bias and residual additions are left out, as is usual. All are per image, but for the products of weights alone, which
-a step does once, however many images it has.
+Multiply-adds count the matrix products alone, in the order the layers compute them, as is usual. They are per image,
+except products of weights alone, which a step computes once for all its images.
 
-Activations count the values that are in memory at once when every operation has an array of its own, as TensorFlow's
-kernels on a CPU do; a compiler that joins operations needs less. They are right to within a factor of 2
-(docs/measurements.md), which is what tells a size that fits from one that does not.
+Activations count the values in memory at once when every operation writes its own array, as TensorFlow's CPU kernels
+do; a compiler that fuses operations needs less. They are correct to within a factor of 2 (docs/measurements.md), which
+is enough to predict whether a size fits.
 """
 
 from dataclasses import KW_ONLY, dataclass, replace
@@ -23,8 +22,8 @@ class Part:
 
     `parameters` are trainable, `multiply_adds` those of the forward pass. `kept` activations wait for the backward
     pass; `working` is the most that the part holds at once while it is computed, its inputs included.
-    `weight_multiply_adds` are those of products of weights alone, once a step. `one_for_all` says that its parameters
-    are the same ones in each block of a model.
+    `weight_multiply_adds` are those of products of weights alone, once per step. Parameters that are `one_for_all` are
+    shared by all blocks of a model.
     """
 
     name: str
@@ -37,7 +36,7 @@ class Part:
     one_for_all: bool = False
 
     def in_blocks(self, blocks: int) -> "Part":
-        """What the part of one block comes to in all of them."""
+        """The part of one block, summed over all."""
         return replace(
             self,
             parameters=self.parameters * (1 if self.one_for_all else blocks),
@@ -49,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an attention or a model costs."""
+    """Cost of an attention or a model."""
 
     parts: tuple[Part, ...]
 
@@ -65,16 +64,16 @@ class Cost:
 
     @property
     def weight_multiply_adds(self) -> int:
-        """Multiply-adds of the products of weights alone, forward, once a step."""
+        """Multiply-adds of the products of weights alone, forward, once per step."""
         return sum(part.weight_multiply_adds for part in self.parts)
 
     def activation_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
-        """Most bytes of activations at once: all that is kept in training, and the part that works with the most."""
+        """Largest bytes of activations at once: in training all that is kept, and the largest working set of a part."""
         kept = sum(part.kept for part in self.parts) if phase == "train" else 0
         return batch * value_bytes * (kept + max(part.working for part in self.parts))
 
     def needed_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
-        """What has to be free for a step: activations, and the weights with all that it keeps for them, in float32."""
+        """Memory that a step needs: activations, and the weights in float32, in `COPIES_OF_WEIGHTS`."""
         return self.activation_bytes(batch, phase, value_bytes) + 4 * COPIES_OF_WEIGHTS[phase] * self.parameters
 
 

@@ -1,4 +1,4 @@
-"""What all settings have in common: frozen, bounded, and a misspelled name is an error."""
+"""Base of all settings, and the bounds that they share."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ class Settings(BaseModel):
 
 
 def require_divisor(name: str, value: int, whole_name: str, whole: int) -> None:
-    """Raises `ValueError`, with what is allowed, where `value` does not divide `whole`."""
+    """Raises `ValueError`, which lists the allowed values, where `value` does not divide `whole`."""
     if whole % value:
         allowed = ", ".join(str(number) for number in range(1, whole + 1) if whole % number == 0)
         raise ValueError(f"{name} {value} does not divide {whole_name} {whole}; allowed: {allowed}")

@@ -305,7 +305,7 @@ def speed(curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | 
 
 
 def _slope(curve: Curve) -> str:
-    return f", slope {words.two_places(curve.growth.exponent.estimate)}" if curve.growth else ""
+    return f", slope {words.two_places(curve.growth.slope.estimate)}" if curve.growth else ""
 
 
 def _written(quantity: Quantity, point: StepTime) -> str:

@@ -66,10 +66,10 @@ def _timed(crossover: Crossover) -> Iterator[str]:
     yield _row(f"{scope}, N = {size:,}", words.speedup(crossover.ratio), *seconds)
     if crossover.ours.scope != "core":
         return
-    grown = [curve.growth.exponent for curve in both if curve.growth]
+    grown = [curve.growth.slope for curve in both if curve.growth]
     if len(grown) == 2:
-        ends = " ".join(filter(None, (words.plain(exponent).partition(" ")[2] for exponent in grown)))
-        yield _row("  growth with N", ends, *(f"N^{exponent.estimate:.2f}" for exponent in grown))
+        ends = " ".join(filter(None, (words.plain(slope).partition(" ")[2] for slope in grown)))
+        yield _row("  growth with N", ends, *(f"N^{slope.estimate:.2f}" for slope in grown))
     peaks = [point.memory_bytes for point in at]
     if peaks[0] and peaks[1]:
         less = f"{peaks[1].estimate / peaks[0].estimate:.1f}× less"

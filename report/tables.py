@@ -223,7 +223,7 @@ GROWTH: tuple[Column[Verdict], ...] = (
     Column("what", "of", lambda v: v.what),
     Column("verdict", "verdict", lambda v: v.verdict, note=sentences.remark),
     Column("claim", "claimed", lambda v: CLAIMED[v.claim]),
-    Column("exponent", "log-log slope", lambda v: v.growth.exponent if v.growth else None, words.two_places),
+    Column("exponent", "log-log slope", lambda v: v.growth.slope if v.growth else None, words.two_places),
     Column("share", "quadratic part", lambda v: v.growth.quadratic_share if v.growth else None, words.whole, "%", 100),
     Column("law", "fitted model", _law, note=lambda v: v.growth.law.name if v.growth else ""),
 )

@@ -174,7 +174,7 @@ def _of_time(curve: Curve, crossovers: Sequence[Crossover]) -> str:
 
 
 def _power(grown: growths.Growth) -> str:
-    return f"N^{words.plain(grown.exponent)}"
+    return f"N^{words.plain(grown.slope)}"
 
 
 def _scope(crossover: Crossover) -> str:

@@ -1,21 +1,19 @@
 """How values grow with the number of patches N: fitted models, their intervals, verdicts. Pure functions, no I/O.
 
-A point is the geometric mean of its processes, and all that is said of its curve comes from the logarithms of the same
-processes, except those that were plainly disturbed: where none was, the curve runs through the points as least squares
-have it.
+A point is the geometric mean of its processes. Models, slopes and intervals come from the logarithms of the same
+processes, except those that were plainly disturbed.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
-from results.stats import CONFIDENCE, FEWEST_PROCESSES, SMALLEST_SPREAD, Interval
+from results.stats import CONFIDENCE, FEWEST_PROCESSES, SMALLEST_SPREAD, Interval, exponential
 
 Values = Mapping[int, Sequence[float] | np.ndarray]
 """Number of patches -> the values of its processes."""
@@ -25,10 +23,10 @@ Verdict = Literal["supported", "contradicted", "inconclusive", "not tested"]
 
 @dataclass(frozen=True)
 class Law:
-    """A fitted model: a sum of powers of N with coefficients of at least 0; `terms` are pairs (coefficient, exponent).
+    """A fitted model: a sum of powers of N; `terms` are pairs (coefficient of at least 0, power).
 
-    The N of "N log N" is multiplied by N's natural logarithm. `weight` is the law's Akaike weight among the models that
-    were fitted to the same values, by AICc, from 0 to 1.
+    In "N log N" the N is multiplied by its natural logarithm. `weight` is the Akaike weight (by AICc) among the models
+    that were fitted to the same values, from 0 to 1.
     """
 
     name: str
@@ -36,80 +34,58 @@ class Law:
     weight: float
 
     def at(self, patches: float) -> float:
-        """The law's value at `patches`."""
+        """The model's value at `patches`."""
         factor = math.log(patches) if self.name == "N log N" else 1.0
         return sum(coefficient * patches**power * (factor if power else 1) for coefficient, power in self.terms)
 
     def bend(self, smallest: float, largest: float) -> float:
-        """The part of the value at the largest size that no line gives: cN^2, or bN log N less bN log(smallest)."""
+        """The fraction of the value at `largest` that no line gives: cN^2, or bN log N less bN log(smallest)."""
         power, factor = (1, math.log(largest / smallest)) if self.name == "N log N" else (2, 1.0)
         return sum(c * largest**k * factor for c, k in self.terms if k == power) / self.at(largest)
-
-
-@dataclass(frozen=True)
-class LocalExponent:
-    """Log-log slope between two neighbouring sizes, `smaller` and `larger`: about an octave apart."""
-
-    smaller: int
-    larger: int
-    exponent: Interval
 
 
 @dataclass(frozen=True)
 class Growth:
     """How values grow with the number of patches N.
 
-    `laws` are the fitted models, and `law` is the one that the growth is classified as. `exponent` is the log-log slope
-    over the upper half of the sizes, as measured, constant included. `quadratic_share` is the part of the fitted value
-    at the largest size that is quadratic, with an interval from three processes a size on. `n_log_n_excluded` is the
-    confidence with which growth as N log N is excluded, 0 to 1.
+    `laws` are the fitted models, and `law` is the one that the growth is classified as. `slope` is the log-log slope
+    over the upper half of the sizes, as measured, constant included. `quadratic_share` is the fraction of the fitted
+    value at the largest size that is quadratic, with an interval given three processes per size. `n_log_n_excluded` is
+    the confidence with which growth as N log N is excluded, 0 to 1.
     """
 
     laws: tuple[Law, ...]
     law: Law
-    exponent: Interval
+    slope: Interval
     quadratic_share: Interval
     n_log_n_excluded: float
-    local_exponents: tuple[LocalExponent, ...]
-
-    def named(self, name: str) -> Law:
-        """The law of this name."""
-        return next(law for law in self.laws if law.name == name)
 
 
 FEWEST_SIZES = 6
 MATERIAL_SHARE = 0.25
-"""Least part of the value at the largest size by which a growth bends: below it, it is linear for the tutorial's claim
-and for a classification."""
+"""Smallest fraction of the value at the largest size that counts as a bend: below it, a growth is linear."""
 EXCLUDED: dict[Claim, float] = {"linear": CONFIDENCE, "quadratic": 0.99}
 """Claim -> the confidence with which N log N has to be excluded: more for "quadratic", as a quadratic fitted to N log N
 has a part of about `MATERIAL_SHARE` itself."""
 
 
 def fit_growth(values: Values) -> Growth | None:
-    """Models, slopes and the quadratic part of the values of each size's processes; None below `FEWEST_SIZES` sizes."""
+    """Models, slope and quadratic part of the values of each size's processes; None below `FEWEST_SIZES` sizes."""
     if len(values) < FEWEST_SIZES:
         return None
     sizes = sorted(values)
     laws, quadratic_share, n_log_n_excluded = _fit_laws(values)
     straight = {"constant", "linear"}
     bent = {law.name for law in laws if law.bend(sizes[0], sizes[-1]) >= MATERIAL_SHARE} - {"power"}
-    return Growth(
-        laws,
-        max((law for law in laws if law.name in straight | bent), key=lambda law: law.weight),
-        log_log_slope(values, upper_half(sizes)),
-        quadratic_share,
-        n_log_n_excluded,
-        tuple(LocalExponent(*pair, log_log_slope(values, pair)) for pair in pairwise(sizes)),
-    )
+    law = max((law for law in laws if law.name in straight | bent), key=lambda law: law.weight)
+    return Growth(laws, law, log_log_slope(values, upper_half(sizes)), quadratic_share, n_log_n_excluded)
 
 
 def verdict(growth: Growth | None, claim: Claim) -> Verdict:
-    """What the values say of a claimed growth; "linear" is a bound from above, which a constant meets.
+    """Whether the values support a claimed growth; "linear" is a bound from above, which a constant meets.
 
-    The interval of the quadratic part decides: linear needs it below `MATERIAL_SHARE`, quadratic from there on.
-    N log N is neither: it contradicts a claim by its quadratic part alone, and nothing is supported that it may be
-    instead, nor against the classification.
+    The interval of the quadratic part decides: "linear" needs it below `MATERIAL_SHARE`, "quadratic" at or above it.
+    "Supported" also needs the classification to agree, and N log N to be excluded.
     """
     if growth is None or growth.quadratic_share.low is None or growth.quadratic_share.high is None:
         return "not tested"
@@ -122,7 +98,7 @@ def verdict(growth: Growth | None, claim: Claim) -> Verdict:
 
 
 def upper_half(sizes: Sequence[int]) -> list[int]:
-    """The sizes from their median on, in order."""
+    """The sizes at or above their median, in order."""
     return [size for size in sorted(sizes) if size >= np.median(sizes)]
 
 
@@ -134,15 +110,12 @@ def log_log_slope(values: Values, sizes: Sequence[int]) -> Interval:
     x = np.log(sizes) - np.mean(np.log(sizes))
     n, values = min(len(values[size]) for size in sizes), _undisturbed(values)
     slope = float(_log_means(values, sizes) @ x / (x @ x))
-    if n < FEWEST_PROCESSES:
-        return Interval(slope, None, None, n)
     error = math.sqrt(sum(part**2 / len(values[size]) for part, size in zip(x / (x @ x), sizes, strict=True)))
-    half = _pooled_half(list(values.values())) * error
-    return Interval(slope, slope - half, slope + half, n)
+    return _pooled_interval(slope, error, list(values.values()), n)
 
 
 def crossover(ours: Values, base: Values) -> Interval | None:
-    """The number of patches above which `ours` is less than `base`, or None where they share fewer than two sizes.
+    """The number of patches above which `ours` is less than `base`; None with fewer than two sizes in common.
 
     Between measured sizes it is interpolated on log axes. 0 stands for "at every size", infinity for "not at the
     largest". Its interval ends where those of the log ratios do, with the standard deviation pooled within all sizes.
@@ -163,18 +136,16 @@ def crossover(ours: Values, base: Values) -> Interval | None:
 
 
 def ratio(ours: Values, base: Values, patches: int) -> Interval:
-    """Ours over base at a size: Student's t on the logarithms, with the standard deviation pooled within all sizes."""
+    """Ours over base at one size: Student's t on the logarithms, with the standard deviation pooled within all."""
     n, (ours, base) = min(len(ours[patches]), len(base[patches])), (_undisturbed(ours), _undisturbed(base))
     groups = [values for side in (ours, base) for values in side.values()]
     (mean,) = _log_means(ours, [patches]) - _log_means(base, [patches])
-    if n < FEWEST_PROCESSES:
-        return Interval(math.exp(mean), None, None, n)
-    half = _pooled_half(groups) * math.sqrt(1 / len(ours[patches]) + 1 / len(base[patches]))
-    return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half), n)
+    error = math.sqrt(1 / len(ours[patches]) + 1 / len(base[patches]))
+    return exponential(_pooled_interval(mean, error, groups, n))
 
 
 def exact_growth(values: Mapping[int, int]) -> Law:
-    """The polynomial of degree 2 at most that whole numbers follow exactly, from three sizes on.
+    """The polynomial of degree 2 at most that whole numbers follow exactly.
 
     Raises `ValueError` where they follow none or are fewer than three.
     """
@@ -188,25 +159,25 @@ def exact_growth(values: Mapping[int, int]) -> Law:
     if any(constant + linear * x + quadratic * x**2 != y for x, y in rest):
         raise ValueError("the values follow no polynomial of degree 2 exactly")
     name = "quadratic" if quadratic else "linear" if linear else "constant"
-    return Law(name, tuple((float(c), float(e)) for e, c in enumerate((constant, linear, quadratic))), 1.0)
+    return Law(name, ((float(constant), 0.0), (float(linear), 1.0), (float(quadratic), 2.0)), 1.0)
 
 
 Family = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Parameters, one a row -> the two terms of each model at every value, along the last axis."""
+"""Parameters, one per row -> the two terms of each model at every value, along the last axis."""
 SHARES = np.concatenate([-np.geomspace(4, 0.02, 30), np.linspace(0, 0.98, 99), 1 - np.geomspace(0.01, 1e-4, 10), [1.0]])
-"""Quadratic parts that are tried. Of a growth that is slower than linear a negative one is the likeliest: the part's
-interval, which is of at least 0, then ends the nearer to 0."""
+"""Quadratic parts that are tried. A growth that is slower than linear fits a negative one best; the part's interval,
+which is at least 0, then ends the nearer to 0."""
 POWERS = np.linspace(0.05, 4, 80)
 CONVERGED = 1e-6
 MANY_GAPS, SMALLEST_LIMIT = 8, math.log(1.5)
 """How much slower than the fastest of its size a process may be, as a logarithm: this many times the usual gap between
-a size's fastest two, which is five standard deviations or so of three processes; and at least so much."""
+a size's fastest two (about five standard deviations of three processes), and at least `SMALLEST_LIMIT`."""
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """The likeliest model that was tried: its parameter, what its two terms give at the largest size, the logarithm of
-    its likelihood but for a constant, and each value's residual."""
+    """The likeliest model of a family: its parameter, what its two terms give at the largest size, the logarithm of
+    its likelihood up to a constant, and each value's residual."""
 
     parameter: float
     tops: tuple[float, float]
@@ -215,8 +186,8 @@ class _Fit:
 
 
 def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
-    """The models "constant" a, "linear" a + bN, "N log N" a + bN log N, "quadratic" a + bN + cN^2 and "power" a + bN^k,
-    each with its weight; the quadratic part of the quadratic one; and with which confidence N log N is excluded.
+    """The models "constant" a, "linear" a + bN, "N log N" a + bN log N, "quadratic" a + bN + cN^2 and "power" a + bN^k;
+    the quadratic part of the quadratic one; and the confidence with which N log N is excluded.
 
     AICc: Hurvich and Tsai 1989, Biometrika 76:297; weights: Burnham and Anderson 2002, section 2.9.
     """
@@ -225,7 +196,12 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
     ys = np.concatenate(list(undisturbed.values()))
     smallest, largest = int(patches[0]), int(patches[-1])
     log, x, one = math.log(largest), patches / largest, np.ones(len(ys))
-    x_log_x, with_square = x * np.log(patches) / log, _with_square(x)
+    x_log_x = x * np.log(patches) / log
+
+    def with_square(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A constant and a line, each with as much N^2 as makes up the share at the largest size."""
+        return (1 - shares) + shares * x**2, (1 - shares) * x + shares * x**2
+
     constant, linear, n_log_n = (_fixed(one, end, ys) for end in (one, x, x_log_x))
     curved, power = _best(with_square, SHARES, ys), _best(lambda k: (one + 0 * k, x**k), POWERS, ys)
     square = curved if curved.parameter > 0 else linear
@@ -239,17 +215,15 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
     }
     criteria = {name: _aicc(fit.likelihood, parameters, len(ys)) for name, (fit, parameters, _) in models.items()}
     evidence = {name: math.exp((min(criteria.values()) - criterion) / 2) for name, criterion in criteria.items()}
+    all_evidence = sum(evidence.values())
     laws = {
-        name: Law(
-            name,
-            tuple((top / largest**exponent, exponent) for exponent, top in tops.items()),
-            evidence[name] / sum(evidence.values()),
-        )
+        name: Law(name, tuple((top / largest**k, k) for k, top in tops.items()), evidence[name] / all_evidence)
         for name, (_, _, tops) in models.items()
     }
     if laws["N log N"].bend(smallest, largest) < MATERIAL_SHARE:  # then the likeliest of those that bend so much
         least = min(MATERIAL_SHARE * log / math.log(largest / smallest), 1.0)
-        n_log_n = _fixed((1 - least) * one + least * x_log_x, (1 - least) * one + least * x_log_x, ys)
+        bent = (1 - least) * one + least * x_log_x
+        n_log_n = _fixed(bent, bent, ys)
     excluded = _excluded(curved, np.array([n_log_n.likelihood]), patches)
     n, (low, high) = min(map(len, values.values())), _likely(with_square, curved, patches, ys)
     known = n >= FEWEST_PROCESSES
@@ -257,9 +231,9 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
 
 
 def _undisturbed(values: Values) -> dict[int, np.ndarray]:
-    """The values of each size, smallest first, without those that something else made far slower than the fastest.
+    """The values of each size, smallest first, without those that are far above the smallest.
 
-    Nothing makes one as much faster, so that of two slow ones and a fast one it is the fast one that tells.
+    A disturbance makes a process much slower and none much faster, so the fastest process is the one to trust.
     """
     found = {size: np.sort(values[size]) for size in sorted(values)}
     gaps = [math.log(group[1] / group[0]) for group in found.values() if len(group) > 1]
@@ -267,13 +241,8 @@ def _undisturbed(values: Values) -> dict[int, np.ndarray]:
     return {size: group[group <= group[0] * limit] for size, group in found.items()}
 
 
-def _with_square(x: np.ndarray) -> Family:
-    """A constant and a line, each with so much N^2 in it that this makes up a share at the largest size."""
-    return lambda shares: ((1 - shares) + shares * x**2, (1 - shares) * x + shares * x**2)
-
-
 def _excluded(best: _Fit, likelihoods: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """The confidence with which models of such likelihoods are excluded (Bates and Watts 1988, 6.1: Student's t in a
+    """The confidence with which models of these likelihoods are excluded (Bates and Watts 1988, 6.1: Student's t in a
     linear model, here of three coefficients).
 
     Where the best lacks fit (F test; Draper and Smith 1998, 2.1) the degrees of freedom fall to those of the sizes:
@@ -291,7 +260,7 @@ def _excluded(best: _Fit, likelihoods: np.ndarray, patches: np.ndarray) -> np.nd
 
 
 def _likely(terms: Family, best: _Fit, patches: np.ndarray, ys: np.ndarray) -> tuple[float, float]:
-    """The smallest and the largest share from 0 that is not excluded, interpolated between those that are tried."""
+    """The smallest and the largest share at or above 0 that is not excluded, interpolated between those tried."""
     shares = np.sort([*SHARES, best.parameter])
     inside = CONFIDENCE - _excluded(best, _fit(*terms(shares[:, None]), ys)[0], patches)
     inside[shares == best.parameter] = CONFIDENCE
@@ -307,7 +276,7 @@ def _fixed(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> _Fit:
 
 
 def _best(terms: Family, grid: np.ndarray, ys: np.ndarray) -> _Fit:
-    """The fit with the likeliest parameter: of the grid, and then of ever finer ones around it."""
+    """The fit with the likeliest parameter: of the grid, and then of ever finer grids around it."""
     for _ in range(5 if len(grid) > 1 else 1):
         likelihoods, coefficients, residuals = _fit(*terms(grid[:, None]), ys)
         best = int(np.argmax(likelihoods))
@@ -318,11 +287,11 @@ def _best(terms: Family, grid: np.ndarray, ys: np.ndarray) -> _Fit:
 
 
 def _fit(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By row: the logarithm of the largest likelihood but for a constant, the coefficients >= 0 of the two terms that
+    """By row: the logarithm of the largest likelihood up to a constant, the coefficients >= 0 of the two terms that
     have it, and the residuals.
 
-    Residuals are normal and of logarithms: a step at N = 4,096 takes a thousand times one at N = 64 and would else be
-    all that counts.
+    Residuals are of logarithms, and normal: a step at N = 4,096 takes a thousand times as long as one at N = 64, and
+    would otherwise be all that counts.
     """
     scale = float(np.median(ys))
     fitted, residuals = np.broadcast_to(ys / scale, first.shape), np.zeros(first.shape)
@@ -338,7 +307,7 @@ def _fit(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> tuple[np.ndar
 
 
 def _two_coefficients(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The coefficients >= 0 of two terms with the smallest squares, by row."""
+    """The least-squares coefficients >= 0 of two terms, by row."""
     pairs = ((first, first), (first, second), (second, second), (first, targets), (second, targets))
     aa, ab, bb, a, b = (np.sum(one * other, axis=1) for one, other in pairs)
     determinant = aa * bb - ab**2
@@ -349,13 +318,21 @@ def _two_coefficients(first: np.ndarray, second: np.ndarray, targets: np.ndarray
 
 
 def _aicc(likelihood: float, parameters: int, n: int) -> float:
-    """Akaike's criterion, corrected for few values; `parameters` counts the spread too."""
+    """Akaike's criterion, corrected for few values; `parameters` includes the standard deviation."""
     return 2 * parameters - 2 * likelihood + 2 * parameters * (parameters + 1) / (n - parameters - 1)
 
 
 def _log_means(values: Values, sizes: Sequence[int]) -> np.ndarray:
     """Logarithms of the sizes' geometric means."""
     return np.array([np.mean(np.log(values[size])) for size in sizes])
+
+
+def _pooled_interval(estimate: float, error: float, groups: Sequence[Sequence[float] | np.ndarray], n: int) -> Interval:
+    """Student's t interval of a logarithm, given `FEWEST_PROCESSES`; `error` is in pooled standard deviations."""
+    if n < FEWEST_PROCESSES:
+        return Interval(estimate, None, None, n)
+    half = _pooled_half(groups) * error
+    return Interval(estimate, estimate - half, estimate + half, n)
 
 
 def _pooled_half(groups: Sequence[Sequence[float] | np.ndarray]) -> float:
@@ -366,7 +343,7 @@ def _pooled_half(groups: Sequence[Sequence[float] | np.ndarray]) -> float:
 
 
 def _crossing(log_sizes: np.ndarray, advantages: np.ndarray) -> float:
-    """Where the advantage, a log ratio, has turned positive for good: 0 if it always is, infinity if it is not last."""
+    """Where the advantage, a log ratio, turns positive for good: 0 if it always is, infinity if it never does."""
     behind = np.flatnonzero(advantages <= 0)
     if not len(behind):
         return 0.0

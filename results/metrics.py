@@ -1,4 +1,4 @@
-"""What a trained model is judged by on the test set, a descriptor a metric: another one is another entry."""
+"""The metrics that judge a trained model on the test set, one descriptor each: a new metric is a new entry."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """How one figure of a training is told; records keep it by its `name`, which suites and tables use too.
+    """One metric: records keep it under its `name`, which suites and tables use too.
 
-    `title` is its name for people, behind "test"; `unit` is "%" of a share from 0 to 1, and else "". A model has `more`
-    of it or `less`, and one of the two is `better`. `images` counts those of which a share is one: shares are in every
-    suite's table, other metrics in that of a suite that is judged by them. With fewer than `least_classes` it says
-    nothing. A `smoothed` one holds the training's label smoothing.
+    `title` is a noun that stands behind "test". `unit` is "%" for a fraction from 0 to 1, otherwise "". `more` and
+    `less` stand behind "significantly"; which of "higher" and "lower" is `better`. `images` counts the images that a
+    fraction is one of: fractions are in every suite's table, other metrics in that of a suite that is judged by them.
+    The metric means nothing with fewer than `least_classes` classes. A `smoothed` one includes label smoothing.
     """
 
     name: str
@@ -37,23 +37,19 @@ class Metric:
         return f"test {self.title}"
 
     def is_in(self, record: TrainRecord) -> bool:
-        """Whether the record has it: one from before it was described has not."""
+        """Whether the record has it: one from before the metric was added has not."""
         return self.name in record.metrics
 
     def read(self, record: TrainRecord) -> float:
         return record.metrics[self.name]
 
     def resolution(self, record: TrainRecord) -> float:
-        """The step in which it can change; 0 where it can take any value."""
+        """The step between its possible values; 0 where it can take any."""
         return 1 / self.images(record) if self.images else 0.0
 
-    def gain(self, value: float) -> float:
-        """The value, or its negative where lower is better: the larger, the better."""
-        return value if self.better == "higher" else -value
 
-
-def _share(name: str, title: str, least_classes: int = 2) -> Metric:
-    """A share of the test images that had better be high."""
+def _accuracy(name: str, title: str, least_classes: int = 2) -> Metric:
+    """A fraction of the test images, higher being better."""
     more, less = "more accurate", "less accurate"
     return Metric(name, title, "%", "higher", more, less, lambda record: record.test_images, least_classes)
 
@@ -61,14 +57,14 @@ def _share(name: str, title: str, least_classes: int = 2) -> Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        _share("top1", "top-1"),
-        _share("top5", "top-5", least_classes=6),
+        _accuracy("top1", "top-1"),
+        _accuracy("top5", "top-5", least_classes=6),
         Metric("test_loss", "loss", "", "lower", "of higher loss", "of lower loss", smoothed=True),
     )
 }
-"""Name, in a suite's file and as a table's column -> the metric."""
+"""Name, in a suite's file and as a table's column -> metric."""
 TOP1 = METRICS["top1"]
-"""By which models are compared where no suite says otherwise."""
+"""The metric that compares models where a suite names no other."""
 
 
 def _known(name: str) -> str:

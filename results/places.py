@@ -1,4 +1,4 @@
-"""What is written down is of no machine: commands and messages without the places of the one that ran them."""
+"""Removes the places of a machine from commands and messages before they are written down."""
 
 import re
 import shlex
@@ -12,11 +12,11 @@ OPTIONS = {
     "--record": "FILE",
     "--ray-address": "HOST:PORT",
 }
-"""Options whose value is a place, and how their help names it."""
+"""Options whose value is a place -> how their help names it."""
 
 
 def command(module: str, arguments: Sequence[str], root: Path) -> str:
-    """The command as it was typed, but for places outside the repository at `root`: these are named as in the help."""
+    """The command as typed, except places outside the repository at `root`: these are named as in the help."""
     shown, option = [], ""
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -36,9 +36,9 @@ def _place(option: str, value: str, root: Path) -> str:
 
 
 def without_places(text: str, known: Mapping[str, str]) -> str:
-    """The text with `known` places by their names, and of every other absolute path its last part alone.
+    """The text with `known` places by their names, and only the last part of every other absolute path.
 
-    Of an installed module the path within its packages stays.
+    An installed module keeps its path within the packages.
     """
     text = re.sub(rf"{BEFORE}(['\"])?/(?:(?(1)[^'\"\n]|[^\s'\"])*/)?site-packages/", r"\1", text)
     for place in sorted(known, key=len, reverse=True):
@@ -48,4 +48,4 @@ def without_places(text: str, known: Mapping[str, str]) -> str:
 
 
 BEFORE = r"(?<![^\s'\"(=\[{,<])"
-"""Where an absolute path may begin: anything else before its slash makes it a part of another word."""
+"""Where an absolute path may begin: after anything else, a slash is part of another word."""

@@ -1,10 +1,10 @@
-"""Text from files, names and arguments -> text that does nothing to a terminal, a spreadsheet or a Markdown page."""
+"""Makes text from files, names and arguments harmless in a terminal, a spreadsheet or a Markdown page."""
 
 import re
 
 
 def printable(text: str) -> str:
-    """The text with all that could move a terminal's cursor, or turn its letters round, spelt out."""
+    """The text with every unprintable letter escaped: some move a terminal's cursor or reverse its letters."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
@@ -14,11 +14,11 @@ def cell(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """The text on one line, with all that Markdown or HTML would take for its own escaped."""
+    """The text on one line, with the markup of Markdown and HTML escaped."""
     line = printable(" ".join(text.split()))
     return re.sub(r"([\\`|*_\[\]~])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def markdown_code(text: str) -> str:
-    """The text as code, in Markdown and in a cell of its tables: one line, and nothing in it ends the code."""
+    """The text as Markdown code, also in a table's cell: one line, and nothing in it ends the code."""
     return "`{}`".format(printable(" ".join(text.split())).replace("`", "'").replace("|", "\\|"))

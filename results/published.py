@@ -1,8 +1,8 @@
-"""What the tutorial under test claims and logs, so that it can be set beside what is measured here.
+"""What the tutorial claims and logs, for comparison with what is measured here.
 
 Source: https://keras.io/examples/vision/eanet/ ("Image classification with EANet", ZhiYong Chang, created 2021-10-19,
-last edited 2023-07-18). `keras3_eanet_log.csv` is the log that the page prints since its port to Keras 3: EANet alone,
-50 epochs. The 2021 log is that of the page's first version, on TensorFlow 2 with TensorFlow Addons.
+last edited 2023-07-18). `keras3_eanet_log.csv` is the log on the page since its port to Keras 3: EANet alone, 50
+epochs. The 2021 log is that of the page's first version, on TensorFlow 2 with TensorFlow Addons.
 """
 
 import csv
@@ -16,9 +16,9 @@ SOURCE = "https://keras.io/examples/vision/eanet/"
 
 @dataclass(frozen=True)
 class Published:
-    """One figure that the page claims of a variant, and what its two logs say of it; None where nothing was run.
+    """One figure that the page claims for a variant, and its value in the page's two logs; None where nothing was run.
 
-    `figure` is the name of a metric (`results.metrics`), or "parameters". Shares are from 0 to 1.
+    `figure` is the name of a metric (`results.metrics`), or "parameters". Accuracies are from 0 to 1.
     """
 
     variant: str
@@ -63,21 +63,21 @@ SETTINGS: dict[str, Value] = {
     "attention_dropout": 0.2,
     "projection_dropout": 0.2,
 }
-"""The page's hyperparameters, by the names that this project gives them."""
+"""The page's hyperparameters, by this project's names."""
 ATTENTION = ("heads", "dim_coefficient", "memory_units", "normalization", "memory_sharing", "key_dim")
-"""Those that make its two attentions: with others it is another model, of which the page claims nothing."""
+"""Settings of the page's two attentions: it claims nothing about models with others."""
 IMAGES = {"train_images": 40_000, "validation_images": 10_000, "test_images": 10_000}
 IMAGES_CONTENT_SHA256 = "0dc6d63221d5d486cb43fea34c5bf2a6786513e23b672fe85932615ec8cf0ca3"
-"""`Dataset.content_sha256` of CIFAR-100: others of the same name and number, noisy or long-tailed, have another one."""
+"""`Dataset.content_sha256` of CIFAR-100. Noisy or long-tailed versions of the same name and size have another."""
 IMAGES_SHA256 = "78675ef3d15bb57e6ee4009dfb37d3659f5e15dd4a1a0cacfaa7228bb337042d"
-"""`Dataset.sha256` of the same in the order in which the records that tell no `dataset_content_sha256` have it."""
+"""`Dataset.sha256` of the same images, in the order of records without `dataset_content_sha256`."""
 RECIPE = ("augmentation", "weight_decay")
-"""The two in which the page's two logs differ: its text may be true of one recipe and not of another."""
+"""Settings in which the page's two logs differ: its text may hold for one recipe and not for the other."""
 
 
 @dataclass(frozen=True)
 class LogEpoch:
-    """One epoch of the Keras 3 log; shares from 0 to 1."""
+    """One epoch of the Keras 3 log; accuracies from 0 to 1."""
 
     epoch: int
     top1: float
@@ -86,7 +86,7 @@ class LogEpoch:
 
 
 def keras3_log() -> tuple[LogEpoch, ...]:
-    """EANet's 50 epochs as the page prints them."""
+    """EANet's 50 epochs, as the page prints them."""
     with (Path(__file__).parent / "keras3_eanet_log.csv").open(encoding="utf-8", newline="") as file:
         return tuple(
             LogEpoch(int(row["epoch"]), float(row["accuracy"]), float(row["val_accuracy"]), float(row["val_loss"]))

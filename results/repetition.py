@@ -1,4 +1,4 @@
-"""Which processes of a step time count, and whether they are enough: pure functions on the records of a case."""
+"""Decides which processes of a step time count, and whether they are enough: pure functions on a case's records."""
 
 import bisect
 import math
@@ -13,15 +13,15 @@ from results.records import StepTimeRecord
 from results.stats import FEWEST_PROCESSES, Interval
 
 NARROW = 0.10
-"""A case is measured in further processes until its 95 % interval reaches no further than this share from its time."""
+"""A case is measured in further processes until its 95 % interval reaches at most this fraction above its time."""
 MOST_TAKEN = 0.15
-"""A process from whose processors others took more was disturbed. The kernel counts in hundredths of a second, which
-makes 0.05 of a short measurement uncertain."""
+"""Largest fraction of processor time that others may take from an undisturbed process. The kernel counts in hundredths
+of a second: in a short measurement that is uncertain by 0.05."""
 LEAST_SPREAD, TIMES_ITS_PEERS = 0.2, 3
-"""A process was disturbed too whose steps spread by more than this share of their median, and by so many times as much
-as those of its peers do."""
+"""A process was disturbed too if its steps spread by more than this fraction of their median, and this many times as
+much as those of its peers."""
 NEIGHBOURS = 20
-"""The machine's pace around a process is that of so many processes of other cases, those measured nearest to it."""
+"""Number of processes of other cases, measured nearest in time, that show the machine's pace around a process."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Repeated:
     """One case over those of its processes that count.
 
     `seconds` are the processes' step times at the machine's usual pace, `step_seconds` their geometric mean with its
-    interval: none, where disturbed processes are among them. `disturbed` counts the processes that something else hit,
-    and `left_out` those of them that are left out: all, where at least three others are there, and else none.
+    interval (none where disturbed processes are among them). `disturbed` counts the disturbed processes, and `left_out`
+    those of them that do not count: all where at least three others exist, otherwise none.
     """
 
     records: tuple[StepTimeRecord, ...]
@@ -41,10 +41,12 @@ class Repeated:
 
 
 def repeated(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Repeated]:
-    """Each case of a run over its processes. Their variances are drawn towards one another
-    (`stats.geometric_means`)."""
+    """Each case of a run over its processes, with moderated variances (`stats.geometric_means`)."""
     hit = [disturbed(case) for case in cases]
-    counted = [_usable(case, which) for case, which in zip(cases, hit, strict=True)]
+    counted = []
+    for case, which in zip(cases, hit, strict=True):
+        left_alone = [record for record, was_hit in zip(case, which, strict=True) if not was_hit]
+        counted.append(left_alone if len(left_alone) >= FEWEST_PROCESSES else list(case))
     paced = _at_the_usual_pace(counted)
     found = []
     for which, records, seconds, step in zip(hit, counted, paced, stats.geometric_means(paced), strict=True):
@@ -58,10 +60,10 @@ def repeated(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Repeated]:
 def _at_the_usual_pace(cases: Sequence[Sequence[StepTimeRecord]]) -> list[list[float]]:
     """The step times of each case's processes, had the machine kept its usual pace.
 
-    A machine's pace drifts, by 15 % within minutes (docs/measurements.md), and then for every case alike. So each time
-    is divided by the median of how much longer than usual its `NEIGHBOURS` took. A case's usual time is the median of
-    its processes, which the plan measures in as many passes over all cases, each in another random order. Where there
-    are fewer neighbours, as in a small run, nothing is divided.
+    A machine's pace drifts, by 15 % within minutes (docs/measurements.md), for all cases alike. Each time is divided by
+    the median of how much longer than usual its `NEIGHBOURS` took. A case's usual time is the median of its processes:
+    the plan measures one of each case per pass over all cases, in random order. With fewer neighbours, as in a small
+    run, nothing is divided.
     """
     usual = [statistics.median(record.step_seconds for record in case) for case in cases]
     by_node: dict[str | None, list[tuple[str, int, float]]] = defaultdict(list)
@@ -83,21 +85,11 @@ def _at_the_usual_pace(cases: Sequence[Sequence[StepTimeRecord]]) -> list[list[f
     return [[paced(record, place) for record in case] for place, case in enumerate(cases)]
 
 
-def usable(case: Sequence[StepTimeRecord]) -> list[StepTimeRecord]:
-    """Those of a case's processes that nothing disturbed; all of them, where fewer than three were left alone."""
-    return _usable(case, disturbed(case))
-
-
-def _usable(case: Sequence[StepTimeRecord], hit: Sequence[bool]) -> list[StepTimeRecord]:
-    left_alone = [record for record, was_hit in zip(case, hit, strict=True) if not was_hit]
-    return left_alone if len(left_alone) >= FEWEST_PROCESSES else list(case)
-
-
 def disturbed(case: Sequence[StepTimeRecord]) -> list[bool]:
-    """Of each of a case's processes, whether something else hit it while its steps were timed.
+    """For each process of a case: whether something else slowed it while its steps were timed.
 
-    What tells is what was computed beside it, how its steps differ among themselves, and at last that it is far slower
-    than the fastest of its case, as it is for the models that are fitted to the case (`results.growth`).
+    The signs are processor time that others took, steps that differ among themselves, and a time far above that of the
+    fastest process of the case (the limit of the fitted models, `results.growth`).
     """
     if not case:
         return []
@@ -114,7 +106,7 @@ def disturbed(case: Sequence[StepTimeRecord]) -> list[bool]:
 
 
 def _spread(record: StepTimeRecord) -> float:
-    """Half of the distance between the quartiles of its steps, as a share of their median."""
+    """Half the interquartile range of its steps, as a fraction of their median."""
     if len(record.samples_seconds) < 2:
         return 0.0
     low, _, high = statistics.quantiles(record.samples_seconds, n=4, method="inclusive")

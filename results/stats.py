@@ -1,8 +1,7 @@
 """The statistics of the comparison: pure functions on numbers, no records, no I/O.
 
-Why Student's t and not a bootstrap over seeds: with three to five seeds the percentile bootstrap of a mean covers far
-less than it says (a 95 % one holds the truth in about three of four studies at n = 3; tests/results/test_stats.py
-measures it). The t interval is wide there, and right.
+Intervals over seeds are Student's t. With three to five seeds, a 95 % percentile bootstrap of the mean covers the truth
+in about three of four studies (tests/results/test_stats.py measures it). The t interval is wide there, and correct.
 """
 
 import math
@@ -15,14 +14,14 @@ from scipy import optimize, special, stats
 CONFIDENCE = 0.95
 FEWEST_PROCESSES = 3
 SMALLEST_SPREAD = 1e-3
-"""Relative values that spread less are taken to spread this much: no clock tells more."""
+"""Smallest relative standard deviation that is believed: no clock resolves less."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval and the number of independent values it rests on.
+    """An estimate with its confidence interval and the number `n` of independent values that it rests on.
 
-    `low` and `high` are None where `n` is too small to give an interval.
+    `low` and `high` are None where `n` is too small for an interval.
     """
 
     estimate: float
@@ -32,10 +31,10 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, resolution: float = 0) -> Interval:
-    """Mean with Student's t interval; without an interval for a single value. Raises `ValueError` on none.
+    """Mean with Student's t interval; a single value has no interval. Raises `ValueError` on none.
 
-    Values that can only be multiples of `resolution` (an accuracy: one over the number of images) are taken to spread
-    at least as much as their rounding does, resolution / sqrt(12): a few equal ones are no proof of no spread at all.
+    `resolution` is the step between possible values (an accuracy: one over the number of images). The standard
+    deviation is at least that of rounding to it, resolution / sqrt(12): a few equal values do not prove no spread.
     """
     n = len(values)
     if n == 0:
@@ -53,10 +52,10 @@ def _spread(values: Sequence[float], resolution: float) -> float:
 
 
 def accuracy_interval(values: Sequence[float], images: int) -> Interval:
-    """Mean of accuracies, each a fraction of so many test images, with an interval that stays within 0 and 1.
+    """Mean of accuracies, each a fraction of `images` test images, with an interval that stays within 0 and 1.
 
-    It is Student's t interval of the mean on the logit scale (delta method). A mean of 0 or 1 is taken to be half an
-    image inside; the interval always holds the mean.
+    It is Student's t interval of the mean on the logit scale (delta method). A mean of 0 or 1 counts as half an image
+    inside; the interval always holds the mean.
     """
     mean = mean_interval(values, resolution=1 / images)
     if mean.high is None:
@@ -69,26 +68,21 @@ def accuracy_interval(values: Sequence[float], images: int) -> Interval:
 
 
 def geometric_mean_interval(values: Sequence[float]) -> Interval:
-    """Geometric mean of values that vary by factors: Student's t on their logarithms, an interval from three on."""
+    """Geometric mean with Student's t interval on the logarithms, given at least `FEWEST_PROCESSES` values."""
     mean = exponential(mean_interval([math.log(value) for value in values]))
     return mean if len(values) >= FEWEST_PROCESSES else Interval(mean.estimate, None, None, len(values))
 
 
 def exponential(interval: Interval) -> Interval:
     """An interval of logarithms as one of their values."""
-    low, high = interval.low, interval.high
-    return Interval(
-        math.exp(interval.estimate),
-        None if low is None else math.exp(low),
-        None if high is None else math.exp(high),
-        interval.n,
-    )
+    low, high = (None if end is None else math.exp(end) for end in (interval.low, interval.high))
+    return Interval(math.exp(interval.estimate), low, high, interval.n)
 
 
 def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     """Ratio of two geometric means, ours over theirs, of independent values: Welch's t on their logarithms.
 
-    `n` is the smaller number of values; an interval from `FEWEST_PROCESSES` on each side.
+    `n` is the smaller number of values; there is an interval where it is at least `FEWEST_PROCESSES`.
     """
     logs = [np.log(side) for side in (ours, theirs)]
     ratio, n = float(np.exp(logs[0].mean() - logs[1].mean())), min(map(len, logs))
@@ -109,25 +103,18 @@ def ratio_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 FEWEST_CASES = 10
-"""Fewer cases do not tell how alike their spreads are."""
+"""Fewest cases that are moderated: fewer do not show how alike their variances are."""
 
 
 def geometric_means(cases: Sequence[Sequence[float]]) -> list[Interval]:
-    """`geometric_mean_interval` of many cases, from `FEWEST_CASES` on with moderated variances as in `ratios`."""
+    """`geometric_mean_interval` of many cases, with moderated variances as in `ratios`."""
     logs = [np.log(values) for values in cases]
-    varying = {
-        place: max(float(np.var(values, ddof=1)), SMALLEST_SPREAD**2)
-        for place, values in enumerate(logs)
-        if len(values) >= FEWEST_PROCESSES and np.ptp(values)
-    }
-    moderated = _moderated(varying, {place: len(logs[place]) - 1 for place in varying})
+    moderated = _moderated([(values,) for values in logs])
     found = []
     for place, values in enumerate(logs):
         if place in moderated:
             variance, degrees = moderated[place]
-            half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(variance / len(values))
-            mean = float(np.mean(values))
-            found.append(exponential(Interval(mean, mean - half, mean + half, len(values))))
+            found.append(_exponential_t(float(values.mean()), math.sqrt(variance / len(values)), degrees, len(values)))
         else:
             found.append(geometric_mean_interval(cases[place]))
     return found
@@ -136,47 +123,53 @@ def geometric_means(cases: Sequence[Sequence[float]]) -> list[Interval]:
 def ratios(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[tuple[Interval, float | None]]:
     """`ratio_interval` of many cases of one kind, each with its two-sided p; None where there is no interval.
 
-    From `FEWEST_CASES` cases on by the moderated t test: three processes a side tell little of a case's own spread.
-    Its variance (one for both sides) is drawn towards that of all cases, the more the more alike those are. Source:
-    Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3(1), 3. Of fewer cases by Welch's.
+    Given `FEWEST_CASES` cases the test is the moderated t test: three processes a side say little about a case's own
+    variance. It is shrunk towards the variance of all cases, the more the more alike those are. Source: Smyth 2004,
+    Statistical Applications in Genetics and Molecular Biology 3(1), 3. Fewer cases get Welch's test.
     """
     logs = [(np.log(ours), np.log(theirs)) for ours, theirs in pairs]
-    varying = {
-        place: max(_pooled_variance(*sides), SMALLEST_SPREAD**2)
-        for place, sides in enumerate(logs)
-        if min(map(len, sides)) >= FEWEST_PROCESSES and any(np.ptp(side) for side in sides)
-    }
-    moderated = _moderated(varying, {place: sum(map(len, logs[place])) - 2 for place in varying})
+    moderated = _moderated(logs)
     found: list[tuple[Interval, float | None]] = []
     for place, (ours, theirs) in enumerate(logs):
-        if place not in moderated:
+        if place in moderated:
+            variance, degrees = moderated[place]
+            error = math.sqrt(variance * (1 / len(ours) + 1 / len(theirs)))
+            mean = float(ours.mean() - theirs.mean())
+            ratio = _exponential_t(mean, error, degrees, min(len(ours), len(theirs)))
+            found.append((ratio, float(2 * stats.t.sf(abs(mean) / error, degrees))))
+        else:
             ratio = ratio_interval(*pairs[place])
             found.append((ratio, None if ratio.low is None else ratio_p_value(*pairs[place])))
-            continue
-        variance, degrees = moderated[place]
-        error = math.sqrt(variance * (1 / len(ours) + 1 / len(theirs)))
-        mean, half = float(ours.mean() - theirs.mean()), float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * error)
-        ratio = exponential(Interval(mean, mean - half, mean + half, min(len(ours), len(theirs))))
-        found.append((ratio, float(2 * stats.t.sf(abs(mean) / error, degrees))))
     return found
 
 
-def _pooled_variance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The variance of two groups around their own means."""
-    squares = sum(float(np.sum((side - side.mean()) ** 2)) for side in (ours, theirs))
-    return squares / (len(ours) + len(theirs) - 2)
+def _exponential_t(mean: float, error: float, degrees: float, n: int) -> Interval:
+    """Student's t interval of a mean logarithm with this standard error, as one of the values."""
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * error)
+    return exponential(Interval(mean, mean - half, mean + half, n))
+
+
+def _pooled_variance(sides: Sequence[np.ndarray]) -> float:
+    """The variance of groups around their own means."""
+    squares = sum(float(np.sum((side - side.mean()) ** 2)) for side in sides)
+    return squares / (sum(map(len, sides)) - len(sides))
 
 
 ATYPICAL = 0.01
-"""A case whose variance so few would exceed has an interval of its own: something else was at work in it."""
+"""Probability of a larger variance below which a case keeps its own interval: something else disturbed it."""
 
 
-def _moderated(variances: Mapping[int, float], freedom: Mapping[int, int]) -> dict[int, tuple[float, float]]:
-    """Each typical case's variance, drawn towards what they have in common, and its degrees of freedom; none of few."""
-    typical, before = dict(variances), -1
+def _moderated(cases: Sequence[tuple[np.ndarray, ...]]) -> dict[int, tuple[float, float]]:
+    """Each typical case's variance, shrunk towards the common one, and its degrees of freedom; empty for few cases."""
+    typical = {
+        place: max(_pooled_variance(sides), SMALLEST_SPREAD**2)
+        for place, sides in enumerate(cases)
+        if min(map(len, sides)) >= FEWEST_PROCESSES and any(np.ptp(side) for side in sides)
+    }
+    freedom, before = [sum(map(len, sides)) - len(sides) for sides in cases], -1
     while FEWEST_CASES <= len(typical) != before:
         before = len(typical)
-        common, weight = _common_variance(list(typical.values()), [freedom[place] for place in typical])
+        common, weight = _common_variance(typical, freedom)
         typical = {
             place: variance
             for place, variance in typical.items()
@@ -191,16 +184,16 @@ def _moderated(variances: Mapping[int, float], freedom: Mapping[int, int]) -> di
 
 
 MOST_FREEDOM = 1000.0
-"""Cases that spread alike by all that can be told have this many degrees of freedom in common."""
+"""Degrees of freedom of the common variance where the cases' variances differ by chance alone."""
 
 
-def _common_variance(variances: Sequence[float], freedom: Sequence[int]) -> tuple[float, float]:
-    """The variance that cases have in common, and how many degrees of freedom it weighs: few where they differ.
+def _common_variance(variances: Mapping[int, float], freedom: Sequence[int]) -> tuple[float, float]:
+    """The variance that cases have in common, and its degrees of freedom: few where the cases differ.
 
     Both by the moments of the logarithms: Smyth 2004, section 6.2.
     """
-    halves = np.array(freedom) / 2
-    logs = np.log(variances) - special.digamma(halves) + np.log(halves)
+    halves = np.array([freedom[place] for place in variances]) / 2
+    logs = np.log(list(variances.values())) - special.digamma(halves) + np.log(halves)
     excess = float(np.var(logs, ddof=1) - np.mean(special.polygamma(1, halves)))
     common = MOST_FREEDOM
     if excess > special.polygamma(1, MOST_FREEDOM / 2):
@@ -208,17 +201,13 @@ def _common_variance(variances: Sequence[float], freedom: Sequence[int]) -> tupl
     return math.exp(logs.mean() + special.digamma(common / 2) - math.log(common / 2)), float(common)
 
 
-def paired_difference(
-    ours: dict[int, float], theirs: dict[int, float], confidence: float = CONFIDENCE, resolution: float = 0
-) -> Interval | None:
-    """Mean of `ours - theirs` over the seeds (the keys) that both have, or None where they share none.
+def paired_difference(ours: dict[int, float], theirs: dict[int, float], resolution: float = 0) -> Interval | None:
+    """Mean of `ours - theirs` over the seeds (the keys) that both have, or None where they have none in common.
 
     `resolution` is that of either side, as in `mean_interval`.
     """
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return None
-    return mean_interval([ours[seed] - theirs[seed] for seed in seeds], confidence, resolution * math.sqrt(2))
+    differences = _differences(ours, theirs)
+    return mean_interval(differences, resolution=resolution * math.sqrt(2)) if differences else None
 
 
 def paired_p_value(ours: dict[int, float], theirs: dict[int, float], resolution: float = 0) -> float | None:
@@ -226,35 +215,37 @@ def paired_p_value(ours: dict[int, float], theirs: dict[int, float], resolution:
 
     It is at most 0.05 exactly where the 95 % interval of `paired_difference` does not hold 0.
     """
-    differences = np.array([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())])
+    differences = _differences(ours, theirs)
     n = len(differences)
     if n < 2:
         return None
     mean = abs(float(np.mean(differences)))
-    error = _spread(differences.tolist(), resolution * math.sqrt(2)) / math.sqrt(n)
+    error = _spread(differences, resolution * math.sqrt(2)) / math.sqrt(n)
     if error == 0:
         return 0.0 if mean else 1.0
     return float(2 * stats.t.sf(mean / error, n - 1))
 
 
+def _differences(ours: dict[int, float], theirs: dict[int, float]) -> list[float]:
+    return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values, adjusted for their number by Holm's step-down method, in the order given.
 
-    Claiming all that are at most alpha keeps the chance of any false claim among them at alpha.
+    The family-wise error rate of all that are at most alpha is at most alpha.
     Source: Holm 1979, Scandinavian Journal of Statistics 6(2), 65-70.
     """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+    order, adjusted = np.argsort(p_values, kind="stable"), np.empty(len(p_values))
+    scaled = np.arange(len(p_values), 0, -1) * np.array(p_values)[order]
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return [float(p_value) for p_value in adjusted]
 
 
 LARGEST_P_OF_CHANCE = 0.001
 
 
 def at_chance(accuracy: float, images: int, classes: int) -> bool:
-    """Whether guessing one of the classes gets as many images right in more than 1 of 1,000 cases: exact, binomial."""
+    """Whether guessing gets as many images right with a probability above `LARGEST_P_OF_CHANCE`: exact, binomial."""
     right = round(accuracy * images)
     return float(stats.binom.sf(right - 1, images, 1 / classes)) > LARGEST_P_OF_CHANCE

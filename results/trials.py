@@ -1,5 +1,7 @@
-"""One trial: frozen settings, an id that is the hash of everything that can change its result, and what has to agree
-for results to be averaged. The same object goes from the suite's file through the worker and the record to the page."""
+"""One trial: frozen settings, an id that hashes all that can change its result, and the conditions for averaging.
+
+The same object goes from the suite's file through the worker and the record to the page.
+"""
 
 import hashlib
 import json
@@ -14,11 +16,11 @@ Backend = Literal["tensorflow", "jax", "torch"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(max_length=200, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$")]
-"""Of letters that can be printed."""
+"""A name of printable letters."""
 SuiteName = Annotated[str, Field(pattern=r"^[^./\\\p{C}\p{Zl}\p{Zp}][^/\\\p{C}\p{Zl}\p{Zp}]{0,49}$")]
-"""A suite's table is a file of its name, which has 255 bytes at most."""
+"""A suite's name: its table is a file of that name, which has 255 bytes at most."""
 Value = str | bool | int | float | None
-"""A setting's."""
+"""A setting's value."""
 Cell = Annotated[
     tuple[tuple[Name, Value], ...],
     BeforeValidator(lambda given: tuple(given.items()) if isinstance(given, Mapping) else given),
@@ -26,19 +28,18 @@ Cell = Annotated[
 ]
 """A cell of a grid, setting -> value: hashable, and an object in JSON."""
 Conditions = tuple[tuple[str, Value], ...]
-"""Every setting and property that two results must share to be averaged, by name."""
+"""The settings, by name, that have to be equal in results that are averaged."""
 
 
 class TrainConfig(Settings):
     """How a model is trained. Every variant of a comparison gets the same one.
 
-    A setting that was added later is left out of what is written while it has its default, so that the ids of earlier
-    trials stay what they are (`exclude_if`).
-
     `schedule` "warmup_cosine" rises linearly over the first tenth of the steps and then falls as a cosine to 0;
-    "constant" is the tutorial's. The optimizer is AdamW, the loss categorical cross-entropy. The validation images
-    are the last `validation_split` of the training set, as the tutorial takes them. Of the others `train_share` are
-    trained on, drawn by the seed.
+    "constant" is the tutorial's. The optimizer is AdamW, the loss categorical cross-entropy. The validation images are
+    the last `validation_split` of the training set, as in the tutorial. `train_share` is the fraction of the others
+    that is trained on, drawn by the seed.
+
+    A setting that was added later is not written at its default (`exclude_if`): the ids of earlier trials stay.
     """
 
     augmentation: Literal["tutorial", "corrected", "digits", "none"]
@@ -53,7 +54,7 @@ class TrainConfig(Settings):
 
 
 class _Trial(Settings):
-    """`protocol` is to be raised when a change of the code makes earlier results of its kind incomparable."""
+    """Base of the trials. Raise `protocol` when a change of the code makes earlier results of its kind incomparable."""
 
     suite: SuiteName
     variant: Name
@@ -66,12 +67,12 @@ class _Trial(Settings):
 
     @property
     def label(self) -> str:
-        """The trial as its progress names it."""
+        """The trial's name in progress messages."""
         return f"{self.suite} {self._case()}"
 
     @property
     def trial_id(self) -> str:
-        """The case in words and the hash of all that can change the result (so neither suite nor data folder)."""
+        """The case in words and the hash of all that can change the result, which suite and data folder cannot."""
         content = self.model_dump(mode="json", exclude={"suite", "grid", "data_dir"})
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self._case()}-{digest[:12]}"
@@ -81,7 +82,7 @@ class _Trial(Settings):
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Nested settings as one level of dotted names, those of the model and of the training without a prefix."""
+    """Nested settings as one level of dotted names; those of the model and of the training have no prefix."""
     found: dict[str, Value] = {}
     for name, value in settings.items():
         if isinstance(value, BaseModel):
@@ -94,8 +95,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
 class TrainTrial(_Trial):
     """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches.
 
-    `grid` tells, for people, which settings its suite's grid gave it; they are in `model` and `training` too, or are
-    its precision. With `devices` more than 1 its batches are split over as many (`benchmarks.batches`).
+    `grid` names, for people, the settings that its suite's grid gave it; `model`, `training` or `precision` hold them
+    too. With `devices` above 1 its batches are split over as many (`benchmarks.batches`).
     """
 
     kind: Literal["train"] = "train"
@@ -110,22 +111,22 @@ class TrainTrial(_Trial):
 
     @property
     def conditions(self) -> Conditions:
-        """What trainings have to share to be averaged over their seeds, their variant and their data apart."""
+        """The settings, besides variant and data, that are equal in trainings averaged over their seeds."""
         return self._conditions("backend", "precision", "protocol", "dataset", "devices", "model", "training")
 
     @property
     def recipe(self) -> Conditions:
-        """What different models have to share to have been trained alike, their data apart."""
+        """The settings, besides data, that are equal where different models were trained alike."""
         return self._conditions("backend", "precision", "protocol", "dataset", "devices", "training")
 
     @property
     def step(self) -> str:
-        """All that its compiled step depends on, as the JSON of a trial: where it is equal, the step can be shared."""
+        """Everything that its compiled step depends on, as JSON: trainings with equal ones can share the step."""
         return self.model_copy(update={"suite": "any", "variant": "any", "grid": (), "seed": 0}).model_dump_json()
 
     @property
     def label(self) -> str:
-        """With the settings of its suite's grid, which tell it from its neighbours."""
+        """The name with the settings of its suite's grid, which distinguish it from its neighbours."""
         return " ".join([super().label, *(f"{name}={value}" for name, value in self.grid)])
 
     def _case(self) -> str:
@@ -146,7 +147,7 @@ class _StepTimeTrial(_Trial):
 
 
 CURVE = ("backend", "precision", "protocol", "batch", "steps", "seconds")
-"""What the points of a curve share, whatever is timed."""
+"""Settings that are equal at all points of a curve, whatever is timed."""
 
 
 class CoreStepTrial(_StepTimeTrial):
@@ -158,7 +159,7 @@ class CoreStepTrial(_StepTimeTrial):
 
     @property
     def conditions(self) -> Conditions:
-        """What the points of a curve have to share, and a point's processes besides its number of patches."""
+        """The settings that are equal at all points of a curve."""
         return self._conditions(*CURVE, "dim", "attention")
 
     def _case(self) -> str:
@@ -177,7 +178,7 @@ class ModelStepTrial(_StepTimeTrial):
 
     @property
     def conditions(self) -> Conditions:
-        """What the points of a curve have to share: the model but for its images, which make its number of patches."""
+        """The settings that are equal at all points: all except the image size, which sets the number of patches."""
         return tuple((name, value) for name, value in self._conditions(*CURVE, "model") if name != "image_size")
 
     def _case(self) -> str:

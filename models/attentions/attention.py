@@ -1,4 +1,4 @@
-"""What every attention says of itself: its settings, what it costs, and how that is claimed to grow. No Keras."""
+"""Base of the attentions: settings, cost, and how the cost is claimed to grow. No Keras."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ class Attention(Settings):
     """Base of the attentions, which mix the patches of `(batch, patches, dim)`; `docs/adding-an-attention.md` adds one.
 
     `models/attentions/KIND.py` holds the attention of that kind, `models/layers/KIND.py` its Keras layer, a class of
-    the same name. Each says the `parts` of its cost, how that `grows` (None: nothing is claimed), and its `role`: of a
-    "rival" the report tells from which size on its step is faster than that of each "base". What is forgotten of these
-    is a `TypeError` as the class is made.
+    the same name. Each defines the `parts` of its cost, how it `grows` (None: nothing is claimed), and its `role`: the
+    report says above which size the step of a "rival" is faster than that of each "base". A class that lacks one of
+    these raises `TypeError` when it is defined.
     """
 
     kind: str
     grows: ClassVar[Grows | None]
     role: ClassVar[Role]
     needs_fused_kernel: ClassVar[bool] = False
-    """Whether its claims are about a kernel that not every backend has."""
+    """Whether its claims need a kernel that not every backend has."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -43,15 +43,15 @@ class Attention(Settings):
 
     @abstractmethod
     def parts(self, dim: int, patches: int) -> Iterator[Part]:
-        """What one such attention costs on `(patches, dim)`, part by part."""
+        """Cost of one such attention on `(patches, dim)`, part by part."""
 
     def cost(self, dim: int, patches: int) -> Cost:
-        """What one such attention costs on `(patches, dim)`."""
+        """Cost of one such attention on `(patches, dim)`."""
         return Cost(tuple(self.parts(dim, patches)))
 
     def held(self, fused_kernel: bool, phase: Phase) -> "Attention":
-        """The attention whose activations are in memory, by whether the backend has a fused kernel: it itself."""
+        """The attention whose activations are in memory, depending on the backend's fused kernel; here itself."""
         return self
 
     def require_width(self, dim: int) -> None:
-        """Raises `ValueError` where the attention cannot be built on `dim` features; this one can on any."""
+        """Raises `ValueError` where the attention cannot be built on `dim` features; the base accepts any."""

@@ -1,4 +1,4 @@
-"""External attention: two small memories, shared by all images, stand in for keys and values."""
+"""External attention: two small memories, shared by all images, replace keys and values."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +15,11 @@ class ExternalAttention(Attention):
     """External attention as the Keras tutorial builds it.
 
     The `dim * dim_coefficient` features are split into `heads * dim_coefficient` heads of width `dim / heads`. As
-    published they share one pair of memories of `memory_units` rows (`memory_sharing` "heads"); with "none" each head
-    has a pair of its own, with "layers" all blocks have the same one.
+    published, they share one pair of memories of `memory_units` rows (`memory_sharing` "heads"). With "none" each head
+    has its own pair; with "layers" all blocks share one pair.
 
-    `implementation` changes how it is computed and not what: "factored" as published, "folded" with W_q M_k and M_v W_o
-    multiplied first, "auto" whichever has fewer multiply-adds a token (`folds`).
+    `implementation` is the order of the products, for the same function: "factored" as published, "folded" with W_q M_k
+    and M_v W_o multiplied first, "auto" the one with fewer multiply-adds per token (`folds`).
 
     Sources: Guo et al. 2021, arXiv:2105.02358; for O(d S N), https://keras.io/examples/vision/eanet/.
     """
@@ -43,9 +43,9 @@ class ExternalAttention(Attention):
         require_divisor("heads", self.heads, "embedding_dim", dim)
 
     def folds(self, dim: int) -> bool:
-        """Whether W_q M_k and M_v W_o are multiplied first: as told, or where that is cheaper.
+        """Whether W_q M_k and M_v W_o are multiplied first: as `implementation` says, or where that is cheaper.
 
-        With d = `dim`, d_h = d / `heads` and S = `memory_units`, each head has 2 d_h (d + S) multiply-adds a token as
+        With d = `dim`, d_h = d / `heads` and S = `memory_units`, each head has 2 d_h (d + S) multiply-adds per token as
         published, and 2 d S folded.
         """
         if self.implementation != "auto":
@@ -53,11 +53,11 @@ class ExternalAttention(Attention):
         return dim * self.memory_units < dim // self.heads * (dim + self.memory_units)
 
     def parts(self, dim: int, patches: int) -> Iterator[Part]:
-        """All but the parameters is linear in `patches`."""
+        """Everything except the parameters is linear in `patches`."""
         units, heads, width = self.memory_units, self.heads * self.dim_coefficient, dim // self.heads
         wide = heads * width
         x, queries, weights = patches * dim, patches * wide, patches * heads * units
-        dropped = weights // 4 if self.attention_dropout else 0  # the mask, a byte a value
+        dropped = weights // 4 if self.attention_dropout else 0  # the mask, one byte per value
         pairs, one = heads if self.memory_sharing == "none" else 1, self.memory_sharing == "layers"
         key = Part("memory_key", parameters=pairs * dense(width, units), one_for_all=one)
         normalization = Part("normalization", kept=2 * weights + dropped, working=2 * weights)

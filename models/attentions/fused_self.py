@@ -1,4 +1,4 @@
-"""Self-attention without dropout on its weights: what a backend's fused kernel computes, where it has one."""
+"""Self-attention without dropout on its weights, which a backend's fused kernel can compute."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,14 +27,14 @@ class FusedSelfAttention(Attention):
 
     @property
     def unfused(self) -> SelfAttention:
-        """What a backend without such a kernel computes instead."""
+        """The same attention as a backend without such a kernel computes it."""
         return SelfAttention(heads=self.heads, key_dim=self.key_dim, attention_dropout=0.0)
 
     def held(self, fused_kernel: bool, phase: Phase) -> Attention:
         return self if fused_kernel else self.unfused
 
     def parts(self, dim: int, patches: int) -> Iterator[Part]:
-        """The products of self-attention, and no array of `patches` x `patches`."""
+        """The products of self-attention, without an array of `patches` x `patches`."""
         query_key_value, scores, weighted, output = self.unfused.parts(dim, patches)
         values, sums = patches * self.heads * self.key_dim, patches * self.heads
         yield query_key_value

@@ -1,4 +1,4 @@
-"""No attention: each patch stays on its own. A control."""
+"""No attention: each patch stays alone. A control."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -8,7 +8,7 @@ from models.cost import Part
 
 
 class Identity(Attention):
-    """y = x: what a model does whose patches never meet before they are averaged."""
+    """y = x: the patches of the model never mix before they are averaged."""
 
     kind: Literal["identity"] = "identity"
 

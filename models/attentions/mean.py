@@ -1,4 +1,4 @@
-"""Every patch gets the mean over the patches: mixing without a weight. A control."""
+"""Every patch gets the mean over the patches: mixing without weights. A control."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -8,7 +8,7 @@ from models.cost import Part
 
 
 class Mean(Attention):
-    """y_n = the mean of x over the patches, for every patch n: the least that mixes them."""
+    """y_n = the mean of x over the patches, for every patch n."""
 
     kind: Literal["mean"] = "mean"
 

@@ -1,4 +1,4 @@
-"""The patches mixed by a random matrix that is drawn once a block and never trained. A control."""
+"""A random matrix, drawn once per block and never trained, mixes the patches. A control."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -8,7 +8,7 @@ from models.cost import Part
 
 
 class RandomMixing(Attention):
-    """y = R x with a fixed random R: mixing that has learned nothing."""
+    """y = R x with a fixed random R: mixing that is not learned."""
 
     kind: Literal["random_mixing"] = "random_mixing"
 

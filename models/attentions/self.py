@@ -23,17 +23,17 @@ class SelfAttention(Attention):
     role = "base"
 
     def held(self, fused_kernel: bool, phase: Phase) -> Attention:
-        """What drops nothing, as none does in an inference, goes to the kernel where there is one."""
-        from models.attentions.fused_self import FusedSelfAttention  # which is made of this one
+        """The fused kernel where the backend has one and no weight is dropped, as in inference."""
+        from models.attentions.fused_self import FusedSelfAttention  # it imports this module
 
         drops = self.attention_dropout and phase == "train"
         return FusedSelfAttention(heads=self.heads, key_dim=self.key_dim) if fused_kernel and not drops else self
 
     def parts(self, dim: int, patches: int) -> Iterator[Part]:
-        """The products with the weights, and the weights themselves, are quadratic in `patches`."""
+        """The weights, and the products with them, are quadratic in `patches`."""
         wide = self.heads * self.key_dim
         x, values, weights = patches * dim, patches * wide, patches**2 * self.heads
-        dropped = weights + weights // 4 if self.attention_dropout else 0  # what is left of them, and the mask
+        dropped = weights + weights // 4 if self.attention_dropout else 0  # the weights after dropout, and the mask
         product = patches**2 * wide
         into, out = 3 * dense(dim, wide), dense(wide, dim)
         yield Part(

@@ -1,4 +1,4 @@
-"""What the layers of all attentions share: each is made of an attention's settings, and saved with them."""
+"""Base of the attention layers: each is made from an attention's settings, and saved with them."""
 
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ _ATTENTION: TypeAdapter[Attention] = TypeAdapter(AttentionConfig)
 class AttentionLayer(keras.layers.Layer):
     """The layer that computes an attention on `(batch, patches, dim)`; `settings` are that attention.
 
-    A subclass has the name of its attention, in `models/layers/KIND.py`, and says `build` and `call`.
+    A subclass has the name of its attention, in `models/layers/KIND.py`, and defines `build` and `call`.
     """
 
     def __init__(self, settings: Attention, **kwargs: Any) -> None:
@@ -36,5 +36,5 @@ class AttentionLayer(keras.layers.Layer):
 
 
 def swap(x: Any) -> Any:
-    """Its last two axes exchanged."""
+    """Exchanges the last two axes."""
     return ops.swapaxes(x, -1, -2)

@@ -1,4 +1,4 @@
-"""The parts that both models share: patch embedding, feed-forward and the encoder block around an attention."""
+"""The parts that all models share: patch embedding, feed-forward and the encoder block around an attention."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from models.layers.dropout import Dropout
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class PatchEmbedding(keras.layers.Layer):
-    """Cuts images into patches, projects each to `dim` and adds a learned position.
+    """Cuts images into patches, projects each to `dim` and adds a learned position embedding.
 
-    `(batch, height, width, channels)` -> `(batch, patches, dim)`; values of a patch in the order row, column, channel.
+    `(batch, height, width, channels)` -> `(batch, patches, dim)`; a patch is read row, column, channel.
     Source: Dosovitskiy et al. 2020, arXiv:2010.11929, equation 1 (without the class token).
     """
 
@@ -40,15 +40,12 @@ class PatchEmbedding(keras.layers.Layer):
         patches = ops.reshape(tiles, (-1, self.rows * self.columns, self.values))  # (batch, patches, values)
         return self.projection(patches) + ops.cast(self.position, self.compute_dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"patch_size": self.patch_size, "dim": self.dim}
-
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class FeedForward(keras.layers.Layer):
-    """y = gelu(x W + b) W' + b' on `(batch, patches, dim)`, by way of `hidden_dim` features; `dropout` after each.
+    """y = gelu(x W + b) W' + b' on `(batch, patches, dim)`, through `hidden_dim` features; `dropout` after each layer.
 
-    GELU is in its tanh form, Keras's default. Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.3.
+    GELU is in its tanh form. Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.3.
     """
 
     def __init__(self, hidden_dim: int, dropout: float, **kwargs: Any) -> None:
@@ -69,13 +66,10 @@ class FeedForward(keras.layers.Layer):
         hidden = self.hidden_drop(hidden, training=training)
         return self.output_drop(self.output_projection(hidden), training=training)
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"hidden_dim": self.hidden_dim, "dropout": self.dropout}
-
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class EncoderBlock(keras.layers.Layer):
-    """One pre-norm block around the attention it is given: x + attention(norm(x)), then x + feed_forward(norm(x)).
+    """One pre-norm block around an attention: x + attention(norm(x)), then x + feed_forward(norm(x)).
 
     Shapes `(batch, patches, dim)` in and out. The attention is the only difference between variants; `hidden_dim` and
     `dropout` are the feed-forward's. Source: Dosovitskiy et al. 2020, arXiv:2010.11929, equations 2 and 3.
@@ -92,7 +86,7 @@ class EncoderBlock(keras.layers.Layer):
         self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
         self.feed_forward = FeedForward(self.hidden_dim, self.dropout, dtype=self.dtype_policy)
         for layer in (self.attention_norm, self.attention, self.feed_forward_norm, self.feed_forward):
-            if not layer.built:  # an attention that comes from a saved file is built already
+            if not layer.built:  # an attention from a saved file is built already
                 layer.build(input_shape)
 
     def call(self, x: Any, training: bool | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Dropout from half the random bits of Keras's own: drawing them is most of its time on a processor."""
+"""Dropout with half the random bits of Keras's dropout, which spends most of its time on a CPU drawing them."""
 
 from typing import Any
 
@@ -10,20 +10,19 @@ LEVELS = 2**16
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class Dropout(keras.layers.Layer):
-    """In training, sets values to 0 with probability `rate` and divides the others by the share that is kept.
+    """In training, sets values to 0 with probability `rate` and divides the others by the fraction that is kept.
 
-    The function of `keras.layers.Dropout`, which draws 32 bits a value. Here 16 decide, so the rate is met to within
-    2^-17, and the share is exactly that of the rate that is met. Source: Srivastava et al. 2014,
+    `keras.layers.Dropout` draws 32 bits per value. This layer draws 16, which round the rate to within 2^-17; the
+    fraction is that of the rounded rate. Source: Srivastava et al. 2014,
     https://jmlr.org/papers/v15/srivastava14a.html.
     """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
-        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.dropped_levels = min(round(rate * LEVELS), LEVELS - 1)
-        self.share_kept = 1 - self.dropped_levels / LEVELS
+        self.fraction_kept = 1 - self.dropped_levels / LEVELS
 
     def kept(self, shape: tuple[Any, ...]) -> Any:
         """Draws which values of an array of `shape` are kept: a boolean array."""
@@ -35,7 +34,4 @@ class Dropout(keras.layers.Layer):
     def call(self, x: Any, training: bool | None = None) -> Any:
         if not training or not self.dropped_levels:
             return x
-        return ops.where(self.kept(ops.shape(x)), x / self.share_kept, 0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+        return ops.where(self.kept(ops.shape(x)), x / self.fraction_kept, 0.0)

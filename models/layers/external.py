@@ -20,18 +20,18 @@ class ExternalAttention(AttentionLayer):
     S = `memory_units`:
 
         q = x W_q + b_q                          (batch, H, d_h, patches)
-        a = normalise(q M_k + b_k)               (batch, H, S, patches)
+        a = normalize(q M_k + b_k)               (batch, H, S, patches)
         y = join(a M_v + b_v) W_o + b_o          (batch, patches, dim)
 
     `normalization` is "patches" (softmax over the patches), "units" (softmax over the S units) or "double": softmax
-    over the patches, then each row divided by its sum over the units (`models.layers.normalization`). Of a there is
-    dropout by `attention_dropout`, of y by `projection_dropout`. The patches are the last axis throughout: no array is
-    transposed but in the products themselves.
+    over the patches, then each row divided by its sum over the units (`models.layers.normalization`). Dropout acts on a
+    (`attention_dropout`) and on y (`projection_dropout`). The patches are the last axis throughout: no array is
+    transposed except in the products themselves.
 
-    Nothing non-linear stands between W_q and M_k, nor between M_v and W_o: folded (`ExternalAttention.folds`), W_q M_k
-    and M_v W_o are multiplied first, in every step, which is the same function and gradients of the same parameters.
-    `memories`, a pair of layers for M_k and M_v, are used instead of new ones: all blocks have the same with
-    `memory_sharing` "layers". With "none" M_k, b_k, M_v and b_v are each head's own.
+    No non-linearity stands between W_q and M_k, nor between M_v and W_o. Folded (`ExternalAttention.folds`), W_q M_k
+    and M_v W_o are multiplied first, in every step: the same function, and gradients of the same parameters.
+    `memories`, a pair of layers for M_k and M_v, are used instead of new ones: with `memory_sharing` "layers" all
+    blocks share them. With "none" each head has its own M_k, b_k, M_v and b_v.
 
     Cost is linear in `patches`. Source: Guo et al. 2021, arXiv:2105.02358, section 3.2 and algorithm 2;
     https://keras.io/examples/vision/eanet/. Raises `ValueError` when built on a dim that `heads` does not divide.
@@ -52,11 +52,7 @@ class ExternalAttention(AttentionLayer):
     def for_blocks(cls, settings: external.ExternalAttention, dim: int, blocks: int) -> list[Self]:
         if settings.memory_sharing != "layers":
             return super().for_blocks(settings, dim, blocks)
-        width, units, policy = dim // settings.heads, settings.memory_units, keras.config.dtype_policy()
-        memories = (
-            _memory("memory_key", width, units, dtype=policy),
-            _memory("memory_value", units, width, dtype=policy),
-        )
+        memories = _memories(dim // settings.heads, settings.memory_units, dtype=keras.config.dtype_policy())
         return [cls(settings, memories) for _ in range(blocks)]
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
@@ -69,14 +65,13 @@ class ExternalAttention(AttentionLayer):
         own_heads = self.total_heads if s.memory_sharing == "none" else None
 
         self.query = keras.layers.Dense(wide, dtype=self.dtype_policy, name="query")
-        self.memory_key, self.memory_value = self.memories or (
-            _memory("memory_key", self.head_dim, s.memory_units, heads=own_heads, dtype=self.dtype_policy),
-            _memory("memory_value", s.memory_units, self.head_dim, heads=own_heads, dtype=self.dtype_policy),
+        self.memory_key, self.memory_value = self.memories or _memories(
+            self.head_dim, s.memory_units, heads=own_heads, dtype=self.dtype_policy
         )
         self.output_projection = keras.layers.Dense(dim, dtype=self.dtype_policy, name="output_projection")
         self.query.build((batch, patches, dim))
         for layer, inputs in ((self.memory_key, self.head_dim), (self.memory_value, s.memory_units)):
-            if not layer.built:  # another attention may have built what they share
+            if not layer.built:  # another block may have built shared memories
                 layer.build((batch, self.total_heads, patches, inputs))
         self.output_projection.build((batch, patches, wide))
         self.attention_drop = Dropout(s.attention_dropout, dtype=self.dtype_policy)
@@ -91,8 +86,8 @@ class ExternalAttention(AttentionLayer):
         query = ops.matmul(ops.transpose(self.query.kernel), swap(x)) + _column(self.query.bias)
         query = ops.reshape(query, (-1, self.total_heads, self.head_dim, patches))  # (batch, H, d_h, patches)
         logits = ops.matmul(swap(self.memory_key.kernel), query)  # (batch, H, S, patches)
-        weights, share = self._weights(logits, _column(self.memory_key.bias), training)
-        values = ops.matmul(swap(self.memory_value.kernel) / share, weights) + _column(self.memory_value.bias)
+        weights, fraction = self._weights(logits, _column(self.memory_key.bias), training)
+        values = ops.matmul(swap(self.memory_value.kernel) / fraction, weights) + _column(self.memory_value.bias)
         joined = ops.reshape(values, (-1, self.total_heads * self.head_dim, patches))  # (batch, H d_h, patches)
         output = ops.matmul(swap(self.output_projection.kernel), joined)  # (batch, dim, patches)
         return swap(output) + self.output_projection.bias  # (batch, patches, dim)
@@ -106,21 +101,20 @@ class ExternalAttention(AttentionLayer):
         key_bias = ops.matmul(swap(self.memory_key.kernel), query_bias) + _column(self.memory_key.bias)  # (H, S, 1)
         logits = ops.matmul(key, swap(x))  # (batch, H S, patches)
         logits = ops.reshape(logits, (-1, *key_bias.shape[:2], patches))  # (batch, H, S, patches)
-        weights, share = self._weights(logits, key_bias, training)
+        weights, fraction = self._weights(logits, key_bias, training)
 
         output = ops.reshape(self.output_projection.kernel, (*heads, dim))  # (H, d_h, dim)
-        value = ops.reshape(ops.matmul(self.memory_value.kernel, output) / share, (-1, dim))  # (H S, dim)
+        value = ops.reshape(ops.matmul(self.memory_value.kernel, output) / fraction, (-1, dim))  # (H S, dim)
         value_bias = ops.sum(ops.matmul(_row(self.memory_value.bias), output), axis=(0, 1))  # (dim,)
         weights = ops.reshape(weights, (-1, value.shape[0], patches))  # (batch, H S, patches)
         return swap(ops.matmul(swap(value), weights)) + (value_bias + self.output_projection.bias)
 
     def _weights(self, logits: Any, bias: Any, training: bool) -> tuple[Any, float]:
-        """The normalised logits without those that the dropout drops, and by what share the others are to be divided:
-        that is cheaper where they go to."""
-        normalise = NORMALIZATIONS[self.settings.normalization]
+        """The normalized logits after dropout, and the fraction to divide by: it is cheaper in the next factor."""
+        normalize = NORMALIZATIONS[self.settings.normalization]
         if not training or not self.settings.attention_dropout:
-            return normalise(logits, bias), 1.0
-        return normalise(logits, bias, self.attention_drop.kept(ops.shape(logits))), self.attention_drop.share_kept
+            return normalize(logits, bias), 1.0
+        return normalize(logits, bias, self.attention_drop.kept(ops.shape(logits))), self.attention_drop.fraction_kept
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"memories": self.memories and [_shared(layer) for layer in self.memories]}
@@ -132,9 +126,9 @@ class ExternalAttention(AttentionLayer):
 
 
 def _shared(layer: keras.layers.Layer) -> dict[str, Any]:
-    """The layer's configuration with the mark by which Keras's files know that several hold the same one.
+    """The layer's configuration, marked so that a saved model shares the layer again when it is loaded.
 
-    Keras sets it itself where it meets a layer for the second time, but in a copy of the first one's.
+    Keras sets the mark itself where it meets a layer for the second time, but not in the first one's configuration.
     """
     return keras.saving.serialize_keras_object(layer) | {"shared_object_id": id(layer)}
 
@@ -145,12 +139,21 @@ def _row(bias: Any) -> Any:
 
 
 def _column(bias: Any) -> Any:
-    """The same as columns, for an array whose last axis are the patches."""
+    """The same as columns, for an array whose last axis is the patches."""
     return swap(_row(bias))
 
 
-def _memory(name: str, inputs: int, units: int, *, heads: int | None = None, dtype: Any) -> keras.layers.Layer:
-    """The layer that holds M_k or M_v, unbuilt. With `heads`, the number H, each head has its own."""
+def _memories(
+    width: int, units: int, *, heads: int | None = None, dtype: Any
+) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+    """The layers that hold M_k and M_v, unbuilt. With `heads`, the number H, each head has its own."""
+    return (
+        _memory("memory_key", width, units, heads, dtype),
+        _memory("memory_value", units, width, heads, dtype),
+    )
+
+
+def _memory(name: str, inputs: int, units: int, heads: int | None, dtype: Any) -> keras.layers.Layer:
     if heads is None:
         return keras.layers.Dense(units, dtype=dtype, name=name)
     limit = math.sqrt(6 / (inputs + units))  # Glorot's for one head: Keras would count the heads as inputs

@@ -7,7 +7,7 @@ from models.layers import self as self_attention
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class FusedSelfAttention(self_attention.SelfAttention):
-    """Self-attention with no dropout on its weights, which lets Keras hand it to the backend's fused kernel.
+    """Self-attention with no dropout on its weights, which Keras can pass to the backend's fused kernel.
 
     Function, settings and shapes of `models.layers.self.SelfAttention`. Such a kernel never holds the
     `(batch, heads, patches, patches)` weights: its time stays quadratic in `patches`, its memory is linear. PyTorch has

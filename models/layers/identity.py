@@ -9,7 +9,7 @@ from models.layers.attention import AttentionLayer
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class Identity(AttentionLayer):
-    """y = x, `(batch, patches, dim)`: no patch learns of another. What a model does without attention."""
+    """y = x, `(batch, patches, dim)`: no patch depends on another."""
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         return x

@@ -1,7 +1,7 @@
-"""How external attention turns logits into weights, on `(batch, heads, units, patches)`, with the dropout behind it.
+"""External attention turns logits into weights, on `(batch, heads, units, patches)`, with the dropout behind it.
 
 The patches are the last axis, where a softmax takes one pass. `bias` `(heads or 1, units, 1)` belongs to the logits.
-`kept` says which weights a dropout keeps, None is all; what is kept is not yet divided by the share of it.
+`kept` marks the weights that a dropout keeps, None keeps all; the caller divides by the fraction that is kept.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 from keras import ops
 
 TINY = 1e-37
-"""Of the least that float32 holds."""
+"""Smallest value that is safe to divide by in float32."""
 
 
 def over_patches(logits: Any, bias: Any, kept: Any = None) -> Any:
@@ -28,17 +28,17 @@ def over_units(logits: Any, bias: Any, kept: Any = None) -> Any:
 def double(logits: Any, bias: Any, kept: Any = None) -> Any:
     """softmax over the patches, then each patch's weights divided by their sum over the units.
 
-    That is softmax_units(logits - logsumexp_patches(logits)): no 1e-9 is needed. It is computed in float32. A patch
-    whose every weight is below 1e-37, 85 nats under the largest of its column, gets zeros.
+    That is softmax_units(logits - logsumexp_patches(logits)), and needs no 1e-9. It is computed in float32. A patch
+    whose weights are all below 1e-37, 85 nats under the largest of its column, gets zeros.
 
-    With u the softmax, a = u / sum_units(u) and t = a g, for a gradient g by the weights that are kept, the gradient by
-    the logits is t - u (s + sum_patches(t - u s)), s = sum_units(t) / sum_units(u): one pass less than through both
-    steps, and neither the quotient before the dropout nor the gradient behind it is ever held.
+    Let u be the softmax, a = u / sum_units(u), and t = a g for a gradient g by the kept weights. The gradient by the
+    logits is t - u (s + sum_patches(t - u s)) with s = sum_units(t) / sum_units(u). This takes one pass less than both
+    steps one by one, and never stores the quotient before the dropout nor the gradient behind it.
     Source: Guo et al. 2021, arXiv:2105.02358, algorithm 2.
     """
 
     @ops.custom_gradient
-    def normalise(logits: Any) -> Any:
+    def normalize(logits: Any) -> Any:
         columns = ops.softmax(logits, axis=-1)
         inverse = 1 / ops.maximum(ops.sum(columns, axis=-2, keepdims=True), TINY)
         weights = dropped(columns * inverse, kept)
@@ -51,14 +51,16 @@ def double(logits: Any, bias: Any, kept: Any = None) -> Any:
 
         return weights, gradient
 
-    weights: Any = normalise(ops.cast(without_effect(logits, bias), "float32"))
+    weights: Any = normalize(ops.cast(without_effect(logits, bias), "float32"))
     return ops.cast(weights, logits.dtype)
 
 
 @ops.custom_gradient
 def without_effect(x: Any, bias: Any) -> Any:
-    """x, for x + bias where the softmax that follows cancels the bias: with the gradients of the sum, and no pass for
-    it. Those by the bias are exactly 0, where adding it leaves rounding errors."""
+    """Returns x for x + bias where the softmax that follows cancels the bias, which saves a pass.
+
+    The gradient by x is that of the sum. The gradient by the bias is exactly 0; adding it would leave rounding errors.
+    """
 
     def gradient(*args: Any, upstream: Any = None) -> Any:
         return args[0] if upstream is None else upstream, ops.zeros_like(bias)
@@ -67,9 +69,9 @@ def without_effect(x: Any, bias: Any) -> Any:
 
 
 def dropped(weights: Any, kept: Any) -> Any:
-    """The weights that are kept, and 0 for the others."""
+    """Keeps the weights that are `kept` and sets the others to 0."""
     return weights if kept is None else ops.where(kept, weights, 0.0)
 
 
 NORMALIZATIONS: dict[str, Callable[..., Any]] = {"patches": over_patches, "units": over_units, "double": double}
-"""Name -> normalisation of logits and their bias, with `kept`."""
+"""Name -> normalization of logits and their bias, with `kept`."""

@@ -10,8 +10,7 @@ from models.layers.attention import AttentionLayer
 
 @keras.saving.register_keras_serializable("eanet-ablation")
 class RandomMixing(AttentionLayer):
-    """y = R x on `(batch, patches, dim)`, with R `(patches, patches)` drawn from a normal of variance 1 / patches and
-    never trained."""
+    """y = R x on `(batch, patches, dim)`; R `(patches, patches)` is normal with variance 1 / patches, never trained."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         patches = input_shape[1]

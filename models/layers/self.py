@@ -1,4 +1,4 @@
-"""The Keras layer of self-attention, with a gradient of its own where weights are dropped."""
+"""The Keras layer of self-attention, with a custom gradient where weights are dropped."""
 
 import math
 from typing import Any
@@ -23,12 +23,12 @@ class SelfAttention(AttentionLayer):
         a = softmax(q^T k / sqrt(key_dim))       (batch, heads, patches, patches)
         y = join(v a^T) W_o + b_o                (batch, patches, dim)
 
-    Of a there is dropout by `attention_dropout`, and as in the tutorial none of y. Cost is quadratic in `patches`.
+    Dropout acts on a (`attention_dropout`) and, as in the tutorial, not on y. Cost is quadratic in `patches`.
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
 
-    Keras's layer computes it where no weight is dropped, in the backend's fused kernel where there is one. With dropout
-    it is computed here (`dropped_attention`), without the bias of the keys: it adds the same to all scores of a query,
-    which the softmax cancels.
+    Keras's layer computes it where no weight is dropped, in the backend's fused kernel if there is one. With dropout
+    `dropped_attention` computes it, without the bias of the keys: that adds the same to all scores of a query, which
+    the softmax cancels.
     """
 
     settings: SelfAttentionSettings | FusedSelfAttention
@@ -50,9 +50,10 @@ class SelfAttention(AttentionLayer):
             kernel = ops.transpose(ops.reshape(layer.kernel / scale, (dim, -1)))  # (heads key_dim, dim)
             return ops.reshape(ops.matmul(kernel, swap(x)), (-1, heads, key_dim, patches))
 
-        root, share = math.sqrt(key_dim), self.attention_drop.share_kept
+        root, fraction = math.sqrt(key_dim), self.attention_drop.fraction_kept
         query = projected(keras_layer.query_dense, root) + ops.reshape(keras_layer.query_dense.bias / root, column)
-        value = projected(keras_layer.value_dense, share) + ops.reshape(keras_layer.value_dense.bias / share, column)
+        value_bias = ops.reshape(keras_layer.value_dense.bias / fraction, column)
+        value = projected(keras_layer.value_dense, fraction) + value_bias
         key = without_effect(projected(keras_layer.key_dense, 1.0), ops.reshape(keras_layer.key_dense.bias, column))
         kept = self.attention_drop.kept((ops.shape(x)[0], heads, patches, patches))
         mixed = dropped_attention(query, key, value, kept)  # (batch, heads, key_dim, patches)
@@ -62,7 +63,7 @@ class SelfAttention(AttentionLayer):
 
 
 def dropped_attention(query: Any, key: Any, value: Any, kept: Any) -> Any:
-    """softmax over the keys of query^T key, without the weights that are not `kept`, times value.
+    """softmax over the keys of query^T key, with weights that are not `kept` set to 0, times value.
 
     `query`, `key` and `value` are `(batch, heads, key_dim, patches)`, `kept` is `(batch, heads, patches, patches)`. The
     gradient takes the sum over a row of weights times their gradients from the output, which is smaller:

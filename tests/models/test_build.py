@@ -1,4 +1,4 @@
-"""The builder: normalisation, patches, and parameters at the tutorial's settings; see `test_variants` for the rest."""
+"""The builder: normalization, patches, and parameters at the tutorial's settings; see `test_variants` for the rest."""
 
 import tracemalloc
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.build import IMAGES_A_CHUNK, adapt_normalization, build_model
+from models.build import IMAGES_PER_CHUNK, adapt_normalization, build_model
 from models.config import VARIANTS, ModelConfig
 from models.layers.blocks import PatchEmbedding
 
@@ -23,7 +23,7 @@ NO_MIXING = ModelConfig(**SMALL, attention=VARIANTS["identity"].attention)
 
 
 @pytest.mark.parametrize("count", [1, 257, 1009])
-def test_the_normalisation_has_mean_and_variance_of_every_image(count):
+def test_the_normalization_has_mean_and_variance_of_every_image(count):
     """Against NumPy's own, over whole and partial chunks."""
     images = np.random.default_rng(5).integers(0, 256, (count, 15, 15, 2), dtype=np.uint8)
     model = build_model(NO_MIXING, "corrected")
@@ -33,9 +33,9 @@ def test_the_normalisation_has_mean_and_variance_of_every_image(count):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected(images, axis=(0, 1, 2)), rtol=1e-6)
 
 
-def test_the_normalisation_is_adapted_in_constant_memory():
+def test_the_normalization_is_adapted_in_constant_memory():
     """By what NumPy allocates: Keras's own `adapt` takes eight times the images' bytes."""
-    images = np.zeros((60 * IMAGES_A_CHUNK, 15, 15, 2), np.uint8)
+    images = np.zeros((60 * IMAGES_PER_CHUNK, 15, 15, 2), np.uint8)
     model = build_model(NO_MIXING, "corrected")
     tracemalloc.start()
     adapt_normalization(model, images)
@@ -48,7 +48,7 @@ def test_the_normalisation_is_adapted_in_constant_memory():
 def test_parameters_at_the_tutorials_settings(name, parameters):
     model = build_model(VARIANTS[name].model, "tutorial")
     assert VARIANTS[name].model.cost().parameters == parameters
-    assert model.count_params() == parameters + 7  # and the normalisation's mean, variance and count
+    assert model.count_params() == parameters + 7  # and the normalization's mean, variance and count
 
 
 def test_patches_are_cut_row_by_row():

@@ -1,4 +1,4 @@
-"""ModelConfig: the variants differ in their attention alone, and what cannot be built is an error that says why."""
+"""ModelConfig: variants differ in their attention alone, and settings that cannot be built raise an error."""
 
 import pytest
 from pydantic import ValidationError
@@ -24,14 +24,9 @@ def test_the_two_of_the_tutorial_are_as_it_has_them():
     assert VARIANTS["vit"].attention == SelfAttention(heads=4, key_dim=64, attention_dropout=0.2)
 
 
-def test_a_variants_model_is_the_same_but_for_its_attention():
+def test_a_variants_model_is_the_same_except_its_attention():
     assert len({variant.model.model_dump_json(exclude={"attention"}) for variant in VARIANTS.values()}) == 1
     assert all(variant.model.attention == variant.attention for variant in VARIANTS.values())
-
-
-def test_a_model_is_the_same_again_from_its_json():
-    for variant in VARIANTS.values():
-        assert ModelConfig.model_validate_json(variant.model.model_dump_json()) == variant.model
 
 
 def test_a_config_cannot_be_changed():

@@ -16,8 +16,8 @@ def masks(layer, shape, count):
 def test_the_rate_is_met_within_what_chance_allows(rate):
     layer = Dropout(rate, seed=3)
     kept = masks(layer, (101, 1009), 3)
-    assert abs(layer.share_kept - (1 - rate)) <= 0.5 / LEVELS
-    assert stats.binomtest(int(kept.sum()), kept.size, layer.share_kept).pvalue > 1e-4
+    assert abs(layer.fraction_kept - (1 - rate)) <= 0.5 / LEVELS
+    assert stats.binomtest(int(kept.sum()), kept.size, layer.fraction_kept).pvalue > 1e-4
 
 
 def test_neighbours_the_two_of_one_random_number_too_are_independent():
@@ -54,10 +54,5 @@ def test_the_same_seed_drops_the_same_and_the_next_call_others():
 
 def test_a_rate_that_rounds_to_all_still_keeps_some():
     layer = Dropout(1 - 1e-9, seed=19)
-    assert layer.share_kept == 1 / LEVELS
+    assert layer.fraction_kept == 1 / LEVELS
     assert np.isfinite(keras.ops.convert_to_numpy(layer(np.ones((2, 3), "float32"), training=True))).all()
-
-
-def test_config_makes_the_same_layer_again():
-    again = Dropout.from_config(Dropout(0.3, seed=23).get_config())
-    assert (again.rate, again.seed) == (0.3, 23)

@@ -1,4 +1,4 @@
-"""The checklist of an attention: each that `VARIANTS` holds has cost, claim, layer, style and a NumPy reference.
+"""The checklist of an attention: each in `VARIANTS` has cost, claim, layer, style and a NumPy reference.
 
 References are slow and in double precision, written from the papers' equations. Their gradients come from the complex
 step, f'(x) = Im f(x + ih) / h, which has no rounding error of differences (Squire and Trapp 1998,
@@ -74,7 +74,7 @@ def self_attention(settings, x, weights):
 
 @dataclass(frozen=True)
 class Case:
-    """An attention in sizes that are distinct primes, and what it makes of x by its layer's weights, in their order.
+    """An attention in sizes that are distinct primes, and its reference: a function of x and its layer's weights.
 
     `unmoved` are the ends of the names of those weights whose gradient is 0: a softmax cancels what it adds to all.
     """
@@ -182,7 +182,7 @@ def test_the_attention_is_all_that_a_variant_changes(name):
         return [tuple(weight.shape) for weight in model.weights if id(weight) not in attention]
 
     assert beside_the_attention(VARIANTS[name]) == beside_the_attention(VARIANTS["eanet"])
-    assert len(beside_the_attention(VARIANTS[name])) == 3 + 3 + 2 * 8 + 2  # normalisation, embedding, blocks, head
+    assert len(beside_the_attention(VARIANTS[name])) == 3 + 3 + 2 * 8 + 2  # normalization, embedding, blocks, head
 
 
 def test_what_is_forgotten_of_an_attention_is_an_error_that_names_it():
@@ -222,7 +222,7 @@ def test_the_gradients_are_the_references(case, x):
     gradients = [keras.ops.convert_to_numpy(g) for g in FORWARD_BACKWARD["tensorflow"](layer, x).run()]
     values = [x.astype(complex), *(keras.ops.convert_to_numpy(weight).astype(complex) for weight in weights)]
     assert len(gradients) == 1 + len(layer.trainable_weights)
-    # A bias that the softmax over patches cancels has gradient 0: errors are held against the largest gradient.
+    # A bias that the softmax over patches cancels has gradient 0: errors are compared with the largest gradient.
     largest = max(np.abs(gradient).max() for gradient in gradients)
     step = 1e-30
     rng = np.random.default_rng(29)

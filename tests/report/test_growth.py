@@ -48,7 +48,7 @@ def test_each_growth_is_named_with_its_numbers():
     upper = np.array(SIZES[4:], float)
     slope = np.polyfit(np.log(upper), np.log(1e-5 * upper + 1e-8 * upper**2 - 1e-9), 1)[0]
     assert (eanet.growth.law.name, vit.growth.law.name) == ("linear", "quadratic")
-    assert vit.growth.exponent.estimate == pytest.approx(slope)
+    assert vit.growth.slope.estimate == pytest.approx(slope)
     assert texts(found, "law", "growth-verdicts")[0] == "10.0 µs·N"
     assert texts(found, "exponent", "growth-verdicts")[:2] == ["1.00", words.two_places(slope)]
     assert texts(found, "share", "growth-verdicts")[:2] == ["0 [0, 1]", "80 [80, 81]"]

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from results import repetition
-from results.records import StepTimeRecord
 from tests import samples
 
 
@@ -18,53 +17,44 @@ def case(*processes):
     ]
 
 
-def step_seconds(records):
+def is_noisy(records):
     (repeated,) = repetition.repeated([records])
-    return repeated.step_seconds
+    return repetition.is_noisy(repeated.step_seconds)
 
 
-def seconds_of(records: list[StepTimeRecord]) -> list[float]:
-    return [record.step_seconds for record in records]
+def left_out(records):
+    """Places of the processes that do not count."""
+    (repeated,) = repetition.repeated([records])
+    assert repeated.left_out == len(records) - len(repeated.records)
+    assert repeated.step_seconds.n == len(repeated.records)
+    return [place for place, record in enumerate(records) if record not in repeated.records]
 
 
-def test_a_process_whose_processors_others_took_is_left_out_where_three_others_are_there():
-    records = case((0.023, 0.0), (0.052, 0.5), (0.024, 0.02), (0.023, None))
-    assert seconds_of(repetition.usable(records)) == [0.023, 0.024, 0.023]
-    assert step_seconds(records).n == 3
-
-
-def test_all_count_where_fewer_than_three_were_left_alone():
-    records = case((0.023, 0.0), (0.052, 0.5), (0.024, 0.02))
-    assert repetition.usable(records) == records
-    assert repetition.is_noisy(step_seconds(records))
-
-
-def test_a_process_far_slower_than_others_that_agree_is_left_out_once_three_others_are_there():
-    """51.6 ms beside 23.1 and 23.5 was told as a ratio of 5.3 [1.7, 16.5]."""
-    records = case((0.0231, 0.0), (0.0516, 0.0), (0.0235, 0.0))
-    assert repetition.usable(records) == records
-    assert repetition.is_noisy(step_seconds(records)), "so that it is measured again"
-    more = case((0.0231, 0.0), (0.0516, 0.0), (0.0235, 0.0), (0.0229, 0.0))
-    assert seconds_of(repetition.usable(more)) == [0.0231, 0.0235, 0.0229]
+@pytest.mark.parametrize("slow", [(0.024, 0.5), (0.0516, 0.0)], ids=["others took its processors", "far slower"])
+def test_a_disturbed_process_is_left_out_once_three_others_are_there(slow):
+    """Such a case used to have a ratio of 5.3 [1.7, 16.5]."""
+    records = case((0.0231, 0.0), slow, (0.0235, 0.02))
+    assert left_out(records) == []
+    assert is_noisy(records), "it is measured again"
+    assert left_out([*records, *case((0.0229, None))]) == [1]
 
 
 @pytest.mark.parametrize(
     "seconds", [(1.0, 1.01, 1.02, 1.45), (1.0, 1.1, 1.2, 1.9)], ids=["a little", "among wide ones"]
 )
 def test_a_process_is_not_left_out_for_being_slow(seconds):
-    records = case(*[(value, 0.0) for value in seconds])
-    assert repetition.usable(records) == records
+    assert left_out(case(*[(value, 0.0) for value in seconds])) == []
 
 
 def test_a_process_whose_steps_spread_far_more_than_its_peers_do_is_left_out():
     calm = case((0.023, 0.0), (0.024, 0.0), (0.025, 0.0), (0.022, 0.0))
     wild = calm[-1].model_copy(update={"samples_seconds": (0.02, 0.02, 0.022, 0.06, 0.07)})
-    assert repetition.usable([*calm[:3], wild]) == calm[:3]
+    assert left_out([*calm[:3], wild]) == [3]
 
 
 def test_a_case_whose_every_process_spreads_widely_has_no_disturbed_one():
     wide = [r.model_copy(update={"samples_seconds": (0.01, 0.01, 0.02, 0.04, 0.05)}) for r in case(*[(0.02, 0.0)] * 5)]
-    assert repetition.usable(wide) == wide
+    assert left_out(wide) == []
 
 
 @pytest.mark.parametrize(
@@ -72,12 +62,12 @@ def test_a_case_whose_every_process_spreads_widely_has_no_disturbed_one():
     [([0.100, 0.102, 0.098], False), ([0.100, 0.110, 0.090], True), ([0.1, 0.1], True)],
 )
 def test_a_case_is_noisy_until_its_interval_is_within_ten_percent(seconds, noisy):
-    assert repetition.is_noisy(step_seconds(case(*[(value, 0.0) for value in seconds]))) is noisy
+    assert is_noisy(case(*[(value, 0.0) for value in seconds])) is noisy
 
 
 def drifting(*, cases, pace):
-    """Records of cases whose usual steps take 1, 2, 3... ms, in three passes over all of them, each in an order of its
-    own, one process a second. `pace(second)` is how much longer all takes then."""
+    """Records of cases whose usual steps take 1, 2, 3... ms, in three passes over all, each in random order, one
+    process per second. `pace(second)` is how much longer everything takes then."""
     order, found, second = random.Random(13), [[] for _ in range(cases)], 0
     for process in range(3):
         for case in order.sample(range(cases), cases):
@@ -107,7 +97,8 @@ def test_what_hits_one_case_alone_stays_in_its_interval():
     assert repetition.is_noisy(found[7].step_seconds)
 
 
-def test_too_few_neighbours_tell_no_pace():
-    found = repetition.repeated(drifting(cases=5, pace=lambda second: 1 + second / 100))
-    raw = drifting(cases=5, pace=lambda second: 1 + second / 100)
-    assert [case.seconds for case in found] == [tuple(seconds_of(case)) for case in raw]
+def test_too_few_neighbours_show_no_pace():
+    cases = drifting(cases=5, pace=lambda second: 1 + second / 100)
+    assert [case.seconds for case in repetition.repeated(cases)] == [
+        tuple(record.step_seconds for record in case) for case in cases
+    ]

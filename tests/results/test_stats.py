@@ -26,15 +26,6 @@ from results.stats import (
 FINITE = st.floats(-1e6, 1e6)
 
 
-def test_mean_interval_by_hand():
-    # mean 5, standard deviation 2, n 3, t(0.975, 2) = 4.302653: half width 4.302653 * 2 / sqrt(3)
-    interval = mean_interval([3.0, 5.0, 7.0])
-    assert interval.estimate == 5
-    assert interval.high - 5 == pytest.approx(4.968275, rel=1e-6)
-    assert 5 - interval.low == pytest.approx(4.968275, rel=1e-6)
-    assert interval.n == 3
-
-
 def test_a_ratio_of_independent_times_has_welchs_interval():
     ours, theirs = [2.0, 2.2, 2.1], [1.0, 1.3, 1.1, 1.2, 0.9]
     logs = [np.log(side) for side in (ours, theirs)]

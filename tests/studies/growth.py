@@ -1,4 +1,4 @@
-"""python -m tests.studies.growth [SEED]: how often a verdict on growth is right, on curves whose law is known.
+"""python -m tests.studies.growth [SEED]: how often a verdict on growth is right, on curves whose shape is known.
 
 Prints a table as Markdown; it stands in docs/measurements.md. Takes less than a minute. A curve is what the quick
 profile measures: eight sizes from 64 to 4,096, three processes each. An intercept of 0 to 20 ms, 5 % multiplicative
@@ -58,12 +58,12 @@ def curves(count: int, seed: int) -> Iterator[Curve]:
         for size in SIZES:
             if shape == PARTLY:
                 x = size / SIZES[-1]
-                law = intercept + (largest - square) * x + square * x**2
+                value = intercept + (largest - square) * x + square * x**2
             else:
-                law = intercept + largest * SHAPES[shape](size) / (SHAPES[shape](SIZES[-1]) or 1.0)
+                value = intercept + largest * SHAPES[shape](size) / (SHAPES[shape](SIZES[-1]) or 1.0)
             noise = np.exp(generator.normal(0, NOISE, PROCESSES))
             slow = np.where(generator.uniform(size=PROCESSES) < DISTURBED, SLOWER, 1.0)
-            seconds[size] = list(law * noise * slow)
+            seconds[size] = list(value * noise * slow)
         yield Curve(shape, seconds)
 
 
@@ -81,7 +81,7 @@ def outcomes(count: int, seed: int, unit: float = 1.0) -> Counter[tuple[str, str
 def main(count: int = 1000, seed: int = 0) -> None:
     found = outcomes(count, seed)
     heads = [f"{claim}: {outcome}" for claim in RIGHT for outcome in OUTCOMES]
-    print(f"Seed {seed}.\n\n| true law | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
+    print(f"Seed {seed}.\n\n| true shape | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     for shape in [*SHAPES, PARTLY]:
         total = sum(found[shape, "linear", outcome] for outcome in OUTCOMES)
         shares = [f"{found[shape, claim, outcome] / total:.1%}" for claim in RIGHT for outcome in OUTCOMES]
