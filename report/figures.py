@@ -52,6 +52,14 @@ ROW = 0.27
 """Height of a forest plot's row in inches; on a phone, where labels stand above, of half a row."""
 
 
+LONGEST_LABEL = 64
+
+
+def _cut(label: str) -> str:
+    """A label that leaves room for what is drawn; the figure's words have all of it."""
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
+
 LINEAR = 5
 """Percentage points up to which the axis of a forest plot is linear, where some differences are far larger."""
 
@@ -66,11 +74,13 @@ def _forest(
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
         (ax,) = axes
-        ax.axvline(0, color=INK, linewidth=0.8)
         across, is_above = ax.get_yaxis_transform(), on_phone or width == plot.HALF
         for place, row in enumerate(rows):
+            ax.plot([0, 0], [place - (0.2 if is_above else 0.5), place + 0.5], color=INK, linewidth=0.8)
             if is_above:
-                ax.text(0, place - 0.45, row.label, transform=across, fontsize=8, fontweight=row.weight, va="center")
+                ax.text(
+                    0, place - 0.45, _cut(row.label), transform=across, fontsize=9, fontweight=row.weight, va="center"
+                )
             if row.comparison:
                 shown, style = row.comparison.shown, style_of(row.comparison.ours.name, labels)
                 plot.whisker(ax, shown, place, scale, style, filled=row.comparison.is_significant)
@@ -78,10 +88,11 @@ def _forest(
             elif not row.is_heading:
                 ax.axhline(place, color=INK, linewidth=0.8, linestyle=":", alpha=0.5)
                 ax.text(1.01, place, "not tested", transform=across, fontsize=9, va="center")
-        ax.set_yticks(range(len(rows)), ["" if is_above else row.label for row in rows])
+        ax.set_yticks(range(len(rows)), ["" if is_above else _cut(row.label) for row in rows])
         for tick, row in zip(ax.get_yticklabels(), rows, strict=True):
             tick.set_fontweight(row.weight)
         ax.tick_params(axis="y", length=0)
+        ax.grid(visible=not is_above, axis="x")
         ax.grid(visible=False, axis="y")
         ax.spines["left"].set_visible(False)
         if is_wide:
@@ -91,11 +102,11 @@ def _forest(
         reach = 1.05 * max(abs(limit) for limit in ax.get_xlim())
         ax.set(xlim=(-reach, reach), ylim=(len(rows) - 0.4, -0.9))
         below: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "fontsize": 9}
-        ax.annotate(f"← {directions[0]}", (0, 0), (-8, -30), ha="right", **below)
-        ax.annotate(f"{directions[1]} →", (0, 0), (8, -30), ha="left", **below)
-        ax.set_xlabel("\n")
+        ax.annotate(f"← {directions[0]}", (0, 0), (-18, -26), ha="right", **below)
+        ax.annotate(f"{directions[1]} →", (0, 0), (18, -26), ha="left", **below)
+        ax.set_xlabel("pp")
 
-    phone = 0.8 + 1.6 * ROW * len(rows)
+    phone = 0.8 + 1.5 * ROW * max(2, len(rows))
     height = phone if width == plot.HALF else 0.8 + ROW * len(rows)
     if is_wide:
         caption += f" Beyond ±{LINEAR} pp the scale is logarithmic."
@@ -109,13 +120,13 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
         return None
     rows = [Row(_circumstances(comparison), comparison) for comparison in compared]
     if all(verdicts.departures(comparison.ours) for comparison in compared):
-        rows.append(Row("CIFAR-100, the tutorial's settings"))
+        rows.append(Row("vs ViT, CIFAR-100, the tutorial's settings"))
     first = compared[0]
     return _forest(
         "accuracy",
         f"Accuracy: {first.in_words}",
         "; ".join(f"{row.label}: {row.comparison.summary if row.comparison else 'not tested'}" for row in rows),
-        f"{words.variant_name(OURS)} − {words.variant_name(BASE)}, test accuracy; filled where significant.",
+        f"{words.variant_name(OURS)} − {words.variant_name(BASE)}, test accuracy, with 95 % intervals.",
         rows,
         width=plot.HALF,
         directions=("ViT better", "EANet better"),
@@ -123,11 +134,12 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
 
 
 def _circumstances(comparison: Comparison) -> str:
-    """On what, for how long, with how many seeds; and which ViT, where it is not the tutorial's."""
+    """Which ViT, on what, for how long, at how many patches, with how many seeds."""
     ours, base = comparison.ours, comparison.base
     where = [words.dataset(ours.trial.dataset), words.number_of(ours.epochs, "epoch"), *ours.settings]
-    of = [] if base.variant == BASE else [f"vs {base.name}"]
-    return ", ".join([*of, *where, words.number_of(comparison.difference.n, "seed")])
+    of = [f"vs {base.name}"]
+    size = f"N = {ours.first.patches}"
+    return ", ".join([*of, *where, size, words.number_of(comparison.difference.n, "seed")])
 
 
 def ablations(studies: Sequence[Study]) -> Figure | None:
@@ -278,7 +290,7 @@ def speed(curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | 
         return None
     ratio = next((c.ratio for c in crossovers if c.ours in two and c.base in two), None)
     labels = labels_of(two)
-    ends = {curve.name: f"{_written(TIME, curve.points[-1])}{_slope(curve)}" for curve in two}
+    ends = {curve.name: _written(TIME, curve.points[-1]) for curve in two}
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
         (ax,) = axes
@@ -288,24 +300,20 @@ def speed(curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | 
             last = (curve.sizes[-1], curve.points[-1].step_seconds.estimate * TIME.scale)
             style: dict[str, Any] = {"color": style_of(curve.name, labels)[0], "fontweight": "bold", "fontsize": 9}
             place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
-            ax.annotate(f"{curve.name}\n{ends[curve.name].replace(', ', chr(10))}", last, (8, 0), **place, **style)
-        ax.set(xlabel="patches N", ylabel="ms")
+            ax.annotate(f"{curve.name}\n{ends[curve.name]}", last, (8, 0), **place, **style)
+        ax.set(xlabel="patches N", ylabel="ms", ylim=(ax.get_ylim()[0], 1.6 * ax.get_ylim()[1]))
 
     times = f": {words.speedup(ratio)} at N = {max(two[0].sizes):,}" if ratio else ""
     return drawn(
         "speed",
         f"Speed{times}",
         "; ".join(f"{name}: {end} at the largest N" for name, end in ends.items()),
-        f"Attention layer, one training step, batch {two[0].trial.batch}; log axes.",
+        f"Attention layer, one training step, batch {two[0].trial.batch}; bands: 95 % intervals.",
         paint,
         width=plot.HALF,
-        height=2.6,
+        height=2.0,
         phone_height=2.8,
     )
-
-
-def _slope(curve: Curve) -> str:
-    return f", slope {words.two_places(curve.growth.slope.estimate)}" if curve.growth else ""
 
 
 def _written(quantity: Quantity, point: StepTime) -> str:

@@ -219,10 +219,13 @@ class Verdict:
 
     @property
     def fused(self) -> bool:
-        """Whether the attention ran in a fused kernel, if it can: not on TensorFlow, nor on JAX in float32."""
-        trial = self.curve.trial
-        unfused = trial.backend == "tensorflow" or (trial.backend == "jax" and trial.precision == "float32")
-        return not self.curve.attention.needs_fused_kernel or not unfused
+        """Whether the attention ran in a fused kernel, if it can."""
+        return not self.curve.attention.needs_fused_kernel or runs_fused(self.curve.trial)
+
+
+def runs_fused(trial: StepTimeTrial) -> bool:
+    """Whether attention without dropout runs in a fused kernel: not on TensorFlow, nor on JAX in float32."""
+    return not (trial.backend == "tensorflow" or (trial.backend == "jax" and trial.precision == "float32"))
 
 
 def verdicts(curves: Sequence[Curve]) -> Iterator[Verdict]:

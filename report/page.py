@@ -119,7 +119,10 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         datasets=[words.dataset(name) for name in sorted({record.dataset for record in run.trainings})],
         dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated})[-1:],
         machines=sorted(
-            {f"{groups.processor(e)}, {backend_name(e)}" for e in environments}
+            {
+                f"{e.cpu.partition(' (')[0]}, {words.number_of(e.threads, 'thread')}, {backend_name(e)}"
+                for e in environments
+            }
             or {groups.processor(gate.machine) for gate in gated}
         ),
         commands=_commands(run, gated),

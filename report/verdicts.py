@@ -16,6 +16,7 @@ from report.growth import Crossover, Curve, StepTime, What
 from report.words import NOTHING
 from results import growth as growths
 from results import published
+from results.growth import Growth
 from results.metrics import METRICS, TOP1
 from results.published import Published
 from results.records import TrainRecord
@@ -28,7 +29,7 @@ OTHER_IMAGES = "other images"
 Word = Literal["supported", "partly", "contradicted", "inconclusive", "not tested"]
 NOT_TESTED = {"accuracy": "accuracy on CIFAR-100", "time": "cost"}
 """What the lead calls a subject."""
-HOW_TO_TEST = "python -m benchmarks.run --suite accuracy --profile tutorial --data-dir DIR"
+HOW_TO_TEST = "python -m benchmarks.run --suite tutorial-drift --profile tutorial --data-dir DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ def _accuracy(studies: Sequence[Study]) -> Claim:
         found = {_of_difference(c) for c in own}
         verdict = found.pop() if len(found) == 1 else "inconclusive"
         evidence = " ".join(map(_evidence, own))
-    claim = "“EANet is more accurate: about 43 % vs 41 % on CIFAR-100”"
+    claim = "EANet is more accurate: about 43 % vs 41 % on CIFAR-100"
     return Claim(subject="accuracy", verdict=verdict, claim=claim, evidence=evidence, section="accuracy")
 
 
@@ -118,7 +119,7 @@ def _why_not(training: Training, others: list[str]) -> str:
         return "CIFAR-100 was not part of this run."
     log = next(claim for claim in published.CLAIMS if claim.variant == OURS and claim.figure == TOP1.name)
     logs = " and ".join(f"{value:.1%}".replace("%", " %") for value in (log.log_2021, log.log_keras3) if value)
-    return f"Not the tutorial's settings ({', '.join(others)}); its own two logs report {logs} for EANet."
+    return f"Not the tutorial's settings ({', '.join(others)}). Its own two logs report {logs} for EANet."
 
 
 def _parameters() -> Claim:
@@ -132,11 +133,11 @@ def _parameters() -> Claim:
     verdict: Word = "partly" if against < 1 < against_usual else "supported" if against < 1 else "contradicted"
     short = [f"{count / 1e3:.0f} k" for count in counts]
     evidence = (
-        f"**{short[0]} vs {short[1]} ({against:.0%})**, but only because the tutorial's ViT heads are "
+        f"**{short[0]} vs {short[1]} ({against:.0%})**, because the tutorial's ViT heads are "
         f"{base.attention.key_dim * base.attention.heads // dim} times as wide as usual. The usual ViT (key_dim "
         f"{dim // base.attention.heads}) has {short[2]}: EANet has {against_usual:.0%} of that."
     ).replace("%", " %")
-    claim = "“EANet has half the parameters: 0.3 M vs 0.6 M”"
+    claim = "EANet has half the parameters: 0.3 M vs 0.6 M"
     return Claim(subject="parameters", verdict=verdict, claim=claim, evidence=evidence, section="method")
 
 
@@ -145,8 +146,8 @@ def _growth(curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> Iterato
     steps = [c for c in curves if c.phase == "train" and c.variant == OURS]
     of_layer = [c for c in steps if c.scope == "core"] or steps
     claims: dict[What, tuple[str, str, str]] = {
-        "time": ("time", "cost", "“EANet's cost is linear in the number of patches N”"),
-        "peak memory": ("memory", "memory", "The same holds for its peak memory"),
+        "time": ("time", "cost", "EANet's cost is linear in the number of patches N"),
+        "peak memory": ("memory", "memory", "Its peak memory is linear, too (our question)"),
     }
     found = {v.what: v for v in growth.verdicts(of_layer[:1])}
     mine = [c for c in crossovers if c.ours.phase == "train" and c.ours.variant == OURS and c.base.variant == BASE]
@@ -160,21 +161,21 @@ def _growth(curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> Iterato
 
 
 def _of_time(curve: Curve, crossovers: Sequence[Crossover]) -> str:
-    grown = curve.growth
     mine = [c for c in crossovers if c.ours is curve]
-    parts = [f"Not tested: {sentences.unclaimed(curve)}."]
-    if grown and sentences.is_claimable(grown):
-        parts = [f"Time grows as **{_power(grown)}**"]
-        rivals = [f"ViT's as {_power(c.base.growth)}" for c in mine if c.base.growth]
-        parts = [", ".join(parts + rivals) + "."]
+    grown = _grown("Time", curve.growth, [c.base.growth for c in mine], growths.upper_half(curve.sizes))
+    parts = [grown or f"Not tested: {sentences.unclaimed(curve)}."]
     parts += [f"At N = {c.largest:,} {_scope(c)} is **{words.speedup(c.ratio)}**." for c in mine]
-    others = [c for c in crossovers if c.ours.scope != curve.scope]
-    parts += [f"At N = {c.largest:,} {_scope(c)} is {words.speedup(c.ratio, with_ends=False)}." for c in others[:1]]
     return " ".join(parts)
 
 
-def _power(grown: growths.Growth) -> str:
-    return f"N^{words.plain(grown.slope)}"
+def _grown(what: str, ours: Growth | None, rivals: Sequence[Growth | None], sizes: Sequence[int]) -> str:
+    """How two costs grow, over which sizes; nothing where that was not tested."""
+    if ours is None or not sentences.is_claimable(ours):
+        return ""
+    theirs = "".join(f"; ViT's as N^{words.plain(grown.slope)}" for grown in rivals if grown)
+    share = words.with_interval(ours.quadratic_share, lambda part: words.whole(part * 100), " %")
+    over = f"from N = {sizes[0]:,} to {sizes[-1]:,} (quadratic part: {share})"
+    return f"{what} grows as **N^{words.plain(ours.slope)}** {over}{theirs}."
 
 
 def _scope(crossover: Crossover) -> str:
@@ -189,10 +190,9 @@ def _of_memory(curve: Curve, crossovers: Sequence[Crossover]) -> str:
     theirs = next((p.memory_bytes for p in base.points if p.patches == last.patches), None) if base else None
     ours = words.mebibytes(last.memory_bytes.estimate)
     both = f"{ours} MiB vs {words.mebibytes(theirs.estimate)} MiB" if theirs else f"{ours} MiB"
-    parts = f"**{both}** per training step at N = {last.patches:,}, batch {last.first.batch}."
-    if not (curve.memory and sentences.is_claimable(curve.memory)):
-        return f"{parts} Growth not tested: {sentences.unclaimed(curve)}."
-    return parts
+    grown = _grown("It", curve.memory, [base.memory] if base else [], growths.upper_half(curve.sizes))
+    at = f"**{both}** per training step at N = {last.patches:,}, batch {last.first.batch}."
+    return f"{at} {grown or f'Growth not tested: {sentences.unclaimed(curve)}.'}"
 
 
 def lead(found: Sequence[Claim], studies: Sequence[Study], crossovers: Sequence[Crossover]) -> str:
@@ -200,14 +200,19 @@ def lead(found: Sequence[Claim], studies: Sequence[Study], crossovers: Sequence[
     parts = []
     if compared := [c for c in of_the_two(studies) if c.base.variant == BASE]:
         parts.append(_lead_accuracy(compared[0]))
-    for c in [c for c in crossovers if (c.ours.variant, c.base.variant, c.ours.phase) == (OURS, BASE, "train")][:1]:
+    mine = [c for c in crossovers if (c.ours.variant, c.base.variant, c.ours.phase) == (OURS, BASE, "train")]
+    for c in mine[:1]:
         fast = words.speedup(c.ratio, with_ends=False)
-        parts.append(f"EANet's {sentences.SCOPES[c.ours.scope]} is **{fast} at {c.largest:,} patches**.")
+        others = [
+            f", its {sentences.SCOPES[o.ours.scope]} {words.speedup(o.ratio, with_ends=False)} at {o.largest:,}"
+            for o in mine[1:2]
+        ]
+        parts.append(f"{_scope(c)} is **{fast} at {c.largest:,} patches**{''.join(others)}.")
     untested = [claim.subject for claim in found if claim.verdict == "not tested"]
     if untested:
         named = words.joined([NOT_TESTED.get(subject, subject) for subject in untested])
         was = "was" if len(untested) == 1 else "were"
-        parts.append(f"The tutorial's **{named} {was} not tested** in this run.")
+        parts.append(f"The tutorial's **{named} {was} not tested**.")
     return " ".join(parts)
 
 
@@ -232,6 +237,8 @@ def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> li
     ]
     if run.environments and all(environment.device == "cpu" for environment in run.environments):
         parts.append("no GPU")
+    if points and not any(growth.runs_fused(point.first.trial) for point in points):
+        parts.append("no fused attention kernel")
     trained = sorted({training.first.patches for study in studies for training in study.trainings})
     parts += [f"accuracy measured at N = {_range(trained)}"] if trained else []
     parts += [f"speed at N = {_range([point.patches for point in points])}"] if points else []

@@ -106,7 +106,7 @@ def test_the_page_keeps_the_order_that_a_reader_needs(full_run):
 def test_the_first_screen_has_a_verdict_for_each_claim_with_its_evidence(full_run):
     page = page_of(full_run)
     text = " ".join(page.text.split())
-    for said in ("Not tested“EANet is more accurate", "Partly“EANet has half", "Supported“EANet's cost is linear"):
+    for said in ("Not testedEANet is more accurate", "PartlyEANet has half", "SupportedEANet's cost is linear"):
         assert said in text, said
     links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
     assert {"#accuracy", "#cost", "#memory", "#method"} <= set(links)
@@ -130,7 +130,7 @@ def test_what_a_run_ends_with_fits_a_terminal(full_run):
     said = lines(build(full_run)[1])
     assert len(said) <= 20
     assert max(map(len, said)) <= 100
-    assert any(line.startswith("  NOT TESTED    “EANet is more accurate") for line in said)
+    assert any(line.startswith("  NOT TESTED    EANet is more accurate") for line in said)
     assert any("attention layer, N = 4,096" in line and "faster" in line for line in said), said
 
 
