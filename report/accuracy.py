@@ -37,7 +37,7 @@ class Comparison:
     """One training against another under otherwise the same conditions, paired by seed.
 
     `difference` is ours - base in the metric. `p_value` is that of Student's paired test, adjusted by Holm's method for
-    the `family` comparisons of its family, which `of_pair` tells (`studies`); None below `FEWEST_SEEDS` and where both
+    the `family` comparisons of its family (`studies`); None below `FEWEST_SEEDS` and where both
     sides are at chance. `step_ratio` is ours / base, over the processes of either side; None where they are not of one
     machine or were not measured. `step_p_value` is that of Welch's test, adjusted for all such ratios of the run; None
     below `stats.FEWEST_PROCESSES` on a side.
@@ -50,7 +50,6 @@ class Comparison:
     p_value: float | None
     step_ratio: Interval | None
     step_p_value: float | None
-    of_pair: bool = False
     family: int = 1
 
     @cached_property
@@ -161,10 +160,6 @@ class Study:
         """What it is judged by; a loss holds the label smoothing of the trainings, and its name says so."""
         metric = METRICS[self.plan.metric]
         return replace(metric, title=f"{metric.title}{self.smoothing}") if metric.smoothed else metric
-
-    def mean(self, training: Training, seeds: set[int] | None = None) -> str:
-        """Words for a training's mean of its metric."""
-        return words.value(self.metric, training.mean(self.metric, seeds))
 
     @property
     def smoothing(self) -> str:
@@ -311,7 +306,6 @@ def _adjusted(studies: list[Study]) -> tuple[Study, ...]:
                 c,
                 p_value=p_values.get(c.hypothesis),
                 step_p_value=steps.get(c.pair),
-                of_pair=c.hypothesis in pairs,
                 family=len(pairs if c.hypothesis in pairs else ablations),
             )
             for c in comparisons

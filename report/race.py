@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from report import groups, words
+from report import groups
 from report.accuracy import Study
 from report.groups import Training, data
 from results.metrics import TOP1
@@ -16,12 +16,11 @@ FEWEST_MODELS = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs: its name for people, its axis, where it stands times `scale`, how it is read and written."""
+    """What a model costs: its name for people, its axis, and how it is read, times `scale`."""
 
     name: str
     axis: str
     read: Callable[[Training], float]
-    written: Callable[[Training], str]
     scale: float = 1.0
 
     def at(self, training: Training) -> float:
@@ -29,27 +28,15 @@ class Cost:
 
 
 COSTS = {
-    "multiply_adds": Cost(
-        "multiply-adds",
-        "multiply-adds of one image, forward (log)",
-        lambda t: t.first.multiply_adds,
-        lambda t: f"{words.count(t.first.multiply_adds)} multiply-adds",
-    ),
-    "parameters": Cost(
-        "parameters",
-        "parameters (log)",
-        lambda t: t.first.parameters,
-        lambda t: f"{words.count(t.first.parameters)} parameters",
-    ),
+    "multiply_adds": Cost("multiply-adds", "multiply-adds per image (log)", lambda t: t.first.multiply_adds),
+    "parameters": Cost("parameters", "parameters (log)", lambda t: t.first.parameters),
     "step_seconds": Cost(
         "training step",
         "training step (ms, log)",
         lambda t: geometric_mean_interval(t.seconds_by_process).estimate,
-        lambda t: f"{words.milliseconds(geometric_mean_interval(t.seconds_by_process))} ms",
         scale=1e3,
     ),
 }
-"""What a suite's file can name to be drawn against."""
 
 
 def have_cost(trainings: Sequence[Training], cost: str) -> bool:

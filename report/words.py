@@ -59,11 +59,6 @@ def with_interval(value: Interval, form: Form, unit: str = "") -> str:
     return f"{text} [{form(value.low)}, {form(value.high)}]"
 
 
-def milliseconds(seconds: Interval) -> str:
-    """Step times in milliseconds to three significant figures."""
-    return with_interval(seconds, lambda number: significant(number * 1e3))
-
-
 plain = partial(with_interval, form=two_places)
 """Writes a ratio or an exponent as "0.93 [0.84, 1.02]"."""
 

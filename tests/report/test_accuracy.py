@@ -301,7 +301,7 @@ def test_the_comparison_of_the_published_attentions_is_a_family_of_its_own():
     findings = found(accuracy=pair, recipes=([*pair, *others], GRID))
     headline, ablation = findings.studies
     assert (headline.family, ablation.family) == (1, 2)
-    (again,) = [c for c in ablation.variants if c.of_pair]
+    (again,) = [c for c in ablation.variants if c.hypothesis == only(findings).hypothesis]
     assert (again.p_value, again.is_significant) == (only(findings).p_value, True)
     assert "Holm-adjusted for 2 comparisons" in caption(findings, "table-recipes")
 
