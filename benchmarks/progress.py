@@ -7,6 +7,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from benchmarks import estimate
 from benchmarks.answers import Progress as TrialProgress
@@ -84,10 +85,11 @@ class Display:
             self.suites[trial.suite].waiting += 1
         self.said = time.monotonic()
         self.bar = Progress(
-            TextColumn("{task.fields[trials]}"),
+            TextColumn("{task.fields[trials]}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[left]} left"),
-            TextColumn("{task.fields[now]}", style="dim"),
+            TextColumn("{task.fields[left]} left", table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[now]}", style="dim", table_column=Column(no_wrap=True, ratio=1)),
+            expand=True,
             console=console,
             refresh_per_second=2,
             disable=not console.is_terminal,

@@ -63,7 +63,10 @@ class Rounds:
             try:
                 failed = self._trials(remaining) + self._further()
                 took = estimate.words(time.monotonic() - began)
-                self.console.print(f"Done in {took}: {failed} failed.\n", highlight=False)
+                self.console.print(
+                    f"Done in {took}: {len(store.load(self.folder).done)} trials done, {failed} failed.\n",
+                    highlight=False,
+                )
                 return report(self.folder, *(["--quiet"] if self.console.quiet else [])) or (1 if failed else 0)
             except (KeyboardInterrupt, PydanticSerializationError) as error:
                 if not is_interruption(error):

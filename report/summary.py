@@ -23,7 +23,7 @@ def lines(findings: Findings) -> list[str]:
     head = [f"{'':{NAME}}{'EANet':>{VALUE}}{'ViT':>{VALUE}}   EANet vs ViT [95 % CI]"] if numbers else []
     claims = [f"  {claim.verdict.upper():<14}{claim.claim}" for claim in findings.claims]
     if findings.claims[0].verdict == "not tested":
-        claims[:1] = [claims[0], f"{'':16}to test it: {HOW_TO_TEST}"]
+        claims[:1] = [claims[0], f"{'':8}to test: {HOW_TO_TEST}"]
     of_run = findings.run.results or findings.run.failures
     parts = [
         head and [*head, *numbers],
