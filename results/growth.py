@@ -213,7 +213,9 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
         "quadratic": (square, 4, {0.0: (1 - share) * level, 1.0: (1 - share) * line, 2.0: share * (level + line)}),
         "power": (power, 4, {0.0: power.tops[0], power.parameter: power.tops[1]}),
     }
-    criteria = {name: _aicc(fit.likelihood, parameters, len(ys)) for name, (fit, parameters, _) in models.items()}
+    criteria = {  # AICc; the standard deviation is one of the k parameters
+        name: 2 * k - 2 * fit.likelihood + 2 * k * (k + 1) / (len(ys) - k - 1) for name, (fit, k, _) in models.items()
+    }
     evidence = {name: math.exp((min(criteria.values()) - criterion) / 2) for name, criterion in criteria.items()}
     all_evidence = sum(evidence.values())
     laws = {
@@ -314,11 +316,6 @@ def _two_coefficients(first: np.ndarray, second: np.ndarray, targets: np.ndarray
     both = np.stack([a * bb - b * ab, b * aa - a * ab], axis=1) / np.where(apart, determinant, 1.0)[:, None]
     one_alone = np.where(a**2 / aa >= b**2 / bb, [a / aa, 0 * b], [0 * a, b / bb]).T
     return np.where((apart & np.all(both >= 0, axis=1))[:, None], both, one_alone)
-
-
-def _aicc(likelihood: float, parameters: int, n: int) -> float:
-    """Returns Akaike's criterion, corrected for few values; `parameters` includes the standard deviation."""
-    return 2 * parameters - 2 * likelihood + 2 * parameters * (parameters + 1) / (n - parameters - 1)
 
 
 def _log_means(values: Values, sizes: Sequence[int]) -> np.ndarray:
