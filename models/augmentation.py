@@ -1,4 +1,4 @@
-"""Augmentation recipes by name. Each normalizes its images to mean 0 and variance 1 per channel.
+"""Defines augmentation recipes by name. Each normalizes its images to mean 0 and variance 1 per channel.
 
 Images come in as values from 0 to 255, shape `(batch, height, width, channels)`. Random layers act in training only.
 """
@@ -14,7 +14,7 @@ def _normalization() -> keras.layers.Layer:
 
 
 def _random_layers() -> list[keras.layers.Layer]:
-    """The tutorial's random layers, in its order."""
+    """Returns the tutorial's random layers, in its order."""
     return [
         layers.RandomFlip("horizontal"),
         layers.RandomRotation(0.1),

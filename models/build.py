@@ -16,18 +16,18 @@ IMAGES_PER_CHUNK = 256
 
 
 def layer_of(attention: Attention) -> type[AttentionLayer]:
-    """The Keras layer class of an attention: the class of its name in `models/layers/KIND.py`, imported on demand."""
+    """Returns the Keras layer class of an attention, imported on demand: its namesake in `models/layers/KIND.py`."""
     layer: type[AttentionLayer] = getattr(import_module(f"models.layers.{attention.kind}"), type(attention).__name__)
     return layer
 
 
 def build_attention(attention: Attention) -> AttentionLayer:
-    """The layer of one attention, unbuilt."""
+    """Returns the layer of one attention, unbuilt."""
     return layer_of(attention)(attention)
 
 
 def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
-    """The classifier that `config` describes, behind the preprocessing of the recipe `augmentation`.
+    """Returns the classifier that `config` describes, behind the preprocessing of the recipe `augmentation`.
 
     Input `(batch, image_size, image_size, channels)` with values from 0 to 255; output `(batch, classes)`
     probabilities in float32. Call `adapt_normalization` before training. Source: https://keras.io/examples/vision/eanet/

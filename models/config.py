@@ -92,7 +92,7 @@ class ModelConfig(Settings):
         return (self.image_size // self.patch_size) ** 2
 
     def cost(self) -> Cost:
-        """Cost of the whole model; the parts of the encoder blocks are summed over all blocks."""
+        """Returns the cost of the whole model; the parts of the encoder blocks are summed over all blocks."""
         dim, hidden, patches = self.embedding_dim, self.mlp_dim, self.patches
         values = self.patch_size**2 * self.channels
         x, wide = patches * dim, patches * hidden

@@ -1,4 +1,4 @@
-"""Cost of an attention or a model, part by part and in closed form: parameters, multiply-adds, activations.
+"""Counts what an attention or a model costs, in closed form: parameters, multiply-adds, activations.
 
 Multiply-adds count the matrix products alone, in the order the layers compute them, as is usual. They are per image,
 except products of weights alone, which a step computes once for all its images.
@@ -36,7 +36,7 @@ class Part:
     one_for_all: bool = False
 
     def in_blocks(self, blocks: int) -> "Part":
-        """The part of one block, summed over all."""
+        """Returns the part of one block, summed over all."""
         return replace(
             self,
             parameters=self.parameters * (1 if self.one_for_all else blocks),
@@ -68,15 +68,15 @@ class Cost:
         return sum(part.weight_multiply_adds for part in self.parts)
 
     def activation_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
-        """Largest bytes of activations at once: in training all that is kept, and the largest working set of a part."""
+        """Returns the peak bytes of activations: all that is kept in training, and the largest working set."""
         kept = sum(part.kept for part in self.parts) if phase == "train" else 0
         return batch * value_bytes * (kept + max(part.working for part in self.parts))
 
     def needed_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
-        """Memory that a step needs: activations, and the weights in float32, in `COPIES_OF_WEIGHTS`."""
+        """Returns the memory that a step needs: activations, and the weights in float32, in `COPIES_OF_WEIGHTS`."""
         return self.activation_bytes(batch, phase, value_bytes) + 4 * COPIES_OF_WEIGHTS[phase] * self.parameters
 
 
 def dense(inputs: int, outputs: int) -> int:
-    """Parameters of a dense layer, its biases included."""
+    """Returns the parameters of a dense layer, its biases included."""
     return inputs * outputs + outputs

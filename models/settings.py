@@ -1,4 +1,4 @@
-"""Base of all settings, and the bounds that they share."""
+"""Defines the base of all settings, and the bounds that they share."""
 
 from typing import Annotated
 

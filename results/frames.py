@@ -32,12 +32,12 @@ class Field(Generic[R]):
 
 
 def _asked(*names: str, in_tables: bool = True) -> list[Field[Any]]:
-    """Settings of a record's trial."""
+    """Returns the settings of a record's trial."""
     return [Field(name, attrgetter(f"trial.{name}"), asked=True, in_tables=in_tables) for name in names]
 
 
 def _measured(*names: str) -> list[Field[Any]]:
-    """Attributes of a record by their own names; a failed trial has none."""
+    """Returns the attributes of a record by their own names; a failed trial has none."""
     return [Field(name, attrgetter(name)) for name in names]
 
 
@@ -85,7 +85,7 @@ COUNTS |= {"activation_bytes"}
 
 
 def rows(fields: Sequence[Field[Any]], records: Iterable[Record]) -> list[list[Any]]:
-    """One row per record; a failed trial's has only its settings."""
+    """Returns one row per record; that of a failed trial has only its settings."""
     return [
         [field.read(record) if field.asked or not isinstance(record, Failure) else None for field in fields]
         for record in records
@@ -93,12 +93,12 @@ def rows(fields: Sequence[Field[Any]], records: Iterable[Record]) -> list[list[A
 
 
 def columns_and_rows(fields: Sequence[Field[Any]], records: Iterable[Record]) -> dict[str, list[Any]]:
-    """The same as the page carries it, for its table of all records and for scripts."""
+    """Returns the rows as the page carries them, for its table of all records and for scripts."""
     return {"columns": [field.name for field in fields], "rows": rows(fields, records)}
 
 
 def frame(fields: Sequence[Field[Any]], records: Iterable[Record]) -> pd.DataFrame:
-    """The same as a frame."""
+    """Returns the rows as a frame."""
     return whole_numbers(pd.DataFrame(rows(fields, records), columns=[field.name for field in fields]))
 
 
@@ -108,17 +108,18 @@ def whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def trainings(run: Run) -> pd.DataFrame:
-    """One row per training, failed ones too. `macs` are the multiply-adds of one image, forward; accuracies are 0 to 1.
+    """Returns one row per training, failed ones too.
 
-    `test_loss` includes the training's label smoothing. `train_step_seconds` and `peak_memory_bytes`, that of the step,
-    are empty where they could not be measured (`TrainRecord`); trainings that shared a process are one measurement of
-    either. Backends and precisions do not compare: group by them.
+    `macs` are the multiply-adds of one image, forward; accuracies are 0 to 1. `test_loss` includes the training's label
+    smoothing. `train_step_seconds` and `peak_memory_bytes`, that of the step, are empty where they could not be
+    measured (`TrainRecord`); trainings that shared a process are one measurement of either. Backends and precisions do
+    not compare: group by them.
     """
     return frame(TRAINING, [*run.trainings, *(failure for failure in run.failures if failure.trial.kind == "train")])
 
 
 def epochs(run: Run) -> pd.DataFrame:
-    """One row per epoch of a training: the learning curves."""
+    """Returns one row per epoch of a training: the learning curves."""
     return pd.DataFrame(
         [
             {"trial_id": record.trial_id, "variant": record.variant, "seed": record.seed} | epoch.model_dump()
@@ -129,7 +130,7 @@ def epochs(run: Run) -> pd.DataFrame:
 
 
 def step_times(run: Run) -> pd.DataFrame:
-    """One row per timed step of a process; `step_seconds` is that single step. A failed case has one row without it."""
+    """Returns one row per timed step (`step_seconds`) of each process; a failed case has one row without it."""
     names = [field.name for field in STEP_TIME]
     at = names.index("step_seconds")
     values = [

@@ -1,4 +1,4 @@
-"""How values grow with the number of patches N: fitted models, their intervals, verdicts. Pure functions, no I/O.
+"""Fits models of growth with the number of patches N, and gives intervals and verdicts. Pure functions, no I/O.
 
 A point is the geometric mean of its processes. Models, slopes and intervals come from the logarithms of the same
 processes, except those that were plainly disturbed.
@@ -34,12 +34,12 @@ class Law:
     weight: float
 
     def at(self, patches: float) -> float:
-        """The model's value at `patches`."""
+        """Returns the model's value at `patches`."""
         factor = math.log(patches) if self.name == "N log N" else 1.0
         return sum(coefficient * patches**power * (factor if power else 1) for coefficient, power in self.terms)
 
     def bend(self, smallest: float, largest: float) -> float:
-        """The fraction of the value at `largest` that no line gives: cN^2, or bN log N less bN log(smallest)."""
+        """Returns the fraction of the value at `largest` that no line gives: cN^2 or bN (log N - log(smallest))."""
         power, factor = (1, math.log(largest / smallest)) if self.name == "N log N" else (2, 1.0)
         return sum(c * largest**k * factor for c, k in self.terms if k == power) / self.at(largest)
 
@@ -70,7 +70,7 @@ has a part of about `MATERIAL_SHARE` itself."""
 
 
 def fit_growth(values: Values) -> Growth | None:
-    """Models, slope and quadratic part of the values of each size's processes; None below `FEWEST_SIZES` sizes."""
+    """Fits the models and slopes to the values of each size's processes; None below `FEWEST_SIZES` sizes."""
     if len(values) < FEWEST_SIZES:
         return None
     sizes = sorted(values)
@@ -82,7 +82,7 @@ def fit_growth(values: Values) -> Growth | None:
 
 
 def verdict(growth: Growth | None, claim: Claim) -> Verdict:
-    """Whether the values support a claimed growth; "linear" is a bound from above, which a constant meets.
+    """Returns whether the values support a claimed growth; "linear" is a bound from above, which a constant meets.
 
     The interval of the quadratic part decides: "linear" needs it below `MATERIAL_SHARE`, "quadratic" at or above it.
     "Supported" also needs the classification to agree, and N log N to be excluded.
@@ -98,12 +98,12 @@ def verdict(growth: Growth | None, claim: Claim) -> Verdict:
 
 
 def upper_half(sizes: Sequence[int]) -> list[int]:
-    """The sizes at or above their median, in order."""
+    """Returns the sizes at or above their median, in order."""
     return [size for size in sorted(sizes) if size >= np.median(sizes)]
 
 
 def log_log_slope(values: Values, sizes: Sequence[int]) -> Interval:
-    """Least-squares slope of the logarithms of the chosen sizes' geometric means on those of the sizes.
+    """Returns the least-squares slope of the logarithms of the chosen sizes' geometric means on those of the sizes.
 
     Its interval is Student's t with the processes' standard deviation pooled within all sizes.
     """
@@ -115,7 +115,7 @@ def log_log_slope(values: Values, sizes: Sequence[int]) -> Interval:
 
 
 def crossover(ours: Values, base: Values) -> Interval | None:
-    """The number of patches above which `ours` is less than `base`; None with fewer than two sizes in common.
+    """Returns the number of patches above which `ours` is less than `base`; None with fewer than two sizes in common.
 
     Between measured sizes it is interpolated on log axes. 0 stands for "at every size", infinity for "not at the
     largest". Its interval ends where those of the log ratios do, with the standard deviation pooled within all sizes.
@@ -136,7 +136,7 @@ def crossover(ours: Values, base: Values) -> Interval | None:
 
 
 def ratio(ours: Values, base: Values, patches: int) -> Interval:
-    """Ours over base at one size: Student's t on the logarithms, with the standard deviation pooled within all."""
+    """Returns ours over base at one size: Student's t on the logarithms, standard deviation pooled within all sizes."""
     n, (ours, base) = min(len(ours[patches]), len(base[patches])), (_undisturbed(ours), _undisturbed(base))
     groups = [values for side in (ours, base) for values in side.values()]
     (mean,) = _log_means(ours, [patches]) - _log_means(base, [patches])
@@ -145,7 +145,7 @@ def ratio(ours: Values, base: Values, patches: int) -> Interval:
 
 
 def exact_growth(values: Mapping[int, int]) -> Law:
-    """The polynomial of degree 2 at most that whole numbers follow exactly.
+    """Returns the polynomial of degree 2 at most that whole numbers follow exactly.
 
     Raises `ValueError` where they follow none or are fewer than three.
     """
@@ -186,10 +186,10 @@ class _Fit:
 
 
 def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
-    """The models "constant" a, "linear" a + bN, "N log N" a + bN log N, "quadratic" a + bN + cN^2 and "power" a + bN^k;
-    the quadratic part of the quadratic one; and the confidence with which N log N is excluded.
+    """Returns the fitted models, the quadratic part, and the confidence with which N log N is excluded.
 
-    AICc: Hurvich and Tsai 1989, Biometrika 76:297; weights: Burnham and Anderson 2002, section 2.9.
+    The models are "constant" a, "linear" a + bN, "N log N" a + bN log N, "quadratic" a + bN + cN^2 and "power" a +
+    bN^k. AICc: Hurvich and Tsai 1989, Biometrika 76:297; weights: Burnham and Anderson 2002, section 2.9.
     """
     undisturbed = _undisturbed(values)
     patches = np.repeat(list(undisturbed), [len(group) for group in undisturbed.values()])
@@ -199,7 +199,7 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
     x_log_x = x * np.log(patches) / log
 
     def with_square(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A constant and a line, each with as much N^2 as makes up the share at the largest size."""
+        """Returns a constant and a line, each with as much N^2 as makes up the share at the largest size."""
         return (1 - shares) + shares * x**2, (1 - shares) * x + shares * x**2
 
     constant, linear, n_log_n = (_fixed(one, end, ys) for end in (one, x, x_log_x))
@@ -213,7 +213,9 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
         "quadratic": (square, 4, {0.0: (1 - share) * level, 1.0: (1 - share) * line, 2.0: share * (level + line)}),
         "power": (power, 4, {0.0: power.tops[0], power.parameter: power.tops[1]}),
     }
-    criteria = {name: _aicc(fit.likelihood, parameters, len(ys)) for name, (fit, parameters, _) in models.items()}
+    criteria = {  # AICc; the standard deviation is one of the k parameters
+        name: 2 * k - 2 * fit.likelihood + 2 * k * (k + 1) / (len(ys) - k - 1) for name, (fit, k, _) in models.items()
+    }
     evidence = {name: math.exp((min(criteria.values()) - criterion) / 2) for name, criterion in criteria.items()}
     all_evidence = sum(evidence.values())
     laws = {
@@ -231,7 +233,7 @@ def _fit_laws(values: Values) -> tuple[tuple[Law, ...], Interval, float]:
 
 
 def _undisturbed(values: Values) -> dict[int, np.ndarray]:
-    """The values of each size, smallest first, without those that are far above the smallest.
+    """Returns the values of each size, smallest first, without those that are far above the smallest.
 
     A disturbance makes a process much slower and none much faster, so the fastest process is the one to trust.
     """
@@ -242,11 +244,11 @@ def _undisturbed(values: Values) -> dict[int, np.ndarray]:
 
 
 def _excluded(best: _Fit, likelihoods: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """The confidence with which models of these likelihoods are excluded (Bates and Watts 1988, 6.1: Student's t in a
-    linear model, here of three coefficients).
+    """Returns the confidence with which models of these likelihoods are excluded.
 
-    Where the best lacks fit (F test; Draper and Smith 1998, 2.1) the degrees of freedom fall to those of the sizes:
-    processes that agree with one another and not with the model are no more evidence than one of them.
+    It is Student's t in a linear model, here of three coefficients (Bates and Watts 1988, 6.1). Where the best lacks
+    fit (F test; Draper and Smith 1998, 2.1) the degrees of freedom fall to those of the sizes: processes that agree
+    with one another and not with the model are no more evidence than one of them.
     """
     _, places, counts = np.unique(patches, return_inverse=True, return_counts=True)
     values, sizes, freedom = len(patches), len(counts), float(len(patches) - 3)
@@ -260,7 +262,7 @@ def _excluded(best: _Fit, likelihoods: np.ndarray, patches: np.ndarray) -> np.nd
 
 
 def _likely(terms: Family, best: _Fit, patches: np.ndarray, ys: np.ndarray) -> tuple[float, float]:
-    """The smallest and the largest share at or above 0 that is not excluded, interpolated between those tried."""
+    """Returns the smallest and the largest share >= 0 that is not excluded, interpolated between those tried."""
     shares = np.sort([*SHARES, best.parameter])
     inside = CONFIDENCE - _excluded(best, _fit(*terms(shares[:, None]), ys)[0], patches)
     inside[shares == best.parameter] = CONFIDENCE
@@ -271,12 +273,12 @@ def _likely(terms: Family, best: _Fit, patches: np.ndarray, ys: np.ndarray) -> t
 
 
 def _fixed(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> _Fit:
-    """The fit of two terms that depend on no parameter."""
+    """Returns the fit of two terms that depend on no parameter."""
     return _best(lambda none: (first + none, second + none), np.zeros(1), ys)
 
 
 def _best(terms: Family, grid: np.ndarray, ys: np.ndarray) -> _Fit:
-    """The fit with the likeliest parameter: of the grid, and then of ever finer grids around it."""
+    """Returns the fit with the likeliest parameter: of the grid, and then of ever finer grids around it."""
     for _ in range(5 if len(grid) > 1 else 1):
         likelihoods, coefficients, residuals = _fit(*terms(grid[:, None]), ys)
         best = int(np.argmax(likelihoods))
@@ -287,8 +289,7 @@ def _best(terms: Family, grid: np.ndarray, ys: np.ndarray) -> _Fit:
 
 
 def _fit(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By row: the logarithm of the largest likelihood up to a constant, the coefficients >= 0 of the two terms that
-    have it, and the residuals.
+    """Returns by row: the log-likelihood up to a constant, the likeliest coefficients >= 0, and the residuals.
 
     Residuals are of logarithms, and normal: a step at N = 4,096 takes a thousand times as long as one at N = 64, and
     would otherwise be all that counts.
@@ -307,7 +308,7 @@ def _fit(first: np.ndarray, second: np.ndarray, ys: np.ndarray) -> tuple[np.ndar
 
 
 def _two_coefficients(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The least-squares coefficients >= 0 of two terms, by row."""
+    """Returns the least-squares coefficients >= 0 of two terms, by row."""
     pairs = ((first, first), (first, second), (second, second), (first, targets), (second, targets))
     aa, ab, bb, a, b = (np.sum(one * other, axis=1) for one, other in pairs)
     determinant = aa * bb - ab**2
@@ -317,18 +318,13 @@ def _two_coefficients(first: np.ndarray, second: np.ndarray, targets: np.ndarray
     return np.where((apart & np.all(both >= 0, axis=1))[:, None], both, one_alone)
 
 
-def _aicc(likelihood: float, parameters: int, n: int) -> float:
-    """Akaike's criterion, corrected for few values; `parameters` includes the standard deviation."""
-    return 2 * parameters - 2 * likelihood + 2 * parameters * (parameters + 1) / (n - parameters - 1)
-
-
 def _log_means(values: Values, sizes: Sequence[int]) -> np.ndarray:
-    """Logarithms of the sizes' geometric means."""
+    """Returns the logarithms of the sizes' geometric means."""
     return np.array([np.mean(np.log(values[size])) for size in sizes])
 
 
 def _pooled_interval(estimate: float, error: float, groups: Sequence[Sequence[float] | np.ndarray], n: int) -> Interval:
-    """Student's t interval of a logarithm, given `FEWEST_PROCESSES`; `error` is in pooled standard deviations."""
+    """Returns Student's t interval of a logarithm; the standard error is `error` pooled standard deviations."""
     if n < FEWEST_PROCESSES:
         return Interval(estimate, None, None, n)
     half = _pooled_half(groups) * error
@@ -336,14 +332,14 @@ def _pooled_interval(estimate: float, error: float, groups: Sequence[Sequence[fl
 
 
 def _pooled_half(groups: Sequence[Sequence[float] | np.ndarray]) -> float:
-    """Half the interval of one value's logarithm: Student's t with the standard deviation pooled within the groups."""
+    """Returns half the interval of one value's logarithm: Student's t, standard deviation pooled within the groups."""
     residuals = np.concatenate([np.log(group) - np.mean(np.log(group)) for group in groups])
     freedom = len(residuals) - len(groups)
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(np.sum(residuals**2) / freedom))
 
 
 def _crossing(log_sizes: np.ndarray, advantages: np.ndarray) -> float:
-    """Where the advantage, a log ratio, turns positive for good: 0 if it always is, infinity if it never does."""
+    """Returns where the advantage, a log ratio, turns positive for good: 0 if it always is, infinity if never."""
     behind = np.flatnonzero(advantages <= 0)
     if not len(behind):
         return 0.0

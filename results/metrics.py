@@ -1,4 +1,4 @@
-"""The metrics that judge a trained model on the test set, one descriptor each: a new metric is a new entry."""
+"""Describes the metrics that judge a trained model on the test set: a new metric is a new entry."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class Metric:
         return f"test {self.title}"
 
     def is_in(self, record: TrainRecord) -> bool:
-        """Whether the record has it: one from before the metric was added has not."""
+        """Returns whether the record has it: one from before the metric was added has not."""
         return self.name in record.metrics
 
     def read(self, record: TrainRecord) -> float:
         return record.metrics[self.name]
 
     def resolution(self, record: TrainRecord) -> float:
-        """The step between its possible values; 0 where it can take any."""
+        """Returns the step between its possible values; 0 where it can take any."""
         return 1 / self.images(record) if self.images else 0.0
 
 
 def _accuracy(name: str, title: str, least_classes: int = 2) -> Metric:
-    """A fraction of the test images, higher being better."""
+    """Describes a fraction of the test images; higher is better."""
     more, less = "more accurate", "less accurate"
     return Metric(name, title, "%", "higher", more, less, lambda record: record.test_images, least_classes)
 

@@ -16,7 +16,7 @@ OPTIONS = {
 
 
 def command(module: str, arguments: Sequence[str], root: Path) -> str:
-    """The command as typed, except places outside the repository at `root`: these are named as in the help."""
+    """Returns the command as typed, except places outside the repository at `root`: these are named as in the help."""
     shown, option = [], ""
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -36,7 +36,7 @@ def _place(option: str, value: str, root: Path) -> str:
 
 
 def without_places(text: str, known: Mapping[str, str]) -> str:
-    """The text with `known` places by their names, and only the last part of every other absolute path.
+    """Returns the text with `known` places by their names, and only the last part of every other absolute path.
 
     An installed module keeps its path within the packages.
     """

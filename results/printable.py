@@ -4,21 +4,21 @@ import re
 
 
 def printable(text: str) -> str:
-    """The text with every unprintable letter escaped: some move a terminal's cursor or reverse its letters."""
+    """Returns the text with every unprintable letter escaped: some move a terminal's cursor or reverse its letters."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def cell(text: str) -> str:
-    """The text with a quote before what a spreadsheet would take for a formula."""
+    """Returns the text with a quote before what a spreadsheet would take for a formula."""
     return f"'{text}" if re.match(r"\s*[=+@\t\r-]", text) else text
 
 
 def markdown(text: str) -> str:
-    """The text on one line, with the markup of Markdown and HTML escaped."""
+    """Returns the text on one line, with the markup of Markdown and HTML escaped."""
     line = printable(" ".join(text.split()))
     return re.sub(r"([\\`|*_\[\]~])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def markdown_code(text: str) -> str:
-    """The text as Markdown code, also in a table's cell: one line, and nothing in it ends the code."""
+    """Returns the text as Markdown code, also in a table's cell: one line, and nothing in it ends the code."""
     return "`{}`".format(printable(" ".join(text.split())).replace("`", "'").replace("|", "\\|"))

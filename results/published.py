@@ -86,7 +86,7 @@ class LogEpoch:
 
 
 def keras3_log() -> tuple[LogEpoch, ...]:
-    """EANet's 50 epochs, as the page prints them."""
+    """Returns EANet's 50 epochs, as the page prints them."""
     with (Path(__file__).parent / "keras3_eanet_log.csv").open(encoding="utf-8", newline="") as file:
         return tuple(
             LogEpoch(int(row["epoch"]), float(row["accuracy"]), float(row["val_accuracy"]), float(row["val_loss"]))

@@ -41,7 +41,7 @@ class Repeated:
 
 
 def repeated(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Repeated]:
-    """Each case of a run over its processes, with moderated variances (`stats.geometric_means`)."""
+    """Returns each case of a run over its processes, with moderated variances (`stats.geometric_means`)."""
     hit = [disturbed(case) for case in cases]
     counted = []
     for case, which in zip(cases, hit, strict=True):
@@ -58,7 +58,7 @@ def repeated(cases: Sequence[Sequence[StepTimeRecord]]) -> list[Repeated]:
 
 
 def _at_the_usual_pace(cases: Sequence[Sequence[StepTimeRecord]]) -> list[list[float]]:
-    """The step times of each case's processes, had the machine kept its usual pace.
+    """Returns the step times of each case's processes, had the machine kept its usual pace.
 
     A machine's pace drifts, by 15 % within minutes (docs/measurements.md), for all cases alike. Each time is divided by
     the median of how much longer than usual its `NEIGHBOURS` took. A case's usual time is the median of its processes:
@@ -106,7 +106,7 @@ def disturbed(case: Sequence[StepTimeRecord]) -> list[bool]:
 
 
 def _spread(record: StepTimeRecord) -> float:
-    """Half the interquartile range of its steps, as a fraction of their median."""
+    """Returns half the interquartile range of its steps, as a fraction of their median."""
     if len(record.samples_seconds) < 2:
         return 0.0
     low, _, high = statistics.quantiles(record.samples_seconds, n=4, method="inclusive")
@@ -114,5 +114,5 @@ def _spread(record: StepTimeRecord) -> float:
 
 
 def is_noisy(step: Interval) -> bool:
-    """Whether a step time's interval is wider than `NARROW`, or there is none."""
+    """Returns whether a step time's interval is wider than `NARROW`, or there is none."""
     return step.high is None or step.high > (1 + NARROW) * step.estimate

@@ -1,4 +1,4 @@
-"""The statistics of the comparison: pure functions on numbers, no records, no I/O.
+"""Computes the statistics of the comparison: pure functions on numbers, no records, no I/O.
 
 Intervals over seeds are Student's t. With three to five seeds, a 95 % percentile bootstrap of the mean covers the truth
 in about three of four studies (tests/results/test_stats.py measures it). The t interval is wide there, and correct.
@@ -31,7 +31,7 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, resolution: float = 0) -> Interval:
-    """Mean with Student's t interval; a single value has no interval. Raises `ValueError` on none.
+    """Returns the mean with Student's t interval; a single value has no interval. Raises `ValueError` on none.
 
     `resolution` is the step between possible values (an accuracy: one over the number of images). The standard
     deviation is at least that of rounding to it, resolution / sqrt(12): a few equal values do not prove no spread.
@@ -47,12 +47,12 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, resol
 
 
 def _spread(values: Sequence[float], resolution: float) -> float:
-    """Standard deviation, exactly 0 for equal values, and at least that of rounding to multiples of the resolution."""
+    """Returns the standard deviation: exactly 0 for equal values, and at least that of rounding to the resolution."""
     return max(float(np.std(values, ddof=1)) if np.ptp(values) else 0.0, resolution / math.sqrt(12))
 
 
 def accuracy_interval(values: Sequence[float], images: int) -> Interval:
-    """Mean of accuracies, each a fraction of `images` test images, with an interval that stays within 0 and 1.
+    """Returns the mean of accuracies, each a fraction of `images` test images, with an interval within 0 and 1.
 
     It is Student's t interval of the mean on the logit scale (delta method). A mean of 0 or 1 counts as half an image
     inside; the interval always holds the mean.
@@ -68,19 +68,19 @@ def accuracy_interval(values: Sequence[float], images: int) -> Interval:
 
 
 def geometric_mean_interval(values: Sequence[float]) -> Interval:
-    """Geometric mean with Student's t interval on the logarithms, given at least `FEWEST_PROCESSES` values."""
+    """Returns the geometric mean with Student's t interval on the logarithms, from `FEWEST_PROCESSES` values."""
     mean = exponential(mean_interval([math.log(value) for value in values]))
     return mean if len(values) >= FEWEST_PROCESSES else Interval(mean.estimate, None, None, len(values))
 
 
 def exponential(interval: Interval) -> Interval:
-    """An interval of logarithms as one of their values."""
+    """Turns an interval of logarithms into one of their values."""
     low, high = (None if end is None else math.exp(end) for end in (interval.low, interval.high))
     return Interval(math.exp(interval.estimate), low, high, interval.n)
 
 
 def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """Ratio of two geometric means, ours over theirs, of independent values: Welch's t on their logarithms.
+    """Returns the ratio of two geometric means, ours over theirs, of independent values: Welch's t on their logarithms.
 
     `n` is the smaller number of values; there is an interval where it is at least `FEWEST_PROCESSES`.
     """
@@ -95,7 +95,7 @@ def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 
 def ratio_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Two-sided p of Welch's test against equal geometric means; where neither side varies it is 0 or 1."""
+    """Returns the two-sided p of Welch's test against equal geometric means; where neither side varies it is 0 or 1."""
     logs = [np.log(side) for side in (ours, theirs)]
     if all(np.ptp(side) == 0 for side in logs):
         return float(logs[0][0] == logs[1][0])
@@ -107,7 +107,7 @@ FEWEST_CASES = 10
 
 
 def geometric_means(cases: Sequence[Sequence[float]]) -> list[Interval]:
-    """`geometric_mean_interval` of many cases, with moderated variances as in `ratios`."""
+    """Returns `geometric_mean_interval` of many cases, with moderated variances as in `ratios`."""
     logs = [np.log(values) for values in cases]
     moderated = _moderated([(values,) for values in logs])
     found = []
@@ -121,7 +121,7 @@ def geometric_means(cases: Sequence[Sequence[float]]) -> list[Interval]:
 
 
 def ratios(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[tuple[Interval, float | None]]:
-    """`ratio_interval` of many cases of one kind, each with its two-sided p; None where there is no interval.
+    """Returns `ratio_interval` of many cases of one kind, each with its two-sided p; None where there is no interval.
 
     Given `FEWEST_CASES` cases the test is the moderated t test: three processes a side say little about a case's own
     variance. It is shrunk towards the variance of all cases, the more the more alike those are. Source: Smyth 2004,
@@ -144,13 +144,13 @@ def ratios(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> list[tup
 
 
 def _exponential_t(mean: float, error: float, degrees: float, n: int) -> Interval:
-    """Student's t interval of a mean logarithm with this standard error, as one of the values."""
+    """Returns Student's t interval of a mean logarithm with this standard error, as one of the values."""
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * error)
     return exponential(Interval(mean, mean - half, mean + half, n))
 
 
 def _pooled_variance(sides: Sequence[np.ndarray]) -> float:
-    """The variance of groups around their own means."""
+    """Returns the variance of groups around their own means."""
     squares = sum(float(np.sum((side - side.mean()) ** 2)) for side in sides)
     return squares / (sum(map(len, sides)) - len(sides))
 
@@ -160,7 +160,7 @@ ATYPICAL = 0.01
 
 
 def _moderated(cases: Sequence[tuple[np.ndarray, ...]]) -> dict[int, tuple[float, float]]:
-    """Each typical case's variance, shrunk towards the common one, and its degrees of freedom; empty for few cases."""
+    """Returns each typical case's variance, shrunk towards the common one, with its degrees of freedom."""
     typical = {
         place: max(_pooled_variance(sides), SMALLEST_SPREAD**2)
         for place, sides in enumerate(cases)
@@ -188,7 +188,7 @@ MOST_FREEDOM = 1000.0
 
 
 def _common_variance(variances: Mapping[int, float], freedom: Sequence[int]) -> tuple[float, float]:
-    """The variance that cases have in common, and its degrees of freedom: few where the cases differ.
+    """Returns the variance that cases have in common, and its degrees of freedom: few where the cases differ.
 
     Both by the moments of the logarithms: Smyth 2004, section 6.2.
     """
@@ -202,7 +202,7 @@ def _common_variance(variances: Mapping[int, float], freedom: Sequence[int]) -> 
 
 
 def paired_difference(ours: dict[int, float], theirs: dict[int, float], resolution: float = 0) -> Interval | None:
-    """Mean of `ours - theirs` over the seeds (the keys) that both have, or None where they have none in common.
+    """Returns the mean of `ours - theirs` over the seeds (the keys) that both have; None where there are none.
 
     `resolution` is that of either side, as in `mean_interval`.
     """
@@ -211,7 +211,7 @@ def paired_difference(ours: dict[int, float], theirs: dict[int, float], resoluti
 
 
 def paired_p_value(ours: dict[int, float], theirs: dict[int, float], resolution: float = 0) -> float | None:
-    """Two-sided p of Student's paired test over the seeds that both have; None for fewer than two.
+    """Returns the two-sided p of Student's paired test over the seeds that both have; None for fewer than two.
 
     It is at most 0.05 exactly where the 95 % interval of `paired_difference` does not hold 0.
     """
@@ -231,7 +231,7 @@ def _differences(ours: dict[int, float], theirs: dict[int, float]) -> list[float
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values, adjusted for their number by Holm's step-down method, in the order given.
+    """Returns the p-values, adjusted for their number by Holm's step-down method, in the order given.
 
     The family-wise error rate of all that are at most alpha is at most alpha.
     Source: Holm 1979, Scandinavian Journal of Statistics 6(2), 65-70.
@@ -246,6 +246,6 @@ LARGEST_P_OF_CHANCE = 0.001
 
 
 def at_chance(accuracy: float, images: int, classes: int) -> bool:
-    """Whether guessing gets as many images right with a probability above `LARGEST_P_OF_CHANCE`: exact, binomial."""
+    """Returns whether guessing gets as many images right with a probability above `LARGEST_P_OF_CHANCE`."""
     right = round(accuracy * images)
     return float(stats.binom.sf(right - 1, images, 1 / classes)) > LARGEST_P_OF_CHANCE

@@ -1,4 +1,4 @@
-"""One trial: frozen settings, an id that hashes all that can change its result, and the conditions for averaging.
+"""Defines a trial: frozen settings, an id that hashes all that can change its result, and the conditions for averaging.
 
 The same object goes from the suite's file through the worker and the record to the page.
 """
@@ -82,7 +82,7 @@ class _Trial(Settings):
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Nested settings as one level of dotted names; those of the model and of the training have no prefix."""
+    """Returns nested settings as one level of dotted names; those of the model and of the training have no prefix."""
     found: dict[str, Value] = {}
     for name, value in settings.items():
         if isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""Base of the attentions: settings, cost, and how the cost is claimed to grow. No Keras."""
+"""Defines what all attentions have: settings, cost, and how the cost is claimed to grow. No Keras."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -43,14 +43,14 @@ class Attention(Settings):
 
     @abstractmethod
     def parts(self, dim: int, patches: int) -> Iterator[Part]:
-        """Cost of one such attention on `(patches, dim)`, part by part."""
+        """Returns the cost of one such attention on `(patches, dim)`, part by part."""
 
     def cost(self, dim: int, patches: int) -> Cost:
-        """Cost of one such attention on `(patches, dim)`."""
+        """Returns the cost of one such attention on `(patches, dim)`."""
         return Cost(tuple(self.parts(dim, patches)))
 
     def held(self, fused_kernel: bool, phase: Phase) -> "Attention":
-        """The attention whose activations are in memory, depending on the backend's fused kernel; here itself."""
+        """Returns the attention whose activations are in memory, with the fused kernel or without: itself."""
         return self
 
     def require_width(self, dim: int) -> None:

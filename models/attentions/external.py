@@ -43,7 +43,7 @@ class ExternalAttention(Attention):
         require_divisor("heads", self.heads, "embedding_dim", dim)
 
     def folds(self, dim: int) -> bool:
-        """Whether W_q M_k and M_v W_o are multiplied first: as `implementation` says, or where that is cheaper.
+        """Returns whether W_q M_k and M_v W_o are multiplied first: as `implementation` says, or where that is cheaper.
 
         With d = `dim`, d_h = d / `heads` and S = `memory_units`, each head has 2 d_h (d + S) multiply-adds per token as
         published, and 2 d S folded.

@@ -34,7 +34,7 @@ class FusedSelfAttention(Attention):
         return self if fused_kernel else self.unfused
 
     def parts(self, dim: int, patches: int) -> Iterator[Part]:
-        """The products of self-attention, without an array of `patches` x `patches`."""
+        """Returns the products of self-attention, without an array of `patches` x `patches`."""
         query_key_value, scores, weighted, output = self.unfused.parts(dim, patches)
         values, sums = patches * self.heads * self.key_dim, patches * self.heads
         yield query_key_value

@@ -23,7 +23,7 @@ class SelfAttention(Attention):
     role = "base"
 
     def held(self, fused_kernel: bool, phase: Phase) -> Attention:
-        """The fused kernel where the backend has one and no weight is dropped, as in inference."""
+        """Returns the fused kernel where the backend has one and no weight is dropped, as in inference."""
         from models.attentions.fused_self import FusedSelfAttention  # it imports this module
 
         drops = self.attention_dropout and phase == "train"

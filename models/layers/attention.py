@@ -24,7 +24,7 @@ class AttentionLayer(keras.layers.Layer):
 
     @classmethod
     def for_blocks(cls, settings: Any, dim: int, blocks: int) -> list[Self]:
-        """A layer for each of `blocks` blocks of a model of `dim` features, unbuilt."""
+        """Returns a layer for each of `blocks` blocks of a model of `dim` features, unbuilt."""
         return [cls(settings) for _ in range(blocks)]
 
     def get_config(self) -> dict[str, Any]:

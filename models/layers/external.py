@@ -110,7 +110,7 @@ class ExternalAttention(AttentionLayer):
         return swap(ops.matmul(swap(value), weights)) + (value_bias + self.output_projection.bias)
 
     def _weights(self, logits: Any, bias: Any, training: bool) -> tuple[Any, float]:
-        """The normalized logits after dropout, and the fraction to divide by: it is cheaper in the next factor."""
+        """Returns the normalized logits after dropout, and the fraction to divide by, which is cheaper later."""
         normalize = NORMALIZATIONS[self.settings.normalization]
         if not training or not self.settings.attention_dropout:
             return normalize(logits, bias), 1.0
@@ -126,7 +126,7 @@ class ExternalAttention(AttentionLayer):
 
 
 def _shared(layer: keras.layers.Layer) -> dict[str, Any]:
-    """The layer's configuration, marked so that a saved model shares the layer again when it is loaded.
+    """Returns the layer's configuration, marked so that a saved model shares the layer again when it is loaded.
 
     Keras sets the mark itself where it meets a layer for the second time, but not in the first one's configuration.
     """
@@ -134,19 +134,19 @@ def _shared(layer: keras.layers.Layer) -> dict[str, Any]:
 
 
 def _row(bias: Any) -> Any:
-    """A bias `(units)`, or each head's own `(heads, 1, units)`, as rows."""
+    """Returns a bias `(units)`, or each head's own `(heads, 1, units)`, as rows."""
     return bias if len(bias.shape) > 1 else ops.expand_dims(bias, 0)
 
 
 def _column(bias: Any) -> Any:
-    """The same as columns, for an array whose last axis is the patches."""
+    """Returns the same as columns, for an array whose last axis is the patches."""
     return swap(_row(bias))
 
 
 def _memories(
     width: int, units: int, *, heads: int | None = None, dtype: Any
 ) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-    """The layers that hold M_k and M_v, unbuilt. With `heads`, the number H, each head has its own."""
+    """Returns the layers that hold M_k and M_v, unbuilt. With `heads`, the number H, each head has its own."""
     return (
         _memory("memory_key", width, units, heads, dtype),
         _memory("memory_value", units, width, heads, dtype),

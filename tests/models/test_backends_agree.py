@@ -35,7 +35,7 @@ def write_outputs_and_gradients(path):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """Backend -> what it computes, each in a process of its own."""
+    """Backend -> what it computes, each in its own process."""
     root = Path(__file__).parent.parent.parent
     code = "import sys; from tests.models.test_backends_agree import *; write_outputs_and_gradients(sys.argv[1])"
     values = {}

@@ -9,22 +9,14 @@ import pytest
 from models.build import IMAGES_PER_CHUNK, adapt_normalization, build_model
 from models.config import VARIANTS, ModelConfig
 from models.layers.blocks import PatchEmbedding
+from tests.models.test_variants import SMALL
 
-SMALL = {
-    "image_size": 15,
-    "channels": 2,
-    "classes": 7,
-    "patch_size": 5,
-    "blocks": 2,
-    "embedding_dim": 23,
-    "mlp_dim": 13,
-}
-NO_MIXING = ModelConfig(**SMALL, attention=VARIANTS["identity"].attention)
+NO_MIXING = ModelConfig(**SMALL, embedding_dim=23, attention=VARIANTS["identity"].attention)
 
 
 @pytest.mark.parametrize("count", [1, 257, 1009])
 def test_the_normalization_has_mean_and_variance_of_every_image(count):
-    """Against NumPy's own, over whole and partial chunks."""
+    """Compared with NumPy's, over whole and partial chunks."""
     images = np.random.default_rng(5).integers(0, 256, (count, 15, 15, 2), dtype=np.uint8)
     model = build_model(NO_MIXING, "corrected")
     adapt_normalization(model, images)

@@ -157,8 +157,8 @@ def test_what_the_tutorial_claims_it_claims_of_variants():
 
 
 def test_no_two_variants_are_one():
-    told = [(v.title, v.color, v.marker, v.attention.model_dump_json()) for v in VARIANTS.values()]
-    for values in zip(*told, strict=True):
+    unique = [(v.title, v.color, v.marker, v.attention.model_dump_json()) for v in VARIANTS.values()]
+    for values in zip(*unique, strict=True):
         assert len(set(values)) == len(VARIANTS), values
     assert all(re.fullmatch("#[0-9a-f]{6}", variant.color) for variant in VARIANTS.values())
     assert len(ATTENTIONS) == len({type(variant.attention) for variant in VARIANTS.values()}), "two have one kind"
