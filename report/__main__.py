@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import results
 from results.gates import GateError
 from results.printable import printable
 from results.store import StoreError
@@ -19,12 +20,15 @@ machines are not compared.
 
 \b
 Examples:
+  python -m report --example
   python -m report results/runs/quick
   python -m report results/runs/quick --open
   python -m report results/runs/quick --markdown
   python -m report results/runs/quick --against results/reference/quick-2-cores
   python -m report --history history.jsonl
 """
+
+EXAMPLE = Path(results.__file__).parent / "reference" / "quick-2-cores-epyc" / "report.html"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -42,8 +46,15 @@ def command(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the verdicts as Markdown; write nothing.")
     ] = False,
+    example: Annotated[bool, typer.Option("--example", help="Open the page of a sample run instead.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
+    if example:
+        if run or history or against or markdown:
+            raise StoreError("--example opens the page of a sample run: give it alone")
+        print(f"example: {EXAMPLE}")
+        webbrowser.open(EXAMPLE.as_uri())
+        return
     if (run is None) == (history is None):
         raise StoreError("give a run's folder, such as results/runs/quick, or --history FILE")
     if against is not None and run is None:

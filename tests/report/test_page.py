@@ -1,6 +1,7 @@
 """The page: complete, self-contained and honest about what is missing."""
 
 import re
+from pathlib import Path
 
 import matplotlib as mpl
 import pytest
@@ -132,6 +133,18 @@ def test_what_a_run_ends_with_fits_a_terminal(full_run):
     assert max(map(len, said)) <= 100
     assert any(line.startswith("  NOT TESTED    EANet is more accurate") for line in said)
     assert any("attention layer, N = 4,096" in line and "faster" in line for line in said), said
+
+
+def test_the_page_of_a_sample_run_is_opened_before_the_first_run(capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.argv", ["report", "--example"])
+    assert main() == 0
+    (address,) = opened
+    assert Path(address.removeprefix("file://")).read_text(encoding="utf-8").startswith("<!doctype html>")
+    monkeypatch.setattr("sys.argv", ["report", "--example", "--markdown"])
+    assert main() == 2
+    assert "give it alone" in capsys.readouterr().err
 
 
 def test_the_verdicts_are_printed_as_markdown(full_run, capsys, monkeypatch):
