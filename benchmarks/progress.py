@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from benchmarks import estimate
-from benchmarks.answers import Progress as TrialProgress
+from benchmarks.worker import Progress as TrialProgress
 from results.metrics import TOP1
 from results.printable import printable
 from results.records import Failure, Result, TrainRecord

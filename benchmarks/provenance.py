@@ -5,8 +5,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.environment import GitError, Origin, git
+from benchmarks.environment import Origin
 from benchmarks.plan import Plan
+from benchmarks.worktree import GitError, git
 from results import places, store
 from results.printable import printable
 

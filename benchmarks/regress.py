@@ -24,12 +24,12 @@ from rich.table import Table
 
 import results
 from benchmarks import estimate, worktree
-from benchmarks.environment import GitError, worker_variables
+from benchmarks.environment import isolated, worker_variables
 from benchmarks.gate_counts import Counted, changed_counts, changed_dependencies, compared_cases
-from benchmarks.isolation import isolated
 from benchmarks.processor import cpu_model
 from benchmarks.stopwatch import Timing
 from benchmarks.suite import InputError, require_once
+from benchmarks.worktree import GitError
 from results import gates, places
 from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
 from results.printable import printable

@@ -10,8 +10,7 @@ import keras
 import numpy as np
 
 from benchmarks import disturbance, memory, stopwatch
-from benchmarks.environment import Origin, jit_setting, observe, on_accelerator, pinned_threads
-from benchmarks.isolation import configure_keras
+from benchmarks.environment import Origin, configure_keras, jit_setting, observe, on_accelerator, pinned_threads
 from models.build import build_attention, build_model
 from models.cost import Cost
 from results.records import StepTimeRecord

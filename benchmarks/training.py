@@ -15,12 +15,11 @@ import keras
 import numpy as np
 
 from benchmarks import checkpoints, datasets, memory
-from benchmarks.answers import DivergedError, Progress
 from benchmarks.batches import WholeTests, batch_order, prefetched, split_batches
 from benchmarks.checkpoints import Passed
-from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
-from benchmarks.isolation import configure_keras
+from benchmarks.environment import Origin, configure_keras, jit_setting, observe, on_accelerator
 from benchmarks.stopwatch import synchroniser
+from benchmarks.worker import DivergedError, Progress
 from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
 from results.trials import TrainConfig, TrainTrial

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from benchmarks import cgroups
-from benchmarks.environment import GitError, available_threads, default_threads, git
+from benchmarks.environment import available_threads, default_threads
+from benchmarks.worktree import GitError, git
 
 ALLOWED = available_threads()
 

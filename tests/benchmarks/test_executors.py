@@ -91,14 +91,13 @@ def test_pytorch_computes_with_the_threads_of_its_own_trial(tmp_path):
 import sys
 from pathlib import Path
 from benchmarks.environment import worker_variables
-from benchmarks.executors import Program, Workers
+from benchmarks.executors import Workers
 from benchmarks.worker import Task
 from tests.benchmarks.test_executors import ORIGIN, small_trials, tell_threads
 if __name__ == "__main__":
     (trial,) = small_trials(1)
     for threads in (1, 3, 2):
-        variables, program = worker_variables("torch", threads), Program(tell_threads, "benchmarks.warm")
-        with Workers("torch", variables, ORIGIN, Path(sys.argv[1]), program) as workers:
+        with Workers("torch", worker_variables("torch", threads), ORIGIN, Path(sys.argv[1]), tell_threads) as workers:
             (outcome,) = workers.run(Task(trial, Path("none.npz")), 120.0)
         print(outcome.reason)
 """

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.environment import worker_variables
-from benchmarks.isolation import isolated
+from benchmarks.environment import isolated, worker_variables
 from results import store
 
 ROOT = Path(__file__).parent.parent.parent

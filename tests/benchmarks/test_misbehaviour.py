@@ -8,10 +8,9 @@ import time
 import pytest
 
 from benchmarks import executors, worker
-from benchmarks.answers import Progress
 from benchmarks.environment import worker_variables
-from benchmarks.executors import Program, Workers
-from benchmarks.worker import Task
+from benchmarks.executors import Workers
+from benchmarks.worker import Progress, Task
 from results.records import Failure, StepTimeRecord
 from tests.benchmarks.test_executors import ORIGIN, small_trials
 
@@ -41,7 +40,7 @@ def misbehave(origin, log, tasks, variables):
 def run(kind, folder, timeout_seconds=60.0):
     (trial,) = small_trials(1)
     variables = worker_variables("tensorflow", 1)
-    with Workers("tensorflow", variables, ORIGIN, folder, Program(misbehave, "benchmarks.warm")) as workers:
+    with Workers("tensorflow", variables, ORIGIN, folder, misbehave) as workers:
         task = Task(trial.model_copy(update={"variant": kind}), folder / "none.npz")
         *_, outcome = workers.run(task, timeout_seconds)
     assert multiprocessing.active_children() == []
