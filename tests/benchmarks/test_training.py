@@ -16,8 +16,8 @@ from benchmarks.batches import batch_order
 from benchmarks.environment import Origin, worker_variables
 from benchmarks.executors import Workers
 from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import DivergedError, compile_model, fit_in_order, learning_rate, random_states, reseed, train
-from benchmarks.worker import Task
+from benchmarks.training import compile_model, fit_in_order, learning_rate, reseed, train
+from benchmarks.worker import DivergedError, Task
 from models.build import build_model
 from tests.benchmarks.test_datasets import write_cifar10
 
@@ -287,14 +287,14 @@ def seeds_of(model):
 def test_random_layers_start_anew_from_seed_epoch_and_place():
     models = [build_model(trial.model, "tutorial") for trial in trials()[:2]]
     for model in models:
-        reseed(random_states(model), seed=5, epoch=3)
+        reseed(model, seed=5, epoch=3)
     eanet, vit = map(seeds_of, models)
     assert eanet[:4] == vit[:4], "flip, rotation, contrast, zoom: the variants of a seed see the same images"
     assert len({first for first, _ in eanet}) == len(eanet) == 4 + 4, "each layer draws its own"
     assert {count for _, count in eanet} == {0}
     found = set()
     for seed, epoch in ((5, 3), (5, 4), (6, 3), (3, 5)):
-        reseed(random_states(models[0]), seed, epoch)
+        reseed(models[0], seed, epoch)
         found.add(str(seeds_of(models[0])))
     assert len(found) == 4
 
@@ -305,7 +305,7 @@ def test_augmented_images_of_an_epoch_depend_on_nothing_that_was_drawn_before():
     augmented = keras.Model(model.input, model.get_layer("patch_embedding").input)
 
     def draw(epoch):
-        reseed(random_states(model), seed=5, epoch=epoch)
+        reseed(model, seed=5, epoch=epoch)
         return keras.ops.convert_to_numpy(augmented(images, training=True))
 
     first, other, again = draw(1), draw(2), draw(1)
