@@ -18,7 +18,7 @@ PREFIX = "eanet-gate-"
 ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class GitError(Exception):
+class GitError(InputError):
     """git did not answer; the message is its own, in one line."""
 
 
