@@ -52,14 +52,24 @@ class Peaks:
     device_bytes: int | None
 
 
-@dataclass(frozen=True)
 class Watch:
-    """A watch over this process's memory, which began at `baseline_bytes` of resident size."""
+    """Watches this process's memory, from `baseline_bytes` of resident size, which hold the backend's own."""
 
-    baseline_bytes: int
+    def __init__(self) -> None:
+        import keras
+
+        synchroniser()(keras.ops.zeros(1) + 1.0)  # starts the backend
+        with contextlib.suppress(OSError):  # forgets the peak so far, which in a new interpreter is that of its imports
+            Path("/proc/self/clear_refs").write_text("5")
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            with contextlib.suppress(ValueError):  # an allocator that does not count
+                tf.config.experimental.reset_memory_stats(_tensorflow_device())
+        self.baseline_bytes = _peak_resident_bytes()
 
     def peaks(self) -> Peaks:
-        """Returns the peaks since `watch`: resident outside Linux, and allocated outside TensorFlow, since the start.
+        """Returns the peaks so far: resident outside Linux, and allocated outside TensorFlow, since the start.
 
         On JAX without an allocator that counts the resident peak is 0: XLA's compilation takes far more than the step.
         """
@@ -69,21 +79,6 @@ class Watch:
         if keras.backend.backend() == "jax" and device is None:
             return Peaks(0, None)
         return Peaks(max(0, _peak_resident_bytes() - self.baseline_bytes), device)
-
-
-def watch() -> Watch:
-    """Starts the backend, whose own memory is then in the baseline, and watches."""
-    import keras
-
-    synchroniser()(keras.ops.zeros(1) + 1.0)
-    with contextlib.suppress(OSError):  # forgets the peak so far, which in a new interpreter is that of its imports
-        Path("/proc/self/clear_refs").write_text("5")
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with contextlib.suppress(ValueError):  # an allocator that does not count
-            tf.config.experimental.reset_memory_stats(_tensorflow_device())
-    return Watch(_peak_resident_bytes())
 
 
 def _peak_resident_bytes() -> int:

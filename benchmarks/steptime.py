@@ -43,12 +43,12 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     configure_keras(trial.precision)
     held = held_cost(trial)
     memory.require(held, trial.batch, trial.phase, trial.precision)
-    watch = memory.watch()
+    watch = memory.Watch()
     case = build_case(trial)
     value_bytes = memory.VALUE_BYTES[trial.precision]
     moments: list[disturbance.Moment] = []
-    timing = stopwatch.measure(
-        case.step,
+    (timing,) = stopwatch.measure_in_turns(
+        [case.step],
         stopwatch.synchroniser(),
         trial.steps,
         trial.seconds,

@@ -21,19 +21,6 @@ class Timing:
     samples_seconds: tuple[float, ...]
 
 
-def measure(
-    step: Callable[[], Any],
-    synchronise: Callable[[Any], object],
-    steps: int,
-    seconds: float,
-    clock: Callable[[], float] = time.perf_counter,
-    before_timing: Callable[[], object] = lambda: None,
-) -> Timing:
-    """Times `step` alone, as `measure_in_turns` does."""
-    (timing,) = measure_in_turns([step], synchronise, steps, seconds, clock, before_timing)
-    return timing
-
-
 def measure_in_turns(
     cases: Sequence[Callable[[], Any]],
     synchronise: Callable[[Any], object],

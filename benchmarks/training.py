@@ -170,7 +170,7 @@ def prepare(step: str, images_at: Path | None) -> Prepared:
         split_batches(trial.devices)
     data = read(trial.dataset, trial.data_dir, images_at)
     chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
-    watch = memory.watch()
+    watch = memory.Watch()
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
     compile_model(model, trial.training, math.ceil(len(chosen) / trial.training.batch_size))

@@ -107,7 +107,7 @@ def test_closed_form_activations_are_within_a_factor_of_2_of_the_measured_peak(v
 
 
 def test_a_peak_is_counted_from_the_baseline_on_and_seen():
-    watch = memory.watch()
+    watch = memory.Watch()
     assert watch.baseline_bytes > 100 * 2**20, "the libraries are in it"
     block = np.ones(97 * 2**20, np.uint8)
     del block
