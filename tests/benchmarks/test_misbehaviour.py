@@ -12,7 +12,7 @@ from benchmarks.environment import worker_variables
 from benchmarks.executors import Workers
 from benchmarks.worker import Progress, Task
 from results.records import Failure, StepTimeRecord
-from tests.benchmarks.test_executors import ORIGIN, small_trials
+from tests.trials import ORIGIN, step_times
 
 LAST_WORDS = "these were its last words"
 
@@ -38,7 +38,7 @@ def misbehave(origin, log, tasks, variables):
 
 
 def run(kind, folder, timeout_seconds=60.0):
-    (trial,) = small_trials(1)
+    (trial,) = step_times(1)
     variables = worker_variables("tensorflow", 1)
     with Workers("tensorflow", variables, ORIGIN, folder, misbehave) as workers:
         task = Task(trial.model_copy(update={"variant": kind}), folder / "none.npz")
@@ -78,7 +78,7 @@ def test_endless_output_does_not_fill_the_disk(tmp_path, monkeypatch, kind, stat
 
 def test_the_trial_after_it_runs(tmp_path):
     run("segfault", tmp_path)
-    (trial,) = small_trials(1)
+    (trial,) = step_times(1)
     with Workers("tensorflow", worker_variables("tensorflow", 1), ORIGIN, tmp_path) as workers:
         (outcome,) = workers.run(Task(trial, tmp_path / "none.npz"), 60.0)
     assert isinstance(outcome, StepTimeRecord)
