@@ -92,18 +92,27 @@ if __name__ == "__main__":
     assert done.stdout.split() == ["1", "3", "2"], done.stderr
 
 
-def test_a_killed_worker_costs_its_own_trial_alone():
-    first, second, third = step_times()
-    second = endless(second)
+def test_a_trial_that_is_killed_hangs_or_does_not_fit_costs_itself_alone():
+    first, killed, hung, large, last = step_times(5)
+    killed, hung = endless(killed), endless(hung)
+    large = large.model_copy(update={"patches": 1_000_000, "batch": 1000})
 
     def on_start(trial):
-        if trial is second:
+        if trial is killed:
             threading.Thread(target=kill_the_worker, daemon=True).start()
 
-    found = outcomes([first, second, third], on_start=on_start)
-    assert [type(outcome) for outcome in found] == [StepTimeRecord, Failure, StepTimeRecord]
-    assert (found[1].trial_id, found[1].status) == (second.trial_id, "signal 9")
-    assert found[1].reason == "its process was ended by SIGKILL before it gave a record"
+    found = outcomes(
+        [first, killed, hung, large, last],
+        on_start=on_start,
+        timeout_seconds=lambda trial: 5.0 if trial is hung else 120.0,
+    )
+    assert [type(outcome) for outcome in found] == [StepTimeRecord, Failure, Failure, Failure, StepTimeRecord]
+    assert [outcome.trial_id for outcome in found[1:4]] == [trial.trial_id for trial in (killed, hung, large)]
+    assert [(outcome.status, outcome.reason) for outcome in found[1:3]] == [
+        ("signal 9", "its process was ended by SIGKILL before it gave a record"),
+        ("timeout", "no sign for 5 s: its process was ended"),
+    ]
+    assert (found[3].status, found[3].reason[:12], found[3].log_tail) == ("skipped", "needs about ", "")
     assert multiprocessing.active_children() == []
 
 
@@ -137,23 +146,6 @@ def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
     assert outcome.log_tail.endswith(outcome.reason), "its last words, of a traceback longer than the tail"
     assert 'File "./benchmarks/steptime.py", line ' in outcome.log_tail
     assert not re.search(r'["\s]/', outcome.log_tail), "no path of the machine"
-
-
-def test_a_worker_that_hangs_is_ended_and_costs_its_own_trial_alone():
-    first, second = step_times(2)
-    hung, after = outcomes([endless(first), second], timeout_seconds=lambda trial: 120.0 if trial is second else 5.0)
-    assert (hung.status, hung.reason) == ("timeout", "no sign for 5 s: its process was ended")
-    assert isinstance(after, StepTimeRecord)
-    assert multiprocessing.active_children() == []
-
-
-def test_a_trial_that_does_not_fit_is_skipped_and_costs_its_own_trial_alone():
-    first, second = step_times(2)
-    skipped, after = outcomes([first.model_copy(update={"patches": 1_000_000, "batch": 1000}), second])
-    assert skipped.status == "skipped"
-    assert skipped.reason.startswith("needs about ")
-    assert skipped.log_tail == ""
-    assert isinstance(after, StepTimeRecord)
 
 
 def test_a_trial_that_runs_out_of_memory_is_oom():

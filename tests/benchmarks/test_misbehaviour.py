@@ -11,7 +11,7 @@ from benchmarks import executors, worker
 from benchmarks.environment import worker_variables
 from benchmarks.executors import Workers
 from benchmarks.worker import Progress, Task
-from results.records import Failure, StepTimeRecord
+from results.records import Failure
 from tests.trials import ORIGIN, step_times
 
 LAST_WORDS = "these were its last words"
@@ -74,11 +74,3 @@ def test_endless_output_does_not_fill_the_disk(tmp_path, monkeypatch, kind, stat
     assert outcome.status == status
     assert len(outcome.log_tail) <= executors.LOG_TAIL
     assert len(largest) >= 3, "cut again and again"
-
-
-def test_the_trial_after_it_runs(tmp_path):
-    run("segfault", tmp_path)
-    (trial,) = step_times(1)
-    with Workers("tensorflow", worker_variables("tensorflow", 1), ORIGIN, tmp_path) as workers:
-        (outcome,) = workers.run(Task(trial, tmp_path / "none.npz"), 60.0)
-    assert isinstance(outcome, StepTimeRecord)

@@ -71,18 +71,13 @@ def test_sigkill_in_the_middle_of_an_epoch_changes_nothing_but_the_times(variant
     assert found["again"] == found["whole"]
 
 
-def test_the_finished_record_ends_the_checkpoint(tmp_path):
-    asked = trial("eanet", epochs=1)
-    record = run(asked, tmp_path)
-    assert store.checkpoints(tmp_path) == {asked.trial_id}, "kept until the record is safe"
-    store.write(tmp_path, record)
-    assert store.checkpoints(tmp_path) == set()
-
-
 def test_killed_after_the_last_epoch_only_the_test_is_left(tmp_path):
     asked = trial("eanet", epochs=1)
     whole = run(asked, tmp_path)
+    assert store.checkpoints(tmp_path) == {asked.trial_id}, "kept until the record is safe"
     again = run(asked, tmp_path)
     assert history(again) == history(whole)
     assert again.epochs[0].train_seconds == whole.epochs[0].train_seconds, "not trained again"
     assert again.interrupted_in == (whole.environment,)
+    store.write(tmp_path, again)
+    assert store.checkpoints(tmp_path) == set()

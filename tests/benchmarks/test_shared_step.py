@@ -44,7 +44,7 @@ def test_trainings_that_share_a_process_end_exactly_as_alone(tmp_path):
 
 
 def test_one_that_is_killed_costs_its_own_trial_alone(tmp_path):
-    first, second, third = [trial for trial in trainings(3) if trial.variant == "eanet"]
+    first, second, third = trainings(3, variants=("eanet",))
 
     def kill(trial, _):
         if trial is second:
@@ -58,21 +58,19 @@ def test_one_that_is_killed_costs_its_own_trial_alone(tmp_path):
 
 
 def test_a_worker_that_died_while_it_waited_costs_no_trial(tmp_path):
-    first, second = [trial for trial in trainings(2) if trial.variant == "eanet"]
+    first, second = trainings(2, variants=("eanet",))
 
     def kill(trial):
         for worker in multiprocessing.active_children() if trial is second else ():
             worker.kill()
             worker.join()
 
-    assert [type(outcome) for outcome in outcomes([first, second], tmp_path, on_start=kill)] == [
-        TrainRecord,
-        TrainRecord,
-    ]
+    found = outcomes([first, second], tmp_path, on_start=kill)
+    assert [type(outcome) for outcome in found] == [TrainRecord, TrainRecord]
 
 
 def test_what_a_trial_prints_is_not_told_of_the_next(tmp_path):
-    first, second = [trial for trial in trainings(2) if trial.variant == "eanet"]
+    first, second = trainings(2, variants=("eanet",))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / f"{first.trial_id}.npz").write_text("no checkpoint")  # which it tells in its log
     broken = second.model_copy(update={"seed": -1})  # no plan would let through, and shares the step
@@ -105,10 +103,9 @@ def test_idle_workers_are_bounded_and_the_first_ones_stay(tmp_path, monkeypatch)
 
 
 def test_only_short_trainings_share_a_step_and_only_those_of_equal_settings():
-    first, other = (trial for trial in trainings(1))
-    again = [trial for trial in trainings(2) if trial.variant == first.variant][1]
+    first, again = trainings(2, variants=("vit",))
     longer = first.model_copy(update={"training": first.training.model_copy(update={"epochs": 10**5})})
-    (warmer,) = [t for t in trainings(1, learning_rate="1e-2") if t.variant == first.variant]
+    (other,), (warmer,) = trainings(variants=("eanet",)), trainings(variants=("vit",), learning_rate="1e-2")
     assert shared_step(first) == shared_step(again)
     assert shared_step(first) not in (shared_step(other), shared_step(warmer))
     assert shared_step(longer) is None

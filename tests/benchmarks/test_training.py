@@ -84,31 +84,19 @@ def handed(monkeypatch):
     return found
 
 
-def joined(batches):
-    return [np.concatenate(part) for part in zip(*batches, strict=True)]
-
-
 def trained(trial, folder, name="checkpoint"):
     return train(trial, ORIGIN, folder / name, lambda _: None)
 
 
-def test_a_share_of_the_images_is_all_that_is_trained_on(handed, tmp_path):
+@pytest.mark.parametrize(("settings", "share", "count"), [({}, 1.0, 1150), ({"train_share": "0.1"}, 0.1, 115)])
+def test_the_last_images_validate_and_the_share_of_the_others_is_trained_on(handed, tmp_path, settings, share, count):
     data = datasets.load("digits", None)
-    record = trained(trials(epochs=1, train_share="0.1")[2], tmp_path)
-    assert (record.seed, record.train_images, record.validation_images) == (1, 115, 287)
-    images, labels = joined(handed["batches"])
-    chosen = datasets.chosen_images(1, 0.1, 1150)[batch_order(1, 0, 115)]
+    record = trained(trials(epochs=1, **settings)[2], tmp_path)
+    assert (record.seed, record.train_images, record.validation_images) == (1, count, 287)
+    images, labels = (np.concatenate(part) for part in zip(*handed["batches"], strict=True))
+    chosen = datasets.chosen_images(1, share, 1150)[batch_order(1, 0, count)]
     np.testing.assert_array_equal(images, data.train_images[chosen])
     np.testing.assert_array_equal(labels.argmax(axis=1), data.train_labels[chosen])
-
-
-def test_the_validation_images_are_the_last_of_the_training_set(handed, tmp_path):
-    data = datasets.load("digits", None)
-    trained(trials(epochs=1)[0], tmp_path)
-    order = batch_order(0, 0, 1150)
-    images, labels = joined(handed["batches"])
-    np.testing.assert_array_equal(images, data.train_images[:1150][order])
-    np.testing.assert_array_equal(labels.argmax(axis=1), data.train_labels[:1150][order])
     np.testing.assert_array_equal(handed["validation"][0], data.train_images[1150:])
     np.testing.assert_array_equal(handed["validation"][1].argmax(axis=1), data.train_labels[1150:])
 
