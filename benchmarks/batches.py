@@ -15,34 +15,29 @@ def batch_order(seed: int, epoch: int, images: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(images)
 
 
-def batches(
-    images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the batches of all epochs, each epoch's in the order of (seed, epoch)."""
-    for epoch in epochs:
-        order = batch_order(seed, epoch, len(images))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            yield images[chosen], labels[chosen]
+def batches(images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int) -> Any:
+    """Makes the batches of all epochs, each epoch's in the order of (seed, epoch), as `fit` takes them best.
 
-
-def prefetched(images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int) -> Any:
-    """Makes the batches as `fit` takes them best: on TensorFlow as a dataset that is ahead, elsewhere as a generator.
-
-    Keras makes a generator a dataset whose size TensorFlow tunes, and after a fit waits for the tuner to wake up, for
-    up to as long as the fit took (docs/measurements.md).
+    On TensorFlow that is a dataset that is ahead of its step, elsewhere a generator. Keras would make a generator a
+    dataset whose size TensorFlow tunes, and after a fit would wait for the tuner to wake up, for up to as long as the
+    fit took (docs/measurements.md).
     """
+
+    def made() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for epoch in epochs:
+            order = batch_order(seed, epoch, len(images))
+            for start in range(0, len(order), batch_size):
+                chosen = order[start : start + batch_size]
+                yield images[chosen], labels[chosen]
+
     if keras.backend.backend() != "tensorflow":
-        return batches(images, labels, epochs, seed, batch_size)
+        return made()
     import tensorflow as tf
 
     signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (images, labels))
-    made = tf.data.Dataset.from_generator(
-        lambda: batches(images, labels, epochs, seed, batch_size), output_signature=signature
-    )
     options = tf.data.Options()
     options.autotune.enabled = False
-    return made.prefetch(AHEAD).with_options(options)
+    return tf.data.Dataset.from_generator(made, output_signature=signature).prefetch(AHEAD).with_options(options)
 
 
 class TooFewDevicesError(Exception):

@@ -16,7 +16,7 @@ IDLE = ("idle", "iowait", "guest", "guest_nice")
 
 @dataclass(frozen=True)
 class Moment:
-    """Seconds of the clock, of all work on the `processors` that this process may use, and of its own work."""
+    """Seconds of the clock, of all work on the `processors` that this process may use, and of its work."""
 
     processors: int
     clock_seconds: float

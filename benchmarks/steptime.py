@@ -137,7 +137,7 @@ LayerStep = tuple[Callable[[], Any], Callable[[], dict[str, int]]]
 def layer_step(layer: keras.layers.Layer, x: np.ndarray, phase: Phase) -> LayerStep:
     """Makes a step of a built layer on `x`: forward, or in training the gradients of its weights and its input.
 
-    Keras has no gradient of its own and no compiled call of a single layer: each backend has its own step.
+    Keras offers no gradient and no compiled call of a single layer: each backend has its own step.
     """
     steps = {"tensorflow": _tensorflow_step, "jax": _jax_step, "torch": _torch_step}
     return steps[keras.backend.backend()](layer, x, phase == "train")

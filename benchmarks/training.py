@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from benchmarks import checkpoints, datasets, memory
-from benchmarks.batches import WholeTests, batch_order, prefetched, split_batches
+from benchmarks.batches import WholeTests, batch_order, batches, split_batches
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, configure_keras, jit_setting, observe, on_accelerator
 from benchmarks.stopwatch import synchroniser
@@ -59,7 +59,7 @@ def fit_in_order(
     if epochs:
         start = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: reseed(model, seed, epoch))
         model.fit(
-            prefetched(images, labels, epochs, seed, batch_size),
+            batches(images, labels, epochs, seed, batch_size),
             steps_per_epoch=math.ceil(len(images) / batch_size),
             initial_epoch=epochs.start,
             epochs=epochs.stop,

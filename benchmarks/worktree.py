@@ -72,7 +72,7 @@ def checked_out(base: str, root: Path, at: Path | None) -> Iterator[tuple[Path, 
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as above:
         tree = Path(above, "base") if at is None else at.expanduser().resolve()
         try:
-            tree.mkdir(parents=True)  # ours from here on: what was there before is never removed
+            tree.mkdir(parents=True)  # fails where it exists: only what we made is ever removed
         except FileExistsError:
             what = f"--worktree {at} is in the way: remove it (git worktree remove {at}) or name another"
             raise InputError(what) from None
