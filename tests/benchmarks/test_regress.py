@@ -220,7 +220,8 @@ def test_a_gate_that_a_hook_of_another_repository_starts_is_of_its_own(tree, tmp
     hook.chmod(0o755)
     git(other, "--git-dir", str(other / ".git"), "--work-tree", str(other), "commit", "-qm", "one", "--allow-empty")
     assert "GIT_DIR=" in (tmp_path / "variables").read_text()
-    assert "GIT_INDEX_FILE=" in (tmp_path / "variables").read_text()
+    names = {line.partition("=")[0] for line in (tmp_path / "variables").read_text().splitlines()}
+    assert names >= {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
     assert said.read_text() == ITSELF
     assert_nothing_left(tree)
     assert len(git(other, "worktree", "list").splitlines()) == 1
