@@ -222,21 +222,7 @@ def connected(
     Leaving ends all of its tasks. Raises `InputError` before any trial starts, and where the cluster is lost.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    _connect(os.environ.get("RAY_ADDRESS") if address is None else address)
-    try:
-        cluster = Cluster(backend, share, origin)
-        cluster.check(trials)
-        try:
-            yield cluster
-        finally:
-            cluster.tidy()
-    except exceptions.RayError as error:
-        raise InputError(f"the Ray cluster is lost: {_first_line(error)}; {KEPT}") from None
-    finally:
-        ray.shutdown()
-
-
-def _connect(address: str | None) -> None:
+    address = os.environ.get("RAY_ADDRESS") if address is None else address
     _require_reachable(address)
     try:
         ray.init(
@@ -249,6 +235,17 @@ def _connect(address: str | None) -> None:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         what = " ".join(str(error).split()) if "Version mismatch" in str(error) else _first_line(error)
         raise InputError(f"{where} gives no connection: {what}") from None
+    try:
+        cluster = Cluster(backend, share, origin)
+        cluster.check(trials)
+        try:
+            yield cluster
+        finally:
+            cluster.tidy()
+    except exceptions.RayError as error:
+        raise InputError(f"the Ray cluster is lost: {_first_line(error)}; {KEPT}") from None
+    finally:
+        ray.shutdown()
 
 
 def _require_reachable(address: str | None) -> None:
