@@ -52,20 +52,8 @@ def test_the_accuracy_suite_trains_on_the_same_batches_as_tensorflow(tmp_path, b
 def test_jax_trains_and_times_without_tensorflow(tmp_path):
     """Where it is installed, it is hidden; `tox -e jax-only` has none."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
-    asked = [
-        "--suite",
-        "accuracy",
-        "--suite",
-        "scaling",
-        "--variant",
-        "eanet",
-        "--seeds",
-        "1",
-        "--epochs",
-        "1",
-        "--backend",
-        "jax",
-    ]
+    asked = ["--suite", "accuracy", "--suite", "scaling", "--variant", "eanet"]
+    asked += ["--seeds", "1", "--epochs", "1", "--backend", "jax"]
     sizes = SMALL | {"core.patches": 13, "core.processes": 1, "model.patches": 9, "model.processes": 1}
     settings = [word for name, value in sizes.items() for word in ("--set", f"{name}={value}")]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
