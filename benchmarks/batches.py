@@ -1,4 +1,4 @@
-"""The batches of a training: in the order of its seed, made while the step before computes, split over devices."""
+"""Makes the batches of a training: in its seed's order, while the step before computes, split over devices."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,48 +11,43 @@ AHEAD = 2
 
 
 def batch_order(seed: int, epoch: int, images: int) -> np.ndarray:
-    """The order of the training images in an epoch, a function of (seed, epoch) alone: no variant, no backend."""
+    """Draws the order of the training images in an epoch, from (seed, epoch) alone: no variant, no backend."""
     return np.random.default_rng([seed, epoch]).permutation(images)
 
 
-def batches(
-    images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The batches of all epochs, each epoch's in the order of (seed, epoch)."""
-    for epoch in epochs:
-        order = batch_order(seed, epoch, len(images))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            yield images[chosen], labels[chosen]
+def batches(images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int) -> Any:
+    """Makes the batches of all epochs, each epoch's in the order of (seed, epoch), as `fit` takes them best.
 
-
-def prefetched(images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int) -> Any:
-    """The same as `fit` takes them best: on TensorFlow as a dataset that makes them ahead, elsewhere as they are.
-
-    Of a plain generator Keras makes a dataset whose size TensorFlow tunes as it goes, and then waits for the tuner to
-    wake up: after a fit, for up to as long as the fit took (docs/measurements.md).
+    On TensorFlow that is a dataset that is ahead of its step, elsewhere a generator. Keras would make a generator a
+    dataset whose size TensorFlow tunes, and after a fit would wait for the tuner to wake up, for up to as long as the
+    fit took (docs/measurements.md).
     """
+
+    def made() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for epoch in epochs:
+            order = batch_order(seed, epoch, len(images))
+            for start in range(0, len(order), batch_size):
+                chosen = order[start : start + batch_size]
+                yield images[chosen], labels[chosen]
+
     if keras.backend.backend() != "tensorflow":
-        return batches(images, labels, epochs, seed, batch_size)
+        return made()
     import tensorflow as tf
 
     signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (images, labels))
-    made = tf.data.Dataset.from_generator(
-        lambda: batches(images, labels, epochs, seed, batch_size), output_signature=signature
-    )
     options = tf.data.Options()
     options.autotune.enabled = False
-    return made.prefetch(AHEAD).with_options(options)
+    return tf.data.Dataset.from_generator(made, output_signature=signature).prefetch(AHEAD).with_options(options)
 
 
 class TooFewDevicesError(Exception):
-    """There are fewer devices than were asked for; the message says how many of both."""
+    """There are fewer devices than asked for; the message says how many of both."""
 
 
 def split_batches(count: int) -> None:
-    """Has the models that are built from now on split each batch over the first `count` devices, which all have all
-    weights. JAX only. Raises `TooFewDevicesError`.
+    """Makes models that are built later split each batch over the first `count` devices. JAX only.
 
+    Each device has all weights. Raises `TooFewDevicesError`.
     Source: `keras.distribution.DataParallel`, https://keras.io/api/distribution/.
     """
     there = keras.distribution.list_devices()
@@ -62,7 +57,7 @@ def split_batches(count: int) -> None:
 
 
 class WholeTests(keras.callbacks.Callback):
-    """Evaluates on batches that are not split: the last one of a test set may not be a multiple of the devices."""
+    """Evaluates on unsplit batches: the last one of a test set may not be a multiple of the devices."""
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.distribution = keras.distribution.distribution()

@@ -1,4 +1,4 @@
-"""The step-time cases that are watched for regressions, by name: those of pytest-benchmark and of the timing gate."""
+"""Names the step-time cases that are watched for regressions: those of pytest-benchmark and of the timing gate."""
 
 from collections.abc import Mapping
 
@@ -7,18 +7,18 @@ from benchmarks.plan import Overrides, build_plan
 from results.trials import StepTimeTrial
 
 SIZES = {"core.patches": "64,1296", "core.batch": "2", "model.patches": "64,400", "model.batch": "4"}
-"""A small and a middle number of patches of each scope."""
+"""A small and a medium number of patches of each scope."""
 GATE_SIZES = {"core.patches": "256", "core.batch": "16", "model.patches": "64", "model.batch": "16"}
 """Large enough for the arithmetic to outweigh the call, small enough for many processes in a pull request's time."""
 
 
 def cases() -> dict[str, StepTimeTrial]:
-    """Every variant of the suite `scaling`, training and inference, in the settings of the profile `quick`."""
+    """Returns every variant of the suite `scaling`, training and inference, in the settings of the profile `quick`."""
     return _cases(SIZES, ())
 
 
 def gate_cases() -> dict[str, StepTimeTrial]:
-    """Those that the gate compares: without the whole model's inference, the shortest of all and the noisiest."""
+    """Returns the gate's cases: without the whole model's inference, the shortest of all and the noisiest."""
     return {name: case for name, case in _cases(GATE_SIZES, ("eanet", "vit")).items() if "model-infer" not in name}
 
 

@@ -1,7 +1,7 @@
-"""What Linux's control groups, which containers and batch systems are made of, leave to this process.
+"""Reads what Linux's control groups, of which containers and batch systems are made, leave to this process.
 
-Version 1 or 2; the process's own group and all above it count, as far as they can be seen from here. `root` is the
-folder that holds `proc` and `sys`.
+Groups are of version 1 or 2. The process's own group and all above it count, as far as they can be seen from here.
+`root` is the folder that holds `proc` and `sys`.
 """
 
 import math
@@ -11,17 +11,17 @@ NONE = math.inf
 
 
 def cpu_quota(root: Path = Path("/")) -> float:
-    """Processors whose whole time this process may take; infinity without a quota."""
+    """Returns how many processors' whole time this process may take; infinity without a quota."""
     return min(map(_quota, _groups("cpu", root)), default=NONE)
 
 
 def free_memory_bytes(root: Path = Path("/")) -> float:
-    """Memory that this process may still take; infinity without a limit. The cache of files is given up for it."""
+    """Returns the memory that this process may still take, file caches included; infinity without a limit."""
     return min(map(_free_bytes, _groups("memory", root)), default=NONE)
 
 
 def _groups(controller: str, root: Path) -> list[Path]:
-    """Folders of the groups that this process is in, nearest first, wherever the controller is mounted."""
+    """Finds the folders of this process's groups, nearest first, wherever the controller is mounted."""
     found = []
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
@@ -43,7 +43,7 @@ def _groups(controller: str, root: Path) -> list[Path]:
 
 
 def _quota(group: Path) -> float:
-    """One group's, of either version: "max" and -1 are none."""
+    """Reads one group's quota, of either version: "max" and -1 are none."""
     try:
         if (group / "cpu.max").exists():
             quota, period = (group / "cpu.max").read_text().split()
@@ -55,7 +55,7 @@ def _quota(group: Path) -> float:
 
 
 def _free_bytes(group: Path) -> float:
-    """One group's, of either version: "max" is no limit, and version 1 has its own count of what is in all below."""
+    """Reads one group's free bytes, of either version: "max" is no limit, and version 1 has totals of all below."""
     for limit, used, cache in (
         ("memory.max", "memory.current", ("inactive_file", "active_file")),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),

@@ -1,4 +1,4 @@
-"""How far a training is, on disk: one file a trial, replaced after each epoch."""
+"""Keeps the state of a training on disk: one file per trial, replaced after each epoch."""
 
 import io
 from pathlib import Path
@@ -11,9 +11,9 @@ from results.records import Environment, Epoch, Frozen, Seconds
 
 
 class Passed(Frozen):
-    """The epochs that a training has behind it: in which environment, on which data.
+    """The epochs that a training has completed, in which environment and on which data.
 
-    `interrupted_after` and `interrupted_in` tell of the processes before this one, as in a `TrainRecord`.
+    `interrupted_after` and `interrupted_in` are of the processes before this one, as in a `TrainRecord`.
     `step_seconds` holds each epoch's mean step, without the first one after a start, which compiles.
     """
 
@@ -30,7 +30,8 @@ def save(path: Path, model: keras.Model, passed: Passed) -> None:
 
     The state of the random layers is not in it: `training.reseed` derives that from (seed, epoch).
     """
-    arrays = {f"variable_{index}": _value(variable) for index, variable in enumerate(_variables(model))}
+    values = map(keras.ops.convert_to_numpy, (variable.value for variable in _variables(model)))
+    arrays = {f"variable_{index}": value for index, value in enumerate(values)}
     arrays["passed"] = np.frombuffer(passed.model_dump_json().encode(), np.uint8)
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
@@ -39,14 +40,14 @@ def save(path: Path, model: keras.Model, passed: Passed) -> None:
 
 
 def restore(path: Path, model: keras.Model, nothing: Passed) -> Passed:
-    """Brings `model` to where `path` says its training is; without such a file what has passed is `nothing`.
+    """Restores `model` from the file and returns the completed epochs; `nothing` without such a file.
 
     A file that is damaged, of another model or of other images is renamed to `NAME.broken`: the training starts over.
     """
     try:
         with store.open_plain(path) as file, np.load(file, allow_pickle=False) as arrays:
             unpacked_bytes = sum(member.file_size for member in arrays.zip.infolist())
-            if unpacked_bytes > 2 * path.stat().st_size:  # it is not packed where it is a training's
+            if unpacked_bytes > 2 * path.stat().st_size:  # a training's own is not packed
                 raise ValueError(f"it unpacks to {unpacked_bytes:,} bytes")
             passed = Passed.model_validate_json(arrays["passed"].tobytes())
             values = [arrays[f"variable_{index}"] for index in range(len(arrays.files) - 1)]
@@ -74,7 +75,3 @@ def restore(path: Path, model: keras.Model, nothing: Passed) -> Passed:
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
     return [*model.weights, *model.optimizer.variables]
-
-
-def _value(variable: keras.Variable) -> np.ndarray:
-    return keras.ops.convert_to_numpy(variable.value)

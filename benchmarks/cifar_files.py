@@ -1,4 +1,4 @@
-"""CIFAR's pickles, in their folder or archive, downloaded where need be. Nothing in them is executed or unpacked."""
+"""Reads CIFAR's pickles from their folder or archive, and downloads them if need be. Nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 
 SITE = "https://www.cs.toronto.edu/~kriz"
 LARGEST_BYTES = 512 * 2**20
-"""Of a file, and of all that an archive holds: more than any dataset has, for a small one can unpack to gigabytes."""
+"""The limit of a file, and of all that an archive holds: a small archive can unpack to gigabytes."""
 KERAS_HOME, OWN_KERAS_HOME = "EANET_ABLATION_KERAS_HOME", "eanet-ablation-keras"
-"""The variable that tells workers where the user's Keras keeps its datasets, and the name of the KERAS_HOME that they
-have themselves, without the user's keras.json."""
+"""The variable that holds the user's KERAS_HOME for workers, and the name of their own, without a keras.json."""
 
 
 @dataclass(frozen=True)
 class CifarFiles:
-    """A dataset of 32 x 32 colour images in CIFAR's format: the standard folder, the archive on its `SITE` with its
-    hash, the files in both, and the key of the labels, which are whole numbers below `classes`."""
+    """A dataset of 32 x 32 colour images in CIFAR's format.
+
+    It has a standard folder, an archive on its `SITE` with a hash, the files in both, and the key of the labels, which
+    are whole numbers below `classes`.
+    """
 
     name: str
     folder: str
@@ -43,13 +45,13 @@ class CifarFiles:
     classes: int
 
     def shape(self, data_dir: str | None) -> DatasetShape:
-        """The shape of its images, once they are there. Raises `DataError`."""
+        """Returns the shape of its images, once they are there. Raises `DataError`."""
         if data_dir is not None:
             self._find(Path(data_dir))
         return DatasetShape(32, 3, self.classes)
 
     def read(self, data_dir: str | None) -> Images:
-        """Its images out of `data_dir`, or else out of where Keras keeps its datasets. Raises `DataError`."""
+        """Reads its images from `data_dir`, or else from where Keras keeps its datasets. Raises `DataError`."""
         import numpy as np
 
         where = self._find_or_download() if data_dir is None else self._find(Path(data_dir))
@@ -63,7 +65,7 @@ class CifarFiles:
         return Images(self.classes, images, labels, *batch(self.test))
 
     def _find(self, path: Path) -> Path:
-        """The standard folder, which `path` is or contains, or its archive."""
+        """Finds the standard folder, which `path` is or contains, or its archive."""
         of_keras = path / f"{self.folder}-target" / self.folder  # as it unpacks the archive
         for folder in (path, path / self.folder, of_keras):
             if (folder / self.train[0]).is_file():
@@ -89,7 +91,7 @@ class CifarFiles:
 
 
 def keras_home() -> Path:
-    """The folder of the user's Keras."""
+    """Returns the folder of the user's Keras."""
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     return Path(os.environ[KERAS_HOME]) if home.name == OWN_KERAS_HOME else home
 
@@ -106,7 +108,7 @@ def _file(path: Path) -> IO[bytes]:
 
 
 def _unpacked(archive: Path) -> bytes:
-    """A packed tar archive, in memory: nothing is ever unpacked to disk."""
+    """Unpacks a tar archive in memory: nothing is ever unpacked to disk."""
     try:
         with gzip.open(archive) as packed:
             content = packed.read(LARGEST_BYTES + 1)
@@ -118,7 +120,7 @@ def _unpacked(archive: Path) -> bytes:
 
 
 def _member(content: bytes, archive: Path, member: str) -> IO[bytes]:
-    """One file of the unpacked archive."""
+    """Opens one file of the unpacked archive."""
     try:
         tar = tarfile.open(fileobj=io.BytesIO(content), mode="r:")  # noqa: SIM115, the caller reads from the member
         info = tar.getmember(member if member in tar.getnames() else f"./{member}")
@@ -131,7 +133,7 @@ def _member(content: bytes, archive: Path, member: str) -> IO[bytes]:
 
 
 def _batch(file: IO[bytes], name: str, labels_key: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images `(n, 32, 32, 3)` and labels `(n,)` of one pickled batch."""
+    """Reads images `(n, 32, 32, 3)` and labels `(n,)` of one pickled batch."""
     import numpy as np
 
     try:
@@ -152,7 +154,7 @@ def _batch(file: IO[bytes], name: str, labels_key: str, classes: int) -> tuple[n
 
 
 def _pixels(data: object, name: str) -> np.ndarray:
-    """A batch's pixels, written one channel after the other or, which their shape tells, pixel after pixel."""
+    """Arranges a batch's pixels, which come channel after channel or, by their shape, pixel after pixel."""
     import numpy as np
 
     found = f"a {type(data).__name__}"
@@ -166,8 +168,10 @@ def _pixels(data: object, name: str) -> np.ndarray:
 
 
 class _Made:
-    """Stands in for a NumPy array or its dtype while a pickle is read, and only keeps what it is made of: no NumPy code
-    runs on what a stranger wrote."""
+    """Stands for a NumPy array or its dtype while a pickle is read, and only keeps what it is made of.
+
+    So no NumPy code runs on a stranger's file.
+    """
 
     of: tuple[Any, ...] = ()
     state: tuple[Any, ...] = ()
@@ -182,8 +186,8 @@ class _Made:
 class _ArraysOnly(pickle._Unpickler):
     """Admits NumPy arrays, bytes, str, int, list and dict, and calls nothing that a pickle names.
 
-    In Python, not in C: the C one sizes its memo by a number in the file, and nine bytes would take a gigabyte. So does
-    Python's with a bytearray, which is read here as bytes are.
+    It is Python's and not C's, which sizes its memo by a number in the file: nine bytes would take a gigabyte. Python's
+    does the same with a bytearray, which is read here like bytes.
     """
 
     read: Callable[[int], bytes]
@@ -213,7 +217,7 @@ def _latin1(text: str = "", encoding: str = "latin1") -> bytes:
 
 
 def _array(made: _Made) -> np.ndarray:
-    """The array that was pickled, as `_reconstruct` or `_frombuffer` would make it, if it is one of numbers."""
+    """Makes the array that was pickled, as `_reconstruct` or `_frombuffer` would, if it is one of numbers."""
     import numpy as np
 
     if made.state:

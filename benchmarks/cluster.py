@@ -1,8 +1,8 @@
-"""Who runs the workers: a Ray cluster. A trial is a Ray task, and has a worker of its own on the task's node (`node`).
+"""Runs trials on a Ray cluster. A trial is a Ray task, which starts a worker on its node (`benchmarks.node`).
 
-The nodes need neither this project nor a disk that they share: the code travels with the tasks, the images too, once a
-node, and what comes back, records and checkpoints, the command alone writes down. Tasks are started again here and not
-by Ray's retries, which would start with the checkpoint of the first start.
+The nodes need neither this project nor a shared disk. The code travels with the tasks, and so do the images, once per
+node; the command alone writes down what comes back, records and checkpoints. It also starts lost tasks again: Ray's own
+retries would go on from the checkpoint of the first start. Only this module and `benchmarks.node` import Ray.
 """
 
 import os
@@ -16,22 +16,30 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import datasets
-from benchmarks.answers import Progress
 from benchmarks.environment import Origin
-from benchmarks.executors import Outcomes, failure
-from benchmarks.node import Answer, Begun, Job, Kept, on_node, require_equal, tidy, versions
+from benchmarks.executors import ROOT, Outcomes, failure
 from benchmarks.suite import InputError
-from benchmarks.worker import Trouble
+from benchmarks.worker import Progress, Trouble
 from results import store
 from results.trials import TrainTrial, Trial
 
-ROOT = Path(__file__).parent.parent
+try:
+    import grpc  # which Ray speaks
+    import ray
+except ImportError:
+    raise InputError("Ray is not installed: pip install -e '.[ray]'") from None
+
+from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from benchmarks.node import Answer, Begun, Job, Kept, on_node, require_equal, tidy, versions
+
 CODE = ("models", "benchmarks", "results")
 NOT_CODE = ["reference/", "runs/", "__pycache__/"]
 AHEAD = 64
-"""Tasks that wait for their turn in the cluster, so that it has no pause and an interruption little to cancel."""
+"""Tasks that wait for their turn in the cluster: it has no pause then, and an interruption little to cancel."""
 MOST_STARTS = 5
-"""How often a trial is started whose node died each time."""
+"""A trial is started so often if its node dies each time."""
 ANSWER_SECONDS = 120.0
 REACH_SECONDS = 5.0
 TIDY_SECONDS = 10.0
@@ -40,7 +48,7 @@ KEPT = "finished trials are kept, and the same command goes on"
 
 @dataclass(frozen=True)
 class Share:
-    """What a training is given of its node. A step time has a node of its own, with as many accelerators."""
+    """What a training gets of its node. A step time has a whole node, and as many GPUs."""
 
     cpus: int
     gpus: int
@@ -48,7 +56,7 @@ class Share:
 
 @dataclass
 class Running:
-    """A task that has been handed to the cluster: its trial, which start of it this is, and whether it has begun."""
+    """A task that the cluster has: its trial, the number of this start, from 1, and whether it has begun."""
 
     trial: Trial
     start: int
@@ -56,18 +64,15 @@ class Running:
 
 
 def _next(stream: Any, trial: Trial) -> Answer | None:
-    """What a task answers, or what became of it where Ray could not run it to its end; None where that was lost.
+    """Returns a task's next answer, or the failure of a task that Ray could not run to its end; None for a lost one.
 
-    Its worker is a process beside it: so a task that is gone was lost with its node, or killed with it, and does not
-    tell of the trial. Raises `InputError` where its node has other versions.
+    A task's worker is a process beside it: a task that is gone was lost with its node, and says nothing of the trial.
+    Raises `InputError` where its node has other versions.
     """
-    import ray
-    from ray import exceptions
-
     try:
         return ray.get(next(stream))
     except (exceptions.NodeDiedError, exceptions.WorkerCrashedError, exceptions.ObjectLostError):
-        return None  # the last is an answer that was lost with its node after the task had ended there
+        return None  # the last: the task had ended, and its answer was lost with its node
     except exceptions.OutOfMemoryError as error:
         return failure(trial, Trouble("oom", _first_line(error)))
     except exceptions.RayError as error:
@@ -77,15 +82,12 @@ def _next(stream: Any, trial: Trial) -> Answer | None:
 
 
 def _cancel(streams: Iterable[Any]) -> None:
-    """Ends tasks, wherever they are."""
-    import ray
-
     for stream in streams:
         ray.cancel(stream, force=True)
 
 
 class Cluster:
-    """A connected cluster, on which the trials of a run are run."""
+    """A connected cluster, which runs the trials of a run."""
 
     def __init__(self, backend: str, share: Share, origin: Origin) -> None:
         self.backend, self.share, self.origin = backend, share, origin
@@ -104,12 +106,9 @@ class Cluster:
     ) -> Outcomes:
         """Runs the trials, as many at once as fit, and yields each with its outcome as it ends.
 
-        A trial whose node dies is started again elsewhere, from its last checkpoint; one that fails is not, for its
-        worker, a process of its own on the node, tells the one from the other. Raises `InputError` where a node has
-        come that has other versions.
+        A trial whose node dies is started again elsewhere, from its last checkpoint; one that fails is not.
+        Raises `InputError` where a node has joined that has other versions.
         """
-        import ray
-
         waiting = deque(Running(trial, 1) for trial in trials)
         running: dict[Any, Running] = {}
         try:
@@ -128,12 +127,13 @@ class Cluster:
                         store.keep(folder, task.trial.trial_id, answer.checkpoint)
                         on_progress(task.trial, answer.progress)
                     elif answer is None and task.start < MOST_STARTS:
-                        # What has not begun may wait for a node that is no more, and is asked for anew.
-                        anew = [other for other, its in running.items() if other is stream or not its.begun]
-                        _cancel(anew)
-                        waiting.extendleft(reversed([running.pop(other) for other in anew if other is not stream]))
-                        waiting.appendleft(Running(running.pop(stream).trial, task.start + 1))
-                        self._say_if_none_fits(task.trial)
+                        # What has not begun may wait for a node that is gone, and is submitted again.
+                        del running[stream]
+                        again = [other for other, its in running.items() if not its.begun]
+                        _cancel([stream, *again])
+                        waiting.extendleft(reversed([running.pop(other) for other in again]))
+                        waiting.appendleft(Running(task.trial, task.start + 1))
+                        self._report_if_none_fits(task.trial)
                     else:
                         del running[stream]
                         lost = Trouble("failed", f"its node was lost {MOST_STARTS} times")
@@ -142,13 +142,13 @@ class Cluster:
             _cancel(running)
 
     def _cpus(self, trial: Trial) -> int:
-        """Of a step time those of the largest node, or where no node is left, of the largest that there was."""
+        """CPUs of a trial: for a step time those of the largest node, or, with no node left, of the largest ever."""
         if isinstance(trial, TrainTrial):
             return self.share.cpus
         self.most_cpus = largest_node_cpus(self.share.gpus) or self.most_cpus
         return self.most_cpus
 
-    def _say_if_none_fits(self, trial: Trial) -> None:
+    def _report_if_none_fits(self, trial: Trial) -> None:
         cpus = self._cpus(trial)
         if largest_node_cpus(self.share.gpus) < cpus:
             words = f"no node is left that has {self._asked(cpus)}: waiting for one; Ctrl-C keeps what is done"
@@ -158,9 +158,7 @@ class Cluster:
         return f"{cpus} CPUs" + (f" and {self.share.gpus} GPUs" if self.share.gpus else "")
 
     def _submit(self, trial: Trial, folder: Path, timeout_seconds: float) -> Any:
-        """Hands the trial to the cluster; its answers come from what is returned."""
-        import ray
-
+        """Hands the trial to the cluster, and returns the stream of its answers."""
         cpus = self._cpus(trial)
         images_name, images = self._images(trial) if isinstance(trial, TrainTrial) else ("", None)
         job = Job(
@@ -180,9 +178,7 @@ class Cluster:
         return task.remote(job, images)
 
     def _images(self, trial: TrainTrial) -> tuple[str, Any]:
-        """The trial's dataset in the cluster's store, from which each node takes it once, and a name for it."""
-        import ray
-
+        """Puts the trial's dataset, once, into the cluster's store, from which each node takes it; also names it."""
         asked = (trial.dataset, trial.data_dir)
         if asked not in self.images:
             data = datasets.load(*asked)
@@ -190,9 +186,7 @@ class Cluster:
         return self.images[asked]
 
     def check(self, trials: Iterable[Trial]) -> None:
-        """Raises `InputError` where some trial fits no node, or a node would not run it as this machine says."""
-        import ray
-
+        """Raises `InputError` where some trial fits no node, or a node would not run it as this machine does."""
         most = self.most_cpus = largest_node_cpus(self.share.gpus)
         if self.share.gpus and not most:
             raise InputError(f"no node of the cluster has {self.share.gpus} GPUs: give fewer with --trial-gpus")
@@ -207,16 +201,14 @@ class Cluster:
         for name, answer in asked:
             try:
                 theirs = ray.get(answer, timeout=ANSWER_SECONDS)
-            except ray.exceptions.RayError as error:
-                raised = isinstance(error, ray.exceptions.RayTaskError)
+            except exceptions.RayError as error:
+                raised = isinstance(error, exceptions.RayTaskError)
                 remedy = "; install this project's dependencies there" if raised else ""
                 raise InputError(f"node {name} cannot run a task: {_first_line(error)}{remedy}") from None
             require_equal(name, theirs, self.versions)
 
     def tidy(self) -> None:
         """Removes what the run has put on the nodes."""
-        import ray
-
         tidying = [_on(node, tidy).remote(self.folder_name) for node in _nodes()]
         ray.wait(tidying, num_returns=len(tidying), timeout=TIDY_SECONDS)
 
@@ -225,32 +217,12 @@ class Cluster:
 def connected(
     address: str | None, backend: str, share: Share, origin: Origin, trials: Iterable[Trial]
 ) -> Iterator[Cluster]:
-    """A cluster that the trials fit: that at `address`, else this machine's running one, else a new one of it alone.
+    """Connects to the cluster at `address`, else this machine's running one, else a new one of this machine alone.
 
     Leaving ends all of its tasks. Raises `InputError` before any trial starts, and where the cluster is lost.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    try:
-        import ray
-    except ImportError:
-        raise InputError("Ray is not installed: pip install -e '.[ray]'") from None
-    _connect(os.environ.get("RAY_ADDRESS") if address is None else address)
-    try:
-        cluster = Cluster(backend, share, origin)
-        cluster.check(trials)
-        try:
-            yield cluster
-        finally:
-            cluster.tidy()
-    except ray.exceptions.RayError as error:
-        raise InputError(f"the Ray cluster is lost: {_first_line(error)}; {KEPT}") from None
-    finally:
-        ray.shutdown()
-
-
-def _connect(address: str | None) -> None:
-    import ray
-
+    address = os.environ.get("RAY_ADDRESS") if address is None else address
     _require_reachable(address)
     try:
         ray.init(
@@ -259,14 +231,25 @@ def _connect(address: str | None) -> None:
             logging_level="ERROR",
             log_to_driver=False,
         )
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         what = " ".join(str(error).split()) if "Version mismatch" in str(error) else _first_line(error)
         raise InputError(f"{where} gives no connection: {what}") from None
+    try:
+        cluster = Cluster(backend, share, origin)
+        cluster.check(trials)
+        try:
+            yield cluster
+        finally:
+            cluster.tidy()
+    except exceptions.RayError as error:
+        raise InputError(f"the Ray cluster is lost: {_first_line(error)}; {KEPT}") from None
+    finally:
+        ray.shutdown()
 
 
 def _require_reachable(address: str | None) -> None:
-    """Says within seconds that nobody listens, for which Ray takes minutes."""
+    """Raises `InputError` within seconds where no cluster listens, for which Ray takes minutes."""
     if address is None or address in ("auto", "local"):
         return
     host, colon, port = address.rpartition(":")
@@ -275,8 +258,6 @@ def _require_reachable(address: str | None) -> None:
             f"--ray-address {address!r} is not HOST:PORT, such as 10.0.0.1:6379 (the port of `ray start`); "
             "the command runs on a machine that is a node of the cluster"
         )
-    import grpc  # which Ray speaks
-
     with grpc.insecure_channel(f"{host}:{port}") as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=REACH_SECONDS)
@@ -287,22 +268,17 @@ def _require_reachable(address: str | None) -> None:
 
 
 def _nodes() -> list[dict[str, Any]]:
-    import ray
-
     return [node for node in ray.nodes() if node["Alive"]]
 
 
 def largest_node_cpus(gpus: int = 0) -> int:
-    """The CPUs of the largest node with that many GPUs, 0 without one: asked for whole, it is one trial's own."""
+    """CPUs of the largest node with that many GPUs, 0 without one: a task that asks for all has the node alone."""
     resources = [node["Resources"] for node in _nodes()]
     return int(max((r.get("CPU", 0) for r in resources if r.get("GPU", 0) >= gpus), default=0))
 
 
 def _on(node: dict[str, Any], function: Callable[..., Any]) -> Any:
-    """The function as a task of that node, whatever else runs there."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+    """Makes the function a task of that node, whatever else runs there."""
     there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     return ray.remote(function).options(num_cpus=0, scheduling_strategy=there, max_retries=0)
 

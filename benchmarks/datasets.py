@@ -1,4 +1,4 @@
-"""The datasets, a descriptor each, and which of their images are trained on. Imports NumPy only when it loads."""
+"""Describes each dataset and chooses the images that are trained on. Imports NumPy only when it loads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All that the suite knows of a dataset by its name; another one is another entry of `DATASETS`.
+    """A dataset as an entry of `DATASETS`; another dataset is another entry.
 
     `title` is its name for people. `shape` and `read` take the folder of --data-dir, or None, and raise `DataError`;
     `shape` reads no more than it needs. `train_images` is about how many a training has, for the estimate of its time.
-    What `comes_with` a package takes no --data-dir, and is not asked for before it is read.
+    A dataset that `comes_with` a package takes no --data-dir, and is not looked for before it is read.
     """
 
     title: str
@@ -34,7 +34,7 @@ class Dataset:
 
 
 def _digits(_: str | None) -> Images:
-    """1,797 real scans of 8 x 8 pixels (UCI optdigits); 360 of them, alike for each class, are the test set."""
+    """Loads 1,797 scans of 8 x 8 pixels (UCI optdigits); 360 of them, stratified by class, are the test set."""
     import numpy as np
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -76,12 +76,12 @@ DATASETS = {
 
 
 def shape(name: str, data_dir: str | None) -> DatasetShape:
-    """Image size, channels and classes of a dataset, without reading its images. Raises `DataError`."""
+    """Finds image size, channels and classes of a dataset, without reading all images. Raises `DataError`."""
     return DATASETS[name].shape(data_dir)
 
 
 def load(name: str, data_dir: str | None) -> Images:
-    """Reads a dataset; a folder that is missing, incomplete, damaged or holds anything but images is a `DataError`."""
+    """Reads a dataset. Raises `DataError` for a folder that is missing, incomplete, damaged or not of images."""
     return DATASETS[name].read(data_dir)
 
 
@@ -89,7 +89,7 @@ PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def save(images: Images, folder: Path) -> None:
-    """Writes the arrays into `folder`, which is made, for `saved`."""
+    """Writes the arrays into a new `folder`, for `saved`."""
     import numpy as np
 
     folder.mkdir()
@@ -98,7 +98,7 @@ def save(images: Images, folder: Path) -> None:
 
 
 def saved(folder: Path) -> Images:
-    """What `save` has written. Its arrays are the files' pages, which processes share."""
+    """Maps what `save` has written: processes share the files' pages."""
     import numpy as np
 
     train_images, train_labels, test_images, test_labels = (
@@ -109,7 +109,7 @@ def saved(folder: Path) -> Images:
 
 
 def training_images(images: int, validation_split: float) -> int:
-    """How many of the training set's first images are trained on; the rest, the last ones, validate.
+    """Counts the first images of the training set that are trained on; the last ones validate.
 
     Raises `DataError` where either part would be empty.
     """
@@ -120,7 +120,7 @@ def training_images(images: int, validation_split: float) -> int:
 
 
 def chosen_images(seed: int, share: float, images: int) -> np.ndarray:
-    """Which of the training images are trained on, in their own order: a function of the seed, no variant.
+    """Draws the share of the training images that is trained on, in their own order, from the seed alone.
 
     A smaller share of a seed is part of a larger one. Raises `DataError` for a share that leaves none.
     """
@@ -133,10 +133,9 @@ def chosen_images(seed: int, share: float, images: int) -> np.ndarray:
 
 
 def split(data: Images, seed: int, validation_split: float, train_share: float) -> tuple[np.ndarray, slice]:
-    """Which images of the training set are trained on, and which ones validate.
+    """Returns which images of the training set are trained on, and which ones validate.
 
-    Raises `DataError` where a part has no images or, as files that are sorted by class leave it, lacks a class: its
-    accuracy would be none of the dataset's.
+    Raises `DataError` where a part has no images or lacks a class, as files that are sorted by class leave it.
     """
     images = len(data.train_images)
     first = training_images(images, validation_split)
@@ -157,7 +156,7 @@ def split(data: Images, seed: int, validation_split: float, train_share: float) 
 
 
 def _missing(labels: np.ndarray, data: Images) -> str:
-    """The classes of which there is no label: "2 of 10 classes: 8, 9"; "" where there is none."""
+    """Names the classes of which there is no label, such as "2 of 10 classes: 8, 9"; "" if all have one."""
     present = set(labels.tolist())
     names = data.class_names or tuple(map(str, range(data.classes)))
     missing = [name for label, name in enumerate(names) if label not in present]

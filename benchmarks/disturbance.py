@@ -1,7 +1,7 @@
-"""How much of the processors that a process needs others took meanwhile: programs beside it, or a VM's host.
+"""Measures how much of the processors that a process needs others took: other programs, or a virtual machine's host.
 
-What the process itself would tell, its involuntary switches and the time that its threads waited, did not tell the
-two apart: a backend's own threads, more than the processors, displace one another (docs/measurements.md).
+The process's own counts, of involuntary switches and of its threads' waiting, do not show that: a backend's own
+threads, more than the processors, displace one another (docs/measurements.md).
 """
 
 import os
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import psutil
 
 IDLE = ("idle", "iowait", "guest", "guest_nice")
-"""What of a processor's times is not work, or is counted in another of them."""
+"""Times of a processor that are not work, or are part of another of them."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A point in time: seconds of the clock, of work on the `processors` that this process may use, and of its own."""
+    """Seconds of the clock, of all work on the `processors` that this process may use, and of its work."""
 
     processors: int
     clock_seconds: float
@@ -25,23 +25,18 @@ class Moment:
 
 
 def now() -> Moment:
-    """This moment. Times stolen by the host count as work of others."""
+    """Reads the clocks. Time stolen by the host counts as work of others."""
     processors = psutil.cpu_times(percpu=True)
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(len(processors)))
-    busy = sum(
-        seconds
-        for number, times in enumerate(processors)
-        if number in allowed
-        for name, seconds in times._asdict().items()
-        if name not in IDLE
-    )
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(processors))
+    times = (processors[number]._asdict() for number in allowed if number < len(processors))
+    busy = sum(seconds for of_one in times for name, seconds in of_one.items() if name not in IDLE)
     return Moment(len(allowed), time.perf_counter(), busy, time.process_time())
 
 
 def taken_cpu_share(start: Moment, end: Moment, threads: int) -> float:
-    """Of the processors that a process of so many `threads` needs the share that others took, from 0 to 1.
+    """Returns the fraction, from 0 to 1, that others took of the processors that a process of `threads` needs.
 
-    What others compute on processors that the process has no thread for is not taken from it.
+    What others compute on processors for which the process has no thread is not taken from it.
     """
     others = end.busy_seconds - start.busy_seconds - (end.own_seconds - start.own_seconds)
     needed = min(threads, start.processors)

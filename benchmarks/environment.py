@@ -1,15 +1,14 @@
-"""Where a trial runs: the variables a worker starts under, the resolved jit setting, and what goes into its record."""
+"""Sets the environment of a trial, which nothing outside it changes, and observes it for the trial's record."""
 
 import functools
 import math
 import os
 import platform
-import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import psutil
 
@@ -18,11 +17,18 @@ from benchmarks.processor import cpu_model
 from results.records import Environment
 
 MODULES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+OF_LIBRARIES = ("DNNL_", "JAX_", "KERAS_", "ONEDNN_")
+"""Prefixes of these libraries' variables: any may change a number, as JAX_ENABLE_X64 or KERAS_MAX_EPOCHS do."""
+PLACES = {"JAX_NUM_CPU_DEVICES", "JAX_PLATFORMS", "KERAS_BACKEND", "KERAS_HOME"}
+"""Those of them that say where and on what, which a record names."""
+OTHERS = {"NVIDIA_TF32_OVERRIDE", "TF_ENABLE_ONEDNN_OPTS", "TF_FUNCTION_JIT_COMPILE_DEFAULT", "TF_XLA_FLAGS"}
+OTHERS |= {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"}
+XLA_PLACES = ("--xla_force_host_platform_device_count", "--xla_gpu_cuda_data_dir")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the command that started a trial knows about itself, and a worker cannot see; `node` is a cluster's."""
+    """What the command that started a trial knows of itself, and a worker cannot see; `node` is a cluster's."""
 
     command: str
     commit: str | None
@@ -31,12 +37,12 @@ class Origin:
 
 
 def worker_variables(backend: str, threads: int) -> dict[str, str]:
-    """Environment of a worker: backend, pinned threads, quiet libraries. To be set before Keras is imported.
+    """Returns a worker's variables, to be set before Keras is imported: backend, pinned threads, quiet libraries.
 
-    `NPROC` is what JAX sizes its pool by. OpenBLAS gets one thread because its pool would exist before the fork.
-    TensorFlow keeps what it frees for the next step, on a CPU as it does on a GPU: otherwise a large step is timed at
-    getting memory from the kernel (docs/measurements.md), and no peak is told. PyTorch's question whether there is a
-    GPU, which Keras asks at import, would spoil the fork on a machine with one, but for its variable
+    JAX sizes its pool by `NPROC`. OpenBLAS gets one thread because its pool would exist before the fork. TensorFlow
+    keeps what it frees for the next step, on a CPU as on a GPU: otherwise a large step is timed at getting memory from
+    the kernel (docs/measurements.md), and TensorFlow reports no peak. PyTorch's variable keeps Keras's question at
+    import, whether there is a GPU, from spoiling the fork
     (https://docs.pytorch.org/docs/stable/notes/multiprocessing.html#poison-fork-in-multiprocessing).
     """
     return {
@@ -54,46 +60,52 @@ def worker_variables(backend: str, threads: int) -> dict[str, str]:
     }
 
 
-class GitError(Exception):
-    """git did not answer; the message is its own, in one line."""
+def isolated(variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment without what would change a trial's result and is not in its record."""
+    kept = {
+        name: value
+        for name, value in variables.items()
+        if name in PLACES or not (name in OTHERS or name.startswith(OF_LIBRARIES))
+    }
+    if "XLA_FLAGS" in kept:
+        kept["XLA_FLAGS"] = " ".join(flag for flag in kept["XLA_FLAGS"].split() if flag.startswith(XLA_PLACES))
+    return kept
 
 
-def git(tree: Path, *arguments: str) -> str:
-    """Returns what git says of a tree, whatever repository the hook that started this process belongs to.
+def isolate(variables: Mapping[str, str]) -> None:
+    """Isolates this process and those that it starts, under a worker's `variables`, before Keras is imported."""
+    environment = isolated(os.environ) | dict(variables)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
-    So the variables are left out by which git names a repository to its hooks, such as GIT_DIR. Settings that were
-    given by variables stay, as they do where git itself enters another repository: CI names the safe directories so.
-    Raises `GitError`.
-    """
-    try:
-        asked = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True)
-        left_out = set(asked.stdout.split()) - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
-        variables = {name: value for name, value in os.environ.items() if name not in left_out}
-        command = ["git", "-C", str(tree), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=variables)
-    except OSError:
-        raise GitError("git is not installed") from None
-    if done.returncode:
-        raise GitError(" ".join(done.stderr.split()) or f"git {' '.join(arguments)} ended with {done.returncode}")
-    return done.stdout.strip()
+
+def configure_keras(precision: str) -> None:
+    """Sets all that Keras would otherwise take from its user's keras.json, which `worker_variables` do not reach."""
+    import keras
+
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy(precision)
 
 
 def available_threads() -> int:
-    """Threads that this process can compute with at once: the processors it may use, and its time on them."""
+    """Counts the threads that this process can compute with at once, by its processors and its time on them."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroups.cpu_quota()
     return allowed if quota >= allowed else math.ceil(quota)
 
 
 def default_threads() -> int:
-    """Threads of a trial where nobody chose: all that are available, or as many as OMP_NUM_THREADS leaves of them."""
+    """Counts a trial's threads where nobody chose: all that are available, at most OMP_NUM_THREADS."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     wanted = int(asked) if asked.isascii() and asked.isdigit() else 0
     return min(wanted or sys.maxsize, available_threads())
 
 
 def pinned_threads() -> int:
-    """The threads that `worker_variables` gave this process."""
+    """Returns the threads that `worker_variables` gave this process."""
     return int(os.environ.get("OMP_NUM_THREADS", available_threads()))
 
 
@@ -111,8 +123,7 @@ def on_accelerator() -> bool:
 def jit_setting() -> bool | str:
     """Keras's `jit_compile`: "auto" on JAX and on an accelerator with TensorFlow, off elsewhere.
 
-    On a CPU, TensorFlow's own kernels train as fast as XLA's and start
-    two to three times sooner (docs/measurements.md).
+    On a CPU, TensorFlow's own kernels train as fast as XLA's and start 2 to 3 times sooner (docs/measurements.md).
     """
     import keras
 
@@ -121,7 +132,7 @@ def jit_setting() -> bool | str:
 
 
 def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environment:
-    """The environment of this worker, for its record; `jit` is the setting as Keras resolved it."""
+    """Describes this worker for its record; `jit` is the setting as Keras resolved it."""
     import keras
 
     backend = keras.backend.backend()
@@ -146,12 +157,12 @@ def observe(origin: Origin, precision: str, started: str, jit: bool) -> Environm
 
 @functools.cache
 def _process(pid: int) -> str:
-    """Names this process among all that ever measured: a fork has another `pid`, and so another name."""
+    """Names this process among all that ever measured: a fork has another `pid` and so another name."""
     return uuid.uuid4().hex[:12]
 
 
 def _device_names(backend: str) -> list[str]:
-    """Device kinds as the backend names them."""
+    """Lists the kinds of device as the backend names them."""
     if backend == "jax":
         import jax
 

@@ -1,6 +1,6 @@
-"""Who runs the workers: this machine, one trial after the other. A cluster's nodes run theirs by the same `Workers`.
+"""Runs workers on this machine, one trial after the other. A cluster's nodes run theirs by the same `Workers`.
 
-A trial has a process of its own, but for short trainings that differ in their seed alone: they compile their step once.
+Each trial has its own process, except short trainings that differ only in their seed: they compile their step once.
 """
 
 import multiprocessing
@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from benchmarks import estimate, memory
-from benchmarks.answers import Progress
 from benchmarks.cifar_files import KERAS_HOME, OWN_KERAS_HOME, keras_home
-from benchmarks.environment import Origin, default_threads, worker_variables
-from benchmarks.isolation import isolate
+from benchmarks.environment import Origin, default_threads, isolate, worker_variables
 from benchmarks.suite import InputError
-from benchmarks.worker import Answer, Task, Trouble, work
+from benchmarks.worker import Answer, Progress, Task, Trouble, work
 from results import store
 from results.places import without_places
 from results.records import Failure, Result, TrainRecord
@@ -36,14 +34,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 LOG_TAIL_LINES, LOG_TAIL = 20, 10_000
 END_SECONDS = 10
-"""How long a worker that has no more to do may take to end."""
+"""A worker that has no more to do may take so long to end."""
 LOOK_SECONDS = 1.0
 LARGEST_LOG_BYTES = 64 * 2**20
 SHORT_SECONDS = 120
-"""Up to which estimate a training may share its process: a longer one gains nothing by it."""
+"""A training whose estimate is longer has its own process: sharing one gains it nothing."""
 IMPORT_FAILED = "import-failed"
-"""The file in the run's folder of temporary files in which the process that workers are forked from says why it ended
-(`benchmarks.warm`)."""
+"""`benchmarks.warm` writes into this file of the run's temporary folder why it ended."""
 MOST_KEPT = 6
 """Idle workers, of about 0.6 GB each: as many as the largest suite of `quick` has compiled steps."""
 
@@ -53,8 +50,7 @@ Execute = Callable[
     [Iterable[Trial], Path, Callable[[Trial], None], Callable[[Trial, Progress], None], Callable[[Trial], float]],
     Outcomes,
 ]
-"""Runs trials for a run's folder, and yields each with its outcome as it ends: `run_local`, or `Cluster.run`, whose
-arguments have names."""
+"""`run_local` or `Cluster.run`, whose arguments have names."""
 
 
 def run_local(
@@ -69,14 +65,14 @@ def run_local(
 ) -> Outcomes:
     """Runs the trials in order and yields each with its outcome. An interruption ends the workers.
 
-    One that has neither given a result nor progress for its trial's `timeout_seconds` is ended too. Trainings keep
+    A worker that has given neither a result nor progress for its trial's `timeout_seconds` is ended too. Trainings keep
     their checkpoints in the run's `folder`, and go on from those that they find there.
-
-    On Linux a worker is forked from a process that has imported the libraries and computed nothing, and so has one
-    thread (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
     """
-    variables, own = worker_variables(backend, threads or default_threads()), get_temp_dir()
-    with tempfile.TemporaryDirectory(dir=own) as logs, Workers(backend, variables, origin, Path(logs)) as workers:
+    variables = worker_variables(backend, threads or default_threads())
+    with (
+        tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs,
+        Workers(backend, variables, origin, Path(logs)) as workers,
+    ):
         for trial in trials:
             on_start(trial)
             task = Task(trial, store.checkpoint(folder, trial.trial_id))
@@ -88,40 +84,35 @@ def run_local(
                         yield trial, answer
 
 
-@dataclass(frozen=True)
-class Program:
-    """What a worker runs, and the module that the process it is forked from has imported."""
-
-    target: "Callable[[Origin, Path, Connection[Answer, Task], Mapping[str, str]], None]"
-    imported: str
-
-
-TRIALS = Program(work, "benchmarks.warm")
 _imported_for: set[str] = set()
 """The backend that the process which workers are forked from has imported: Python has one such process, for good."""
 
 
-def start_context(backend: str, imported: str = TRIALS.imported) -> "ForkServerContext | SpawnContext":
-    """How a worker starts, on this platform and with this backend."""
+def start_context(backend: str) -> "ForkServerContext | SpawnContext":
+    """Chooses how workers of this backend start on this platform.
+
+    On Linux a worker is forked from a process that has imported the libraries and computed nothing, and so has one
+    thread (`benchmarks.warm`); elsewhere, where a fork of them is not known to be safe, it starts from nothing.
+    """
     if not sys.platform.startswith("linux") or _imported_for - {backend}:
         return multiprocessing.get_context("spawn")
     _imported_for.add(backend)
     os.environ |= {"EANET_ABLATION_RUN_PID": str(os.getpid()), "EANET_ABLATION_TEMPORARY": get_temp_dir()}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([imported])
+    context.set_forkserver_preload(["benchmarks.warm"])
     return context
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A running worker: its process, what it gets tasks and answers through, and the file that it prints to."""
+    """A running worker: its process, the connection for its tasks and answers, and the file that it prints to."""
 
     process: "ForkServerProcess | SpawnProcess"
     connection: "Connection[Task, Answer]"
     log: Path
 
     def end(self, patience_seconds: float) -> None:
-        """Tells it that there is no more to do, and kills it where it does not end in time."""
+        """Lets the worker end, as there is no more to do, and kills it if it does not end in time."""
         self.connection.close()
         if self.process.pid is not None:  # else interrupted before its start
             self.process.join(patience_seconds)
@@ -134,12 +125,17 @@ class Workers:
     """Starts a worker for each task, and keeps those whose compiled step a later training of the suite may want."""
 
     def __init__(
-        self, backend: str, variables: Mapping[str, str], origin: Origin, logs: Path, program: Program = TRIALS
+        self,
+        backend: str,
+        variables: Mapping[str, str],
+        origin: Origin,
+        logs: Path,
+        target: "Callable[[Origin, Path, Connection[Answer, Task], Mapping[str, str]], None]" = work,
     ) -> None:
         # Keras may refuse the user's keras.json.
         home = {"KERAS_HOME": str(logs / OWN_KERAS_HOME), KERAS_HOME: str(keras_home())}
         isolate({**variables, **home})  # for the process that workers are forked from, and those that are spawned
-        self.context, self.target = start_context(backend, program.imported), program.target
+        self.context, self.target = start_context(backend), target
         self.variables, self.origin, self.logs = variables, origin, logs
         self.kept: dict[str, Worker] = {}
         self.suite = ""
@@ -152,8 +148,10 @@ class Workers:
         self._end_kept()
 
     def run(self, task: Task, timeout_seconds: float) -> Generator[Progress | Result | Failure]:
-        """The task's progress, and at last its outcome. A worker that gave none is ended, and so is one whose answers
-        are no longer listened to."""
+        """Yields the task's progress, and at last its outcome.
+
+        Ends a worker that gives no outcome, or whose answers nobody takes any more.
+        """
         trial = task.trial
         step = shared_step(trial)
         if step is None or trial.suite != self.suite:
@@ -181,13 +179,13 @@ class Workers:
                 self.kept[step] = worker
             else:
                 worker.end(patience_seconds)
-        if not isinstance(outcome, Trouble):
+        if isinstance(outcome, Trouble):
+            folder = task.checkpoint.parent
+            places = {str(folder): "checkpoints"} if folder.is_absolute() else {}
+            log = worker.log.read_text(errors="replace") if worker.log.exists() else ""
+            yield failure(trial, outcome, log, places)
+        else:
             yield outcome
-            return
-        folder = task.checkpoint.parent
-        places = {str(folder): "checkpoints"} if folder.is_absolute() else {}
-        log = worker.log.read_text(errors="replace") if worker.log.exists() else ""
-        yield failure(trial, outcome, log, places)
 
     def _start(self) -> Worker:
         self.started += 1
@@ -225,10 +223,10 @@ def shared_step(trial: Trial) -> str | None:
 
 @contextmanager
 def _interruption_held_back() -> Iterator[None]:
-    """Ctrl-C waits meanwhile: between a worker's start and the moment the parent knows it, nobody would end it.
+    """Holds Ctrl-C back: between a worker's start and the moment the parent knows it, nobody would end the worker.
 
-    It is blocked as well, which the worker inherits: so that one never sees it, not even before it can ignore it. To
-    block it is not enough for the parent, whose other threads would take it.
+    The worker inherits that it is blocked, and never sees it, not even before it can ignore it. To block it is not
+    enough for the parent, whose other threads would take it.
     """
     resource_tracker.ensure_running()  # the start of a worker would start it, and that unblocks the signal
     came: list[int] = []
@@ -244,7 +242,7 @@ def _interruption_held_back() -> Iterator[None]:
 
 
 def _answer(worker: Worker, timeout_seconds: float) -> Answer:
-    """The worker's next. Raises `TimeoutError` where there is none in time, `EOFError` where it ended without one.
+    """Waits for the worker's next answer. Raises `TimeoutError` if none comes in time, `EOFError` if it ended.
 
     What it prints meanwhile is kept short: an endless output would fill the disk.
     """
@@ -263,7 +261,7 @@ def _answer(worker: Worker, timeout_seconds: float) -> Answer:
 
 
 def _ending(code: int, out_of_memory: bool) -> Trouble:
-    """How a process ended that gave no record; `out_of_memory` is whether the kernel has ended one for that."""
+    """Says how a process ended that gave no record; `out_of_memory` is whether the kernel has ended one for that."""
     if code == -signal.SIGKILL and out_of_memory:
         return Trouble("oom", "the machine ran out of memory and the kernel ended its process")
     if code < 0:
@@ -273,7 +271,7 @@ def _ending(code: int, out_of_memory: bool) -> Trouble:
 
 
 def failure(trial: Trial, trouble: Trouble, log: str = "", places: Mapping[str, str] | None = None) -> Failure:
-    """The record of a trial that gave no result, with the last lines of what it printed; `places` get their names."""
+    """Makes the record of a trial without a result, with the last lines of its `log`; `places` get their names."""
     known = {str(ROOT): ".", str(Path.home()): "~", **(places or {})}
     if isinstance(trial, TrainTrial) and trial.data_dir:
         known[trial.data_dir] = "DIR"

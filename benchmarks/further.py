@@ -1,5 +1,6 @@
-"""Cases of step time whose interval is not narrow yet -> the trials of further processes, until a budget is spent."""
+"""Asks for further processes of step-time cases whose interval is not narrow yet, until a budget is spent."""
 
+import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -11,21 +12,20 @@ from results.trials import StepTimeTrial, Trial
 MOST_TIMES_PLANNED = 3
 """A case is measured in at most so many times its planned processes."""
 MOST_OF_ALL = 0.08
-"""A suite's further processes are at most this share of its planned ones, replacements of disturbed ones apart."""
-
+"""A suite's further processes are at most this fraction of its planned ones, not counting replacements."""
 MOST_DISTURBED = 0.5
-"""Where more than this share of a suite's processes were disturbed, the machine is busy, and none is replaced."""
+"""If more than this fraction of a suite's processes was disturbed, the machine is busy, and none is replaced."""
 
 
 def further_trials(
     planned: Sequence[Trial], records: Iterable[StepTimeRecord], tried: Collection[str] = ()
 ) -> list[StepTimeTrial]:
-    """Asks for one more process of each case of a suite's `planned` trials of which one was disturbed, and of those
-    that are not narrow, the widest first.
+    """Asks for one more process of each case of a suite's `planned` trials that had a disturbed one, and of those that
+    are not narrow, the widest first.
 
-    None for a case that was planned in fewer processes than give an interval, or of which one has no result; nor for
-    one whose next process was `tried` by this command and failed, which takes no room from the others. What is asked
-    for depends on the plan and the records else, so that a run that was interrupted goes on as it would have.
+    It asks for none of a case that was planned in fewer processes than give an interval, or of which one has no result,
+    or whose next process was `tried` by this command and failed. Otherwise the plan and the records alone decide: an
+    interrupted run goes on as it would have.
     """
     cases: dict[StepTimeTrial, int] = {}
     for trial in planned:
@@ -52,7 +52,7 @@ def further_trials(
 
 
 def _widths(there: Mapping[StepTimeTrial, Sequence[StepTimeRecord]]) -> dict[StepTimeTrial, float]:
-    """How far the interval of each case reaches that is narrow on no machine, as a factor: infinity without one."""
+    """Maps each case that is narrow on no machine to its interval's upper end over the estimate, or infinity."""
     groups = [(case, group) for case, records in there.items() for group in _by_machine(records)]
     found: dict[StepTimeTrial, float] = {}
     narrow = set()
@@ -69,18 +69,13 @@ def _process(trial: StepTimeTrial, number: int) -> StepTimeTrial:
 
 
 def _there(case: StepTimeTrial, most: int, done: Mapping[str, StepTimeRecord]) -> list[StepTimeRecord]:
-    """The records of the case's processes, up to the first that there is none of."""
-    found = []
-    for number in range(most):
-        record = done.get(_process(case, number).trial_id)
-        if record is None:
-            break
-        found.append(record)
-    return found
+    """Returns the records of the case's processes, up to the first that is missing."""
+    records = (done.get(_process(case, number).trial_id) for number in range(most))
+    return [record for record in itertools.takewhile(bool, records) if record]
 
 
 def _by_machine(records: Iterable[StepTimeRecord]) -> list[list[StepTimeRecord]]:
-    """The records of each machine of a cluster: only those of one are averaged."""
+    """Groups records by machine of a cluster: only those of one are averaged."""
     found: dict[tuple[str, str, int], list[StepTimeRecord]] = {}
     for record in records:
         where = record.environment

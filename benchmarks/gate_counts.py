@@ -1,4 +1,4 @@
-"""What two trees differ by that needs no clock: their cases, what a step of each counts, and their dependencies."""
+"""Compares what needs no clock of two trees: their cases, the counts of a step of each, and their dependencies."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from results.records import Frozen
 
 
 class Counted(Frozen):
-    """What needs no clock of a case: the shape that makes it this one, and what it counts, by name."""
+    """What needs no clock of a case: its shape, which identifies it, and its counts by name."""
 
     shape: dict[str, Any]
     counts: dict[str, int]
@@ -21,7 +21,7 @@ class Counted(Frozen):
 def compared_cases(
     counted: Mapping[Side, Mapping[str, Counted]], chosen: Sequence[str], sides: Mapping[Side, str]
 ) -> list[str]:
-    """The cases to time: the chosen ones, or all. A case that one side lacks is an error: it would not be compared."""
+    """Returns the cases to time: the chosen ones, or all. Raises `InputError` for one that both sides do not share."""
     base, head = counted["base"], counted["head"]
     known = sorted(base.keys() | head.keys())
     for name in chosen:
@@ -29,8 +29,8 @@ def compared_cases(
     for name in chosen or known:
         if name in base and name in head:
             if changed := _changed(base[name].shape, head[name].shape, None):
-                told = "; ".join(f"{key} is {before} at BASE, {after} here" for key, before, after in changed)
-                raise InputError(f"case {name} is another one: {told}")
+                words = "; ".join(f"{key} is {before} at BASE, {after} here" for key, before, after in changed)
+                raise InputError(f"case {name} is another one: {words}")
             continue
         lacking: Side = "head" if name in base else "base"
         here, there = counted[lacking], head if lacking == "base" else base
@@ -42,7 +42,7 @@ def compared_cases(
 
 
 def changed_counts(counted: Mapping[Side, Mapping[str, Counted]], names: Sequence[str]) -> list[str]:
-    """What changed that needs no clock: parameters, multiply-adds, and kinds and numbers of operations."""
+    """Words the changes of parameters, multiply-adds, and kinds and numbers of operations, per case."""
     changes = {name: _changed(counted["base"][name].counts, counted["head"][name].counts, 0) for name in names}
     return [
         f"{name}: {', '.join(f'{what} {before:,} -> {after:,}' for what, before, after in changed)}"
@@ -52,13 +52,13 @@ def changed_counts(counted: Mapping[Side, Mapping[str, Counted]], names: Sequenc
 
 
 def _changed(base: Mapping[str, Any], head: Mapping[str, Any], lacking: Any) -> list[tuple[str, Any, Any]]:
-    """Key, value of the base and value of the head, where they differ; `lacking` stands for none."""
+    """Lists key, value of the base and value of the head, where they differ; `lacking` stands for none."""
     both = ((key, base.get(key, lacking), head.get(key, lacking)) for key in {**base, **head})
     return [(key, before, after) for key, before, after in both if before != after]
 
 
 def changed_dependencies(base: Path, head: Path) -> list[str]:
-    """Whether both ask for the same packages: they are timed with those that are installed, whichever ask for them."""
+    """Warns where both ask for other packages: both sides are timed with those that are installed."""
     if differing := _dependencies(base) ^ _dependencies(head):
         named = ", ".join(sorted(differing))
         return [f"dependencies ({named}): both sides ran with what is installed here, so their cost is not seen"]

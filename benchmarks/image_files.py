@@ -1,5 +1,4 @@
-"""Images in memory, and a folder of images, DIR/train/CLASS/*.png and DIR/test/CLASS/*.png. Imports NumPy only when it
-reads."""
+"""Reads a folder of images, DIR/train/CLASS/*.png and DIR/test/CLASS/*.png. Imports NumPy only when it reads."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ class Images:
 
     @property
     def sha256(self) -> str:
-        """Hash of every pixel and label in their order. The order matters: it decides the validation split."""
+        """Hash of all pixels and labels in their order, which decides the validation split."""
         digest = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(array.tobytes())
@@ -51,8 +50,7 @@ class Images:
 
     @property
     def content_sha256(self) -> str:
-        """Hash of the images with their labels, whatever their order within training and test set: it tells which
-        dataset this is, also where an archive lists it in another order."""
+        """Hash of the images with their labels in any order: it identifies the dataset also where files reorder it."""
         digest = hashlib.sha256()
         for images, labels in ((self.train_images, self.train_labels), (self.test_images, self.test_labels)):
             pairs = (image.tobytes() + label.tobytes() for image, label in zip(images, labels, strict=True))
@@ -61,7 +59,7 @@ class Images:
 
 
 def folder_shape(data_dir: str | None) -> DatasetShape:
-    """Image size, channels and classes of a folder, of which one image is read. Raises `DataError`."""
+    """Finds image size, channels and classes of a folder from its first image. Raises `DataError`."""
     root = _root(data_dir)
     classes = _class_names(root / "train")
     _, size, channels = _pixels(_files(root / "train" / classes[0])[0]).shape
@@ -69,7 +67,7 @@ def folder_shape(data_dir: str | None) -> DatasetShape:
 
 
 def read_folder(data_dir: str | None) -> Images:
-    """All images of a folder, which are of one square size. Raises `DataError` for the first that is not."""
+    """Reads all images of a folder, which have one square size. Raises `DataError` for the first that has not."""
     import numpy as np
 
     expected = folder_shape(data_dir)
@@ -112,7 +110,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def mixed(labels: np.ndarray) -> np.ndarray:
-    """An order in which any stretch, such as the images that validate, holds each class as often as all of it does.
+    """Returns an order in which any stretch, such as the images that validate, has the class frequencies of the whole.
 
     Within its class an image's place is drawn, by a fixed seed.
     """
@@ -138,7 +136,7 @@ def _image(path: Path, expected: DatasetShape) -> np.ndarray:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    """One image as uint8 `(height, width, channels)`. Its size is looked at before a pixel of it is read."""
+    """Reads one image as uint8 `(height, width, channels)`, and checks its size before any pixel."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""What a trial may have of memory, what it took, and how running out of it is told from other errors."""
+"""Measures the memory that is free for a trial and what it took, and recognizes errors of running out of it."""
 
 import contextlib
 import resource
@@ -11,7 +11,6 @@ import psutil
 from benchmarks import cgroups
 from benchmarks.environment import on_accelerator
 from benchmarks.stopwatch import synchroniser
-from models.attentions.attention import Attention
 from models.config import ModelConfig
 from models.cost import Cost, Phase
 
@@ -30,65 +29,56 @@ def require(cost: Cost, batch: int, phase: Phase, precision: str) -> None:
         raise TooLargeError(f"needs about {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB free")
 
 
-def held_attention(attention: Attention, precision: str, phase: Phase) -> Attention:
-    """The attention whose activations this backend holds."""
-    return attention.held(fuses_attention(precision), phase)
-
-
 def held_model(model: ModelConfig, precision: str, phase: Phase) -> ModelConfig:
-    """The model whose activations this backend holds."""
-    return model.model_copy(update={"attention": held_attention(model.attention, precision, phase)})
+    """Returns the model whose activations this backend holds."""
+    held = model.attention.held(fuses_attention(precision), phase)
+    return model.model_copy(update={"attention": held})
 
 
 def exhaustion(error: Exception) -> str | None:
-    """The line of an error that says that there was no more memory, in any backend's words; None for other errors."""
+    """Returns the line of an error that reports, in any backend's words, that memory ran out; None without one."""
     if isinstance(error, MemoryError):
         return str(error) or "no more memory"
-    return next(
-        (line.strip() for line in str(error).splitlines() if any(w in line.lower() for w in OUT_OF_MEMORY)), None
-    )
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if any(words in line.lower() for words in OUT_OF_MEMORY)), None)
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peaks of memory of this process, in bytes: its resident size over what it was, and what the backend's own
-    allocator has handed out at once, where that tells."""
+    """Peaks of this process's memory in bytes: of its resident size above the baseline, and of what the backend's
+    allocator has handed out at once, or None if that does not count."""
 
     resident_bytes: int
     device_bytes: int | None
 
 
-@dataclass(frozen=True)
 class Watch:
-    """Watches this process's memory from `baseline_bytes` of resident size on."""
+    """Watches this process's memory, from `baseline_bytes` of resident size, which hold the backend's own."""
 
-    baseline_bytes: int
-
-    def peaks(self) -> Peaks:
-        """The largest resident size since `watch`, over the baseline (outside Linux since the start of the process),
-        and the allocator's peak since then (on TensorFlow; elsewhere since it started). On JAX without an allocator
-        that tells there is none, 0: XLA's compilation takes far more than the step."""
+    def __init__(self) -> None:
         import keras
 
-        device = _device_peak_bytes()
+        synchroniser()(keras.ops.zeros(1) + 1.0)  # starts the backend
+        with contextlib.suppress(OSError):  # forgets the peak so far, which in a new interpreter is that of its imports
+            Path("/proc/self/clear_refs").write_text("5")
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            with contextlib.suppress(ValueError):  # an allocator that does not count
+                tf.config.experimental.reset_memory_stats(_tensorflow_device())
+        self.baseline_bytes = _peak_resident_bytes()
+
+    def peaks(self) -> Peaks:
+        """Returns the peaks so far: resident outside Linux, and allocated outside TensorFlow, since the start.
+
+        On JAX without an allocator that counts the resident peak is 0: XLA's compilation takes far more than the step.
+        """
+        import keras
+
+        device, _ = _device_bytes()
         if keras.backend.backend() == "jax" and device is None:
             return Peaks(0, None)
         return Peaks(max(0, _peak_resident_bytes() - self.baseline_bytes), device)
-
-
-def watch() -> Watch:
-    """Starts watching: the backend is started first, so that its own memory is in the baseline."""
-    import keras
-
-    synchroniser()(keras.ops.zeros(1) + 1.0)
-    with contextlib.suppress(OSError):  # forgets the peak so far, which in a new interpreter is that of its imports
-        Path("/proc/self/clear_refs").write_text("5")
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with contextlib.suppress(ValueError):  # an allocator that does not count
-            tf.config.experimental.reset_memory_stats(_tensorflow_device())
-    return Watch(_peak_resident_bytes())
 
 
 def _peak_resident_bytes() -> int:
@@ -100,25 +90,28 @@ def _peak_resident_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _device_peak_bytes() -> int | None:
+def _device_bytes() -> tuple[int | None, int | None]:
+    """Asks the backend's allocator for its peak and for what is free; None for what it does not count."""
     import keras
 
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        stats = jax.devices()[0].memory_stats()
-        return stats and stats.get("peak_bytes_in_use")
+        stats = jax.devices()[0].memory_stats() or {}
+        free = stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
+        return stats.get("peak_bytes_in_use"), free
     if backend == "torch":
         import torch
 
-        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+        gpu = torch.cuda
+        return (gpu.max_memory_allocated(), gpu.mem_get_info()[0]) if gpu.is_available() else (None, None)
     import tensorflow as tf
 
     try:
-        return tf.config.experimental.get_memory_info(_tensorflow_device())["peak"]
+        return tf.config.experimental.get_memory_info(_tensorflow_device())["peak"], None
     except ValueError:  # an allocator that does not count
-        return None
+        return None, None
 
 
 def _tensorflow_device() -> str:
@@ -128,26 +121,14 @@ def _tensorflow_device() -> str:
 
 
 def free_bytes() -> int | None:
-    """What a trial can have: free memory of the accelerator, or of this machine and container; None if nobody tells."""
-    import keras
-
-    backend = keras.backend.backend()
-    if not on_accelerator():
-        return int(min(psutil.virtual_memory().available, cgroups.free_memory_bytes()))
-    if backend == "jax":
-        import jax
-
-        stats = jax.devices()[0].memory_stats() or {}
-        return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
-    if backend == "torch":
-        import torch
-
-        return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
-    return None
+    """Returns what the accelerator, or this machine and container, have free for a trial; None if unknown."""
+    if on_accelerator():
+        return _device_bytes()[1]
+    return int(min(psutil.virtual_memory().available, cgroups.free_memory_bytes()))
 
 
 def fuses_attention(precision: str) -> bool:
-    """Whether Keras's attention without dropout runs in a kernel that never holds all its weights at once.
+    """Whether Keras's attention without dropout runs in a kernel that never holds all attention weights at once.
 
     PyTorch has one everywhere, JAX on a GPU in half precision, TensorFlow none. Source: Keras's
     `ops.dot_product_attention`, https://keras.io/api/ops/nn/#dot_product_attention-function.
@@ -159,12 +140,11 @@ def fuses_attention(precision: str) -> bool:
 
 
 def kernel_kills() -> int:
-    """How many processes the kernel has killed so far because memory ran out; 0 where it does not tell."""
-    try:
-        counters = Path("/proc/vmstat").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in counters.splitlines() if line.startswith("oom_kill ")), 0)
+    """Counts the processes that the kernel has killed so far because memory ran out; 0 if it reports none."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/vmstat").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
+    return 0
 
 
 def offer_to_the_kernel() -> None:

@@ -1,7 +1,7 @@
-"""What runs on a node of a Ray cluster: one trial, in a worker of its own, and what the node keeps for a run.
+"""Runs one trial in a worker on a node of a Ray cluster, and keeps what the node needs for a run.
 
-A trial is not run in Ray's own process for its task: what it printed, how it ended and that it hung would not be told
-of it, and each would import Keras anew. Ray is imported here and in `cluster` alone, and only for a cluster.
+Ray's own process for a task does not run the trial: nobody would learn what it printed, how it ended or that it hung,
+and each trial would import Keras again.
 """
 
 import os
@@ -16,21 +16,21 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import ray
 from filelock import FileLock
 
 from benchmarks import datasets
-from benchmarks.answers import Progress
 from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import Workers
 from benchmarks.suite import InputError
-from benchmarks.worker import Task
+from benchmarks.worker import Progress, Task
 from results.records import Failure, Result
 from results.trials import Trial
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a node has to know of a trial to run it; `checkpoint` is what an earlier start has kept."""
+    """What a node needs to run a trial; `checkpoint` is what an earlier start has kept."""
 
     trial: Trial
     origin: Origin
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Begun:
-    """A task's first answer: its trial has been started."""
+    """A task's first answer: its trial has started."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,10 @@ Answer = Begun | Kept | Result | Failure
 
 
 def on_node(job: Job, images: datasets.Images | None) -> Iterator[Answer]:
-    """Runs the trial in a worker of this node, exactly as `run_local` does, and yields what comes of it.
+    """Runs the trial in a worker of this node, exactly as `run_local` does, and yields the worker's answers.
 
-    Raises `InputError` where the node has other versions: it came after the check, and would spoil one trial after the
-    other.
+    Raises `InputError` where the node has other versions: it joined after the check, and would spoil trial after trial.
     """
-    import ray
-
     yield Begun()
     sys.modules["__main__"].__file__ = None  # Ray's own, which each worker would import
     trial, host = job.trial, socket.gethostname()
@@ -91,14 +88,12 @@ def on_node(job: Job, images: datasets.Images | None) -> Iterator[Answer]:
 
 
 def _folder(name: str) -> Path:
-    """This node's own folder for a run's images and workers: two nodes of a test are one machine."""
-    import ray
-
+    """Names this node's folder for a run's images and workers: two nodes of a test are one machine."""
     return Path(tempfile.gettempdir()) / f"eanet-ablation-{name}-{ray.get_runtime_context().get_node_id()[:12]}"
 
 
 def _put(images: datasets.Images, folder: Path, name: str) -> Path:
-    """Writes the images into the node's folder, where no trial before has: all of the node's trials read that."""
+    """Writes the images into the node's folder, once for all of the node's trials."""
     there = folder / name
     with FileLock(folder / ".lock"):
         if not there.exists():
@@ -114,7 +109,7 @@ def tidy(folder_name: str) -> None:
 
 
 def versions(backend: str) -> dict[str, str]:
-    """The versions of this node, of what a result depends on; "" where it is not installed."""
+    """Returns this node's versions of what a result depends on; "" for what is not installed."""
     found = {"Python": platform.python_version()}
     for package in ("keras", MODULES[backend]):
         try:
@@ -125,7 +120,7 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def require_equal(node: str, theirs: dict[str, str], ours: dict[str, str]) -> None:
-    """Raises `InputError` where a node has something in another version than this machine, or not at all."""
+    """Raises `InputError` where a node lacks something or has another version of it than this machine."""
     for what, expected in ours.items():
         if theirs[what] != expected:
             raise InputError(

@@ -1,4 +1,4 @@
-"""What this machine's processor is called. Two machines that may compute at different speeds have different names."""
+"""Names this machine's processor. Two machines that may compute at different speeds have different names."""
 
 import os
 import platform
@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 IDENTIFIERS = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")
-"""Fields of /proc/cpuinfo that tell processors apart which a vendor or a cloud calls the same: of x86, and of ARM."""
-
+"""Fields of /proc/cpuinfo that differ between processors of one name: of x86, and of ARM."""
 PLACEHOLDER = re.compile(r"virt|qemu|kvm|to be filled|default string", re.IGNORECASE)
-"""Matches the names that every virtual machine of a kind has, whatever it runs on, and those that nobody filled in."""
+"""Matches names that say nothing: those of any virtual machine of a kind, and those that nobody filled in."""
 
 
 def cpu_model() -> str:
-    """The processor's name, with what tells it from its namesakes.
+    """Returns the processor's name, with what distinguishes it from its namesakes.
 
-    Where neither the processor nor its machine has a name, that of this host stands for it: then it is compared with
-    no other, and averaged with none.
+    If neither the processor nor its machine has a name, this host's stands for it: its times are then compared with
+    those of no other machine.
     """
     if sys.platform == "darwin":
         asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
@@ -29,7 +28,7 @@ def cpu_model() -> str:
 
 
 def of_linux(root: Path, host: str) -> str:
-    """The name from the kernel's files under `root`. ARM's "model name", where there is one, is its architecture's."""
+    """Reads the name from the kernel's files under `root`. ARM's "model name", if any, is its architecture's."""
     fields: dict[str, list[str]] = defaultdict(list)
     for line in _text(root / "proc/cpuinfo").splitlines():
         field, _, value = (part.strip() for part in line.partition(":"))
@@ -41,7 +40,7 @@ def of_linux(root: Path, host: str) -> str:
 
 
 def composed(name: str, identifiers: Sequence[str], cpus: int, host: str) -> str:
-    """For example "AMD EPYC (family 26, model 2, stepping 1; 2 CPUs)"."""
+    """Composes the name, such as "AMD EPYC (family 26, model 2, stepping 1; 2 CPUs)"."""
     if not name or PLACEHOLDER.search(name):
         name = f"{name or f'{platform.machine()} processor'} of {host}"
     counted = [f"{cpus} CPU{'s' * (cpus != 1)}"] if cpus else []
@@ -50,7 +49,7 @@ def composed(name: str, identifiers: Sequence[str], cpus: int, host: str) -> str
 
 
 def _product(root: Path) -> str:
-    """What the firmware calls the machine; "" where it does not say."""
+    """Returns the firmware's name of the machine, or ""."""
     firmware = root / "sys/devices/virtual/dmi/id"
     return _text(root / "proc/device-tree/model") or " ".join(
         filter(None, (_text(firmware / "sys_vendor"), _text(firmware / "product_name")))

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from benchmarks import estimate
-from benchmarks.answers import Progress as TrialProgress
+from benchmarks.worker import Progress as TrialProgress
 from results.printable import printable
 from results.records import Failure, Result
 from results.trials import Trial

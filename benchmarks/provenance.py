@@ -1,12 +1,13 @@
-"""Which code measures: what this command says of itself, and whether other code measured what is done already."""
+"""Identifies the code that measures, and finds finished trials that other code has measured."""
 
 import re
 import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.environment import GitError, Origin, git
+from benchmarks.environment import Origin
 from benchmarks.plan import Plan
+from benchmarks.worktree import GitError, git
 from results import places, store
 from results.printable import printable
 
@@ -16,7 +17,7 @@ MEASURES = ("models", "benchmarks")
 
 
 def origin() -> Origin:
-    """This command and its commit; where git does not tell, that is said in its words."""
+    """Describes this command and its commit; warns in git's words where git does not answer."""
     command = places.command("benchmarks.run", sys.argv[1:], ROOT)
     try:
         return Origin(command, commit=git(ROOT, "rev-parse", "HEAD"), dirty=bool(git(ROOT, "status", "--porcelain")))
@@ -26,7 +27,7 @@ def origin() -> Origin:
 
 
 def by_other_code(run: store.Run, plan: Plan, here: Origin) -> str:
-    """Names the finished trials of the plan that other code than this has measured; "" where there are none."""
+    """Counts the finished trials of the plan that other code has measured, in words; "" if there are none."""
     planned = {trial.trial_id for trial in plan.trials}
     environments = [record.environment for record in run.results if record.trial_id in planned]
     measured = Counter((environment.commit, environment.dirty) for environment in environments)
@@ -39,7 +40,7 @@ def by_other_code(run: store.Run, plan: Plan, here: Origin) -> str:
 
 
 def differs(commit: str | None) -> bool:
-    """Whether what measures is other now than in the commit, or nobody knows: a record may hold any text for one."""
+    """Whether the measuring code differs from the commit's, or may: a record may hold any text for a commit."""
     try:
         return not _is_commit(commit) or bool(git(ROOT, "diff", "--name-only", str(commit), "--", *MEASURES))
     except GitError:
@@ -47,7 +48,7 @@ def differs(commit: str | None) -> bool:
 
 
 def code_words(commit: str | None, dirty: bool | None) -> str:
-    """The code as people name it."""
+    """Names the code for people."""
     named = f"commit {commit[:7]}" if commit and _is_commit(commit) else "an unknown commit"
     return named + (" with uncommitted changes" if dirty else "")
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks.regress BASE: whether a step of the working tree became slower than at BASE, on this machine."""
+"""Runs the timing gate, `python -m benchmarks.regress BASE`: is a step of the working tree slower than at BASE?"""
 
 import os
 import platform
@@ -24,9 +24,8 @@ from rich.table import Table
 
 import results
 from benchmarks import estimate, worktree
-from benchmarks.environment import GitError, worker_variables
+from benchmarks.environment import isolated, worker_variables
 from benchmarks.gate_counts import Counted, changed_counts, changed_dependencies, compared_cases
-from benchmarks.isolation import isolated
 from benchmarks.processor import cpu_model
 from benchmarks.stopwatch import Timing
 from benchmarks.suite import InputError, require_once
@@ -40,11 +39,10 @@ PROCESS = Path(__file__).with_name("gate_process.py")
 BACKEND = "tensorflow"
 PROCESS_TIMEOUT_SECONDS = 600
 PLAIN_WIDTH = 150
-"""Of what is no terminal: a log, in which the table shall not be cut."""
-
+"""Columns of a log, in which the table shall not be cut."""
 THREADS = 1
-"""On a shared machine two threads run at two speeds, by turns of seconds, a factor of 1.5 apart; one thread does not
-(docs/timing-gate.md)."""
+"""On a shared machine two threads alternate every few seconds between two speeds, a factor of 1.5 apart; one thread
+does not (docs/timing-gate.md)."""
 
 PULL_REQUEST = Design(
     looks=(10, 14, 20), alphas=(0.002, 0.003, 0.005), floor=0.05, detectable=0.10, steps=30, most_seconds=540
@@ -54,15 +52,15 @@ LONG = Design(
 )
 STATUS = {"clean": 0, "slower": 1, "inconclusive": 3}
 UNEXPECTED = 70
-"""Python's own status for an exception would say that a slowdown is proven."""
+"""Python's own status for an exception, 1, would mean a significant slowdown."""
 
 HELP = """Compares the step times of the working tree with those of BASE, a commit, branch or tag, on this machine.
 
-Fresh processes of both sides by turns, in blocks of four; a one-sided paired test with Holm's adjustment over the
+Fresh processes of both sides alternate, in blocks of four; a one-sided paired t-test with Holm's adjustment over the
 cases. Takes 4 to 9 minutes on 2 CPU cores, --long up to 21. Nothing else should compute meanwhile.
 
-Exit status: 0 no slowdown shown, 1 a slowdown is proven and above the floor, 2 wrong usage or input, 3 inconclusive
-(the machine is too noisy to tell).
+Exit status: 0 no significant slowdown, 1 a slowdown is significant and at least the floor, 2 wrong usage or input,
+3 inconclusive (the machine is too noisy).
 
 \b
 Examples:
@@ -77,7 +75,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(help=HELP)
 def command(
-    base: Annotated[str, typer.Argument(help="Commit, branch or tag that the working tree is held against.")],
+    base: Annotated[str, typer.Argument(help="Commit, branch or tag that the working tree is compared with.")],
     long: Annotated[bool, typer.Option("--long", help="More pairs, and a floor of 2 %.")] = False,
     case: Annotated[list[str], typer.Option(help="Only this case; may be given again.")] = [],  # noqa: B006
     floor: Annotated[
@@ -134,7 +132,7 @@ def command(
 
 
 def _prepare(out: Path, record: Path | None) -> None:
-    """What cannot be read or written is found before anything is measured; an earlier gate's files go."""
+    """Finds what cannot be read or written before anything is measured, and removes an earlier gate's files."""
     if record is not None:
         gates.read_history(record)
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +146,7 @@ def _prepare(out: Path, record: Path | None) -> None:
 
 
 def machine() -> Machine:
-    """What a gate measures on here."""
+    """Describes what a gate measures on here."""
     return Machine(
         cpu=cpu_model(),
         threads=THREADS,
@@ -163,14 +161,14 @@ TIMES = TypeAdapter(dict[str, Timing])
 
 
 def process(kind: TypeAdapter[Answer], tree: Path, name: str, *asked: str) -> Answer:
-    """What one fresh process answers about the cases of a tree. Raises `InputError` where it cannot be measured."""
+    """Asks one fresh process about the cases of a tree. Raises `InputError` where it cannot be measured."""
     variables = isolated(os.environ) | worker_variables(BACKEND, THREADS) | {"PYTHONPATH": str(tree)}
     with tempfile.TemporaryDirectory() as keras_home, tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:
             done = subprocess.run(
                 [sys.executable, "-P", str(PROCESS), *asked],
                 cwd=tree,
-                env=variables | {"KERAS_HOME": keras_home},  # BASE may be of before `configure_keras`
+                env=variables | {"KERAS_HOME": keras_home},  # Keras may refuse the user's keras.json
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 timeout=PROCESS_TIMEOUT_SECONDS,
@@ -178,9 +176,9 @@ def process(kind: TypeAdapter[Answer], tree: Path, name: str, *asked: str) -> An
         except subprocess.TimeoutExpired:
             raise InputError(f"{name} cannot be measured: no answer in {PROCESS_TIMEOUT_SECONDS} s") from None
         errors.seek(0)
-        said = [line for line in errors.read().splitlines() if line.strip()]
+        printed = errors.read().strip().splitlines() or [f"exit {done.returncode}"]
     if done.returncode:
-        raise InputError(f"{name} cannot be measured: {said[-1].strip() if said else f'exit {done.returncode}'}")
+        raise InputError(f"{name} cannot be measured: {printed[-1].strip()}")
     try:
         return kind.validate_json(done.stdout)
     except ValueError:
@@ -190,14 +188,20 @@ def process(kind: TypeAdapter[Answer], tree: Path, name: str, *asked: str) -> An
 def measure(
     console: Console, trees: Mapping[Side, Path], sides: Mapping[Side, str], names: Sequence[str], design: Design
 ) -> tuple[list[Block], GateVerdict]:
-    """Blocks of four processes until a look at them decides."""
+    """Times blocks of four processes until an interim analysis decides."""
     from results.gate_verdict import judge  # scipy: not for --help
 
     order = random.Random()
     blocks: list[Block] = []
     began, most = time.monotonic(), 2 * design.looks[-1]
+
+    def is_late() -> bool:
+        """Whether another block like those before would end after the design's time."""
+        count = len(blocks)
+        return count >= 2 and (time.monotonic() - began) * (count + 1) / count > design.most_seconds
+
     for look, pairs in enumerate(design.looks):
-        while 2 * len(blocks) < pairs and not (late := len(blocks) >= 2 and _is_late(began, len(blocks), design)):
+        while 2 * len(blocks) < pairs and not (late := is_late()):
             turns: tuple[Side, ...] = order.choice((("base", "head", "head", "base"), ("head", "base", "base", "head")))
             seconds = []
             for side in turns:
@@ -215,13 +219,8 @@ def measure(
     return blocks, verdict
 
 
-def _is_late(began: float, blocks: int, design: Design) -> bool:
-    """Whether another block like those before would end after the design's time."""
-    return (time.monotonic() - began) * (blocks + 1) / blocks > design.most_seconds
-
-
 def show(console: Console, gate: Gate) -> None:
-    """The table, what changed without a clock, and the verdict in a sentence."""
+    """Prints the table, what changed without a clock, and the verdict in a sentence."""
     table = Table("case", "base", "here", "ratio", "95 % interval", "p", "could have seen", "verdict", box=None)
     for case in gate.verdict.cases:
         table.add_row(
@@ -241,14 +240,14 @@ def show(console: Console, gate: Gate) -> None:
 
 
 def _report(folder: Path) -> None:
-    """The page and the Markdown, built where the report's libraries may load."""
+    """Builds the page and the Markdown in a process, where the report's libraries may load."""
     done = subprocess.run([sys.executable, "-m", "report", str(folder.resolve()), "--quiet"], cwd=ROOT, check=False)
     if done.returncode:
         print(f"the page could not be built; all numbers are in {folder / gates.FILE}", file=sys.stderr)
 
 
 def main() -> int:
-    """The command; returns its exit status."""
+    """Runs the command and returns its exit status."""
     with suppress(ValueError):  # not in the main thread
         for ending in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, lambda number, frame: sys.exit(128 + number))
@@ -257,7 +256,7 @@ def main() -> int:
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:
         message = error.format_message()
-    except (InputError, gates.GateError, GitError, OSError) as error:
+    except (InputError, gates.GateError, OSError) as error:
         message = str(error)
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted: nothing was decided, and the worktree is removed", file=sys.stderr)

@@ -1,19 +1,19 @@
-"""A step-time trial -> StepTimeRecord: the attention core or the whole model, one training step or one inference."""
+"""Times a trial's step -> StepTimeRecord: the attention layer or the whole model, a training step or an inference."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from benchmarks import disturbance, memory, stopwatch
-from benchmarks.environment import Origin, jit_setting, observe, on_accelerator, pinned_threads
-from benchmarks.isolation import configure_keras
+from benchmarks.environment import Origin, configure_keras, jit_setting, observe, on_accelerator, pinned_threads
 from models.build import build_attention, build_model
-from models.cost import Cost
+from models.cost import Cost, Phase
 from results.records import StepTimeRecord
 from results.trials import CoreStepTrial, ModelStepTrial
 
@@ -22,8 +22,8 @@ from results.trials import CoreStepTrial, ModelStepTrial
 class Case:
     """What is timed: the step, whether XLA compiles it, and what it costs in closed form.
 
-    `parameters` are counted in the layers themselves, and `operations` gives how many of each kind the compiled step
-    has, which only TensorFlow tells.
+    `parameters` are counted in the layers themselves. `operations` counts those of the compiled step by kind, on
+    TensorFlow alone.
     """
 
     step: Callable[[], Any]
@@ -43,12 +43,12 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     configure_keras(trial.precision)
     held = held_cost(trial)
     memory.require(held, trial.batch, trial.phase, trial.precision)
-    watch = memory.watch()
+    watch = memory.Watch()
     case = build_case(trial)
     value_bytes = memory.VALUE_BYTES[trial.precision]
     moments: list[disturbance.Moment] = []
-    timing = stopwatch.measure(
-        case.step,
+    (timing,) = stopwatch.measure_in_turns(
+        [case.step],
         stopwatch.synchroniser(),
         trial.steps,
         trial.seconds,
@@ -73,11 +73,11 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
 
 
 def held_cost(trial: CoreStepTrial | ModelStepTrial) -> Cost:
-    """The cost of what the trial times, with the activations that are in memory on this backend."""
-    if isinstance(trial, CoreStepTrial):
-        held = memory.held_attention(trial.attention, trial.precision, trial.phase)
-        return held.cost(trial.dim, trial.patches)
-    return memory.held_model(trial.model, trial.precision, trial.phase).cost()
+    """Returns the cost of what the trial times, with the activations that are in memory on this backend."""
+    if isinstance(trial, ModelStepTrial):
+        return memory.held_model(trial.model, trial.precision, trial.phase).cost()
+    held = trial.attention.held(memory.fuses_attention(trial.precision), trial.phase)
+    return held.cost(trial.dim, trial.patches)
 
 
 def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:
@@ -87,19 +87,18 @@ def build_case(trial: CoreStepTrial | ModelStepTrial) -> Case:
 
 
 def _core(trial: CoreStepTrial) -> Case:
-    """The attention layer alone: forward, or forward and the gradients of its weights and its input."""
+    """Builds the attention layer alone: forward, or forward and the gradients of its weights and its input."""
     layer = build_attention(trial.attention)
     shape = (trial.batch, trial.patches, trial.dim)
     layer.build(shape)
     x = np.random.default_rng(trial.process).standard_normal(shape, np.float32)
-    steps = FORWARD if trial.phase == "infer" else FORWARD_BACKWARD
+    step, operations = layer_step(layer, x, trial.phase)
     cost = trial.attention.cost(trial.dim, trial.patches)
-    step = steps[keras.backend.backend()](layer, x)
-    return Case(step.run, bool(jit_setting()), cost, layer.count_params(), step.operations)
+    return Case(step, bool(jit_setting()), cost, layer.count_params(), operations)
 
 
 def _model(trial: ModelStepTrial) -> Case:
-    """The whole model: one optimizer step on one batch, or the predictions for it. Both return NumPy values."""
+    """Builds the whole model: one optimizer step on one batch, or the predictions for it. Both return NumPy values."""
     config = trial.model
     rng = np.random.default_rng(trial.process)
     images = rng.uniform(0, 255, (trial.batch, config.image_size, config.image_size, config.channels)).astype("float32")
@@ -112,32 +111,15 @@ def _model(trial: ModelStepTrial) -> Case:
     )
     if trial.phase == "train":
         model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
-    steps: dict[str, Callable[[], Any]] = {
-        "infer": lambda: model.predict_on_batch(images),
-        "train": lambda: model.train_on_batch(images, labels),
-    }
-    traced: dict[str, Callable[[], dict[str, int]]] = {
-        "infer": lambda: _operations(model.predict_step, (images,)),
-        "train": lambda: _operations(model.train_step, (images, labels)),
-    }
-    operations = traced[trial.phase] if keras.backend.backend() == "tensorflow" else _not_told
-    return Case(steps[trial.phase], model.jit_compile, config.cost(), model.count_params(), operations)
+        step, traced, data = model.train_on_batch, model.train_step, [images, labels]
+    else:
+        step, traced, data = model.predict_on_batch, model.predict_step, [images]
+    operations = partial(_operations, traced, data) if keras.backend.backend() == "tensorflow" else dict
+    return Case(lambda: step(*data), model.jit_compile, config.cost(), model.count_params(), operations)
 
 
-@dataclass(frozen=True)
-class Step:
-    """A step of a layer alone, and what it is compiled to."""
-
-    run: Callable[[], Any]
-    operations: Callable[[], dict[str, int]]
-
-
-def _not_told() -> dict[str, int]:
-    return {}
-
-
-def _operations(function: Callable[..., Any], data: tuple[Any, ...]) -> dict[str, int]:
-    """Kinds of operation in the graph of one call, and how many there are of each, called functions included."""
+def _operations(function: Callable[..., Any], data: Sequence[Any]) -> dict[str, int]:
+    """Counts the operations in the graph of one call by kind, called functions included."""
     import tensorflow as tf
 
     traced = function if hasattr(function, "get_concrete_function") else tf.function(function)
@@ -148,80 +130,62 @@ def _operations(function: Callable[..., Any], data: tuple[Any, ...]) -> dict[str
     return dict(sorted(Counter(node.op for node in nodes).items()))
 
 
-# Keras has no gradient of its own and no compiled call of a single layer, so these six name their backend.
+LayerStep = tuple[Callable[[], Any], Callable[[], dict[str, int]]]
+"""A step of a layer alone, and what counts its operations."""
 
 
-def _tensorflow_forward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
+def layer_step(layer: keras.layers.Layer, x: np.ndarray, phase: Phase) -> LayerStep:
+    """Makes a step of a built layer on `x`: forward, or in training the gradients of its weights and its input.
+
+    Keras offers no gradient and no compiled call of a single layer: each backend has its own step.
+    """
+    steps = {"tensorflow": _tensorflow_step, "jax": _jax_step, "torch": _torch_step}
+    return steps[keras.backend.backend()](layer, x, phase == "train")
+
+
+def _tensorflow_step(layer: keras.layers.Layer, x: np.ndarray, trains: bool) -> LayerStep:
     import tensorflow as tf
 
-    run = tf.function(lambda value: layer(value, training=False), jit_compile=bool(jit_setting()))
-    on_device = tf.constant(x)
-    return Step(lambda: run(on_device), lambda: _operations(run, (x,)))
+    def forward(value: Any) -> Any:
+        return layer(value, training=False)
 
-
-def _tensorflow_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
-    import tensorflow as tf
-
-    @tf.function(jit_compile=bool(jit_setting()))
-    def run(value: Any) -> Any:
+    def gradients(value: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(value)
             output = layer(value, training=True)
         return tape.gradient(output, [value, *(w.value for w in layer.trainable_weights)])
 
+    run = tf.function(gradients if trains else forward, jit_compile=bool(jit_setting()))
     on_device = tf.constant(x)
-    return Step(lambda: run(on_device), lambda: _operations(run, (x,)))
+    return lambda: run(on_device), partial(_operations, run, [x])
 
 
-def _jax_forward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
+def _jax_step(layer: keras.layers.Layer, x: np.ndarray, trains: bool) -> LayerStep:
     import jax
 
-    weights, state = _jax_weights(layer)
-    run = jax.jit(lambda weights, state, value: layer.stateless_call(weights, state, value, training=False)[0])
+    weights, state = ([w.value for w in part] for part in (layer.trainable_variables, layer.non_trainable_variables))
     on_device = jax.device_put(x)
-    return Step(lambda: run(weights, state, on_device), _not_told)
 
-
-def _jax_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
-    import jax
-
-    weights, state = _jax_weights(layer)
+    def forward(weights: Any, value: Any, state: Any) -> Any:
+        return layer.stateless_call(weights, state, value, training=trains)[0]
 
     def total(weights: Any, value: Any, state: Any) -> Any:
-        return layer.stateless_call(weights, state, value, training=True)[0].sum()
+        return forward(weights, value, state).sum()
 
-    run = jax.jit(jax.grad(total, argnums=(0, 1)))
-    on_device = jax.device_put(x)
-    return Step(lambda: run(weights, on_device, state), _not_told)
-
-
-def _jax_weights(layer: keras.layers.Layer) -> tuple[list[Any], list[Any]]:
-    return [w.value for w in layer.trainable_variables], [w.value for w in layer.non_trainable_variables]
+    run = jax.jit(jax.grad(total, argnums=(0, 1)) if trains else forward)
+    return lambda: run(weights, on_device, state), dict
 
 
-def _torch_forward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
+def _torch_step(layer: keras.layers.Layer, x: np.ndarray, trains: bool) -> LayerStep:
     import torch
 
     on_device = keras.ops.convert_to_tensor(x)
+    if trains:
+        inputs = [on_device.requires_grad_(), *(w.value for w in layer.trainable_weights)]
+        return lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs), dict
 
-    def run() -> Any:
+    def forward() -> Any:
         with torch.no_grad():
             return layer(on_device, training=False)
 
-    return Step(run, _not_told)
-
-
-def _torch_forward_backward(layer: keras.layers.Layer, x: np.ndarray) -> Step:
-    import torch
-
-    on_device = keras.ops.convert_to_tensor(x).requires_grad_()
-    inputs = [on_device, *(w.value for w in layer.trainable_weights)]
-    return Step(lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs), _not_told)
-
-
-FORWARD = {"tensorflow": _tensorflow_forward, "jax": _jax_forward, "torch": _torch_forward}
-FORWARD_BACKWARD = {
-    "tensorflow": _tensorflow_forward_backward,
-    "jax": _jax_forward_backward,
-    "torch": _torch_forward_backward,
-}
+    return forward, dict

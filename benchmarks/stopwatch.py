@@ -1,4 +1,4 @@
-"""Times a step: synchronised with the device, compilation and warm-up apart, every sample kept."""
+"""Times a step: synchronised with the device, compilation and warm-up apart, with every sample."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,19 +21,6 @@ class Timing:
     samples_seconds: tuple[float, ...]
 
 
-def measure(
-    step: Callable[[], Any],
-    synchronise: Callable[[Any], object],
-    steps: int,
-    seconds: float,
-    clock: Callable[[], float] = time.perf_counter,
-    before_timing: Callable[[], object] = lambda: None,
-) -> Timing:
-    """Times `step` alone: the case of one of `measure_in_turns`."""
-    (timing,) = measure_in_turns([step], synchronise, steps, seconds, clock, before_timing)
-    return timing
-
-
 def measure_in_turns(
     cases: Sequence[Callable[[], Any]],
     synchronise: Callable[[Any], object],
@@ -44,8 +31,8 @@ def measure_in_turns(
 ) -> list[Timing]:
     """Times each case's step until it has `steps` samples that add up to `seconds`, or `MOST_STEPS` samples.
 
-    Warm cases take turns of a few steps: a slow second of the machine is then a small part of each one's samples and
-    not the whole of one's (docs/timing-gate.md).
+    Warm cases take turns of a few steps: a slow second of the machine is then a small part of each case's samples
+    instead of all samples of one (docs/timing-gate.md).
     `synchronise` gets the step's result and returns once the device has computed it: without it an asynchronous
     backend would be timed at handing out work, not at doing it. `before_timing` is called once all are warm.
     """
@@ -72,16 +59,16 @@ def measure_in_turns(
 def step_seconds(
     step: Callable[[], Any], synchronise: Callable[[Any], object], clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Seconds of one step, until the device has computed it."""
+    """Times one step until the device has computed it."""
     start = clock()
     synchronise(step())
     return clock() - start
 
 
 def synchroniser() -> Callable[[Any], object]:
-    """A function that waits until the device has finished computing the result it is given.
+    """Returns a function that waits until the device has computed the result it is given.
 
-    The one thing here that Keras does not offer without a copy to the host, hence a branch a backend.
+    Keras offers that only with a copy to the host, hence a branch per backend.
     """
     import keras
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.cases import cases
-from benchmarks.environment import available_threads, worker_variables
-from benchmarks.isolation import isolate
+from benchmarks.environment import available_threads, isolate, worker_variables
 from benchmarks.stopwatch import WARMUP_STEPS, synchroniser
 from results.trials import StepTimeTrial
 

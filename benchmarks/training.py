@@ -1,4 +1,4 @@
-"""A training trial -> TrainRecord. The two variants of a seed see the same batches in the same order."""
+"""Trains and tests the model of a trial -> TrainRecord. All variants of a seed see the same batches in one order."""
 
 import functools
 import hashlib
@@ -15,12 +15,11 @@ import keras
 import numpy as np
 
 from benchmarks import checkpoints, datasets, memory
-from benchmarks.answers import DivergedError, Progress
-from benchmarks.batches import WholeTests, batch_order, prefetched, split_batches
+from benchmarks.batches import WholeTests, batch_order, batches, split_batches
 from benchmarks.checkpoints import Passed
-from benchmarks.environment import Origin, jit_setting, observe, on_accelerator
-from benchmarks.isolation import configure_keras
+from benchmarks.environment import Origin, configure_keras, jit_setting, observe, on_accelerator
 from benchmarks.stopwatch import synchroniser
+from benchmarks.worker import DivergedError, Progress
 from models.build import adapt_normalization, build_model
 from results.records import Epoch, TrainRecord
 from results.trials import TrainConfig, TrainTrial
@@ -30,34 +29,16 @@ WATCHED_STEPS = 3
 """After so many steps all that a step needs has been held at once."""
 
 
-def random_states(model: keras.Model) -> list[keras.Variable]:
-    """Where each random layer is in its sequence, in the model's order."""
-    return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+def reseed(model: keras.Model, seed: int, epoch: int) -> None:
+    """Starts each random layer again from (seed, epoch, its place in the model).
 
-
-def reseed(states: Sequence[keras.Variable], seed: int, epoch: int) -> None:
-    """Starts the random layers anew, each from (seed, epoch, its place in the model).
-
-    Keras does not save where they are: so a training that goes on from a checkpoint draws what it would have drawn.
+    Keras does not save where they are: a training that goes on from a checkpoint draws so what it would have drawn.
     The variants of a seed have the same random layers before their first block, and so the same augmented images.
     """
+    states = [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
     for place, state in enumerate(states, start=1):  # SeedSequence takes (seed, epoch, 0) for (seed, epoch)
         drawn = int(np.random.SeedSequence([seed, epoch, place]).generate_state(1)[0])
         state.assign([drawn >> 1, 0])
-
-
-class Reseed(keras.callbacks.Callback):
-    """Starts the random layers of (seed, epoch) as each epoch begins."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.states = random_states(self.model)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        reseed(self.states, self.seed, epoch)
 
 
 def fit_in_order(
@@ -70,18 +51,19 @@ def fit_in_order(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> None:
-    """`model.fit` on the images in the order of (seed, epoch), drawing what is (seed, epoch)'s.
+    """Fits the model to the images in the order of (seed, epoch), reseeded at each epoch.
 
-    One call for all epochs, on batches that are made while the step before them computes: a call an epoch costs
-    more, and of a `PyDataset` Keras would shuffle the batches (docs/measurements.md).
+    One call of `fit` serves all epochs, on batches that are made while the step before them computes: a call per epoch
+    costs more, and Keras would shuffle the batches of a `PyDataset` (docs/measurements.md).
     """
     if epochs:
+        start = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: reseed(model, seed, epoch))
         model.fit(
-            prefetched(images, labels, epochs, seed, batch_size),
+            batches(images, labels, epochs, seed, batch_size),
             steps_per_epoch=math.ceil(len(images) / batch_size),
             initial_epoch=epochs.start,
             epochs=epochs.stop,
-            callbacks=[Reseed(seed), *callbacks],
+            callbacks=[start, *callbacks],
             shuffle=False,
             verbose=0,
             **options,
@@ -89,13 +71,13 @@ def fit_in_order(
 
 
 class History(keras.callbacks.Callback):
-    """Adds each epoch to those passed, its training time taken apart from the validation, and hands them on.
+    """Adds each epoch to those passed, with its training time apart from the validation, and hands them on.
 
-    An epoch's step is the mean of those that compile nothing: in the first epoch of this process not the first one, and
-    never a last, smaller batch, for which JAX and XLA compile once more. Without such a step an epoch gives none.
+    An epoch's step is the mean of those that compile nothing: without the first one in the first epoch of this process,
+    and without a last, smaller batch, for which JAX and XLA compile once more. It may have no such step.
 
-    `peaks` are those of the first few steps, as many whatever the number of images. It has nothing to do after a batch:
-    Keras would wait for the device there, after every step.
+    `peaks` are those of the first few steps, as many whatever the number of images. There is no hook after a batch:
+    Keras would wait there for the device, after every step.
     """
 
     def __init__(
@@ -105,25 +87,24 @@ class History(keras.callbacks.Callback):
         watch: memory.Watch,
         passed: Passed,
         on_epoch: Callable[[Passed], None],
-        clock: Callable[[], float],
     ) -> None:
         super().__init__()
         self.steps = math.ceil(images / batch_size)
         self.alike = images // batch_size or 1  # steps of one size, before a last one that may be smaller
-        self.watch, self.passed, self.on_epoch, self.clock = watch, passed, on_epoch, clock
+        self.watch, self.passed, self.on_epoch = watch, passed, on_epoch
         self.synchronise = synchroniser()
         self.compiles = True
         self.peaks: memory.Peaks | None = None
 
     def _now(self) -> float:
-        """The time, once all that was handed to the device is computed."""
+        """Reads the clock once the device has computed all that it was given."""
         if sync := getattr(self.model, "jax_state_sync", None):
             sync()  # JAX's steps hand their state from one to the next, past the variables
         self.synchronise([variable.value for variable in self.model.trainable_variables])
-        return self.clock()
+        return time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.started = self.clean_since = self.clock()
+        self.started = self.clean_since = time.perf_counter()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.compiles and batch == 1:
@@ -134,7 +115,7 @@ class History(keras.callbacks.Callback):
             self._note_peaks()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """The training is over, and the validation about to begin."""
+        """Ends the epoch's training: the validation is about to begin."""
         now = self._now()
         self.train_seconds = now - self.started
         if self.alike == self.steps:
@@ -149,32 +130,21 @@ class History(keras.callbacks.Callback):
         for name, value in values.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value} in epoch {epoch + 1}")
-        passed = Epoch(
-            epoch=epoch + 1,
-            train_seconds=self.train_seconds,
-            loss=values["loss"],
-            top1=values["top1"],
-            top5=values["top5"],
-            val_loss=values["val_loss"],
-            val_top1=values["val_top1"],
-            val_top5=values["val_top5"],
-        )
+        passed = Epoch(epoch=epoch + 1, train_seconds=self.train_seconds, **values)
         clean_steps = self.alike - 1 if self.compiles else self.alike
         step = ((self.clean_until - self.clean_since) / clean_steps,) if clean_steps else ()
-        self.passed = self.passed.model_copy(
-            update={
-                "epochs": (*self.passed.epochs, passed),
-                "step_seconds": (*self.passed.step_seconds, *step),
-            }
-        )
+        epochs, steps = (*self.passed.epochs, passed), (*self.passed.step_seconds, *step)
+        self.passed = self.passed.model_copy(update={"epochs": epochs, "step_seconds": steps})
         self.compiles = False
         self.on_epoch(self.passed)
 
 
 @dataclass
 class Prepared:
-    """What trainings that differ in their seed alone share: the compiled model, its optimizer's beginning, and the
-    `peaks` of the first of them: a process that has tested a model may still hold what that took."""
+    """What trainings share that differ only in their seed: the compiled model, and its optimizer's first values.
+
+    They also share the `peaks` of the first of them: a process that has tested a model may still hold what that took.
+    """
 
     watch: memory.Watch
     model: keras.Model
@@ -184,7 +154,7 @@ class Prepared:
 
 @functools.lru_cache(maxsize=1)
 def read(dataset: str, data_dir: str | None, images_at: Path | None) -> datasets.Images:
-    """A training's images, which those that share its process need not read again."""
+    """Reads a training's images, once for all trainings that share its process."""
     return datasets.load(dataset, data_dir) if images_at is None else datasets.saved(images_at)
 
 
@@ -192,7 +162,7 @@ def read(dataset: str, data_dir: str | None, images_at: Path | None) -> datasets
 def prepare(step: str, images_at: Path | None) -> Prepared:
     """Prepares the trainings of equal `TrainTrial.step`, whose images are read; the first of them will compile it.
 
-    The watch begins here: what is built from now on is the model's.
+    The watch over the memory begins here: all that is built later is the model's.
     """
     trial = TrainTrial.model_validate_json(step)
     configure_keras(trial.precision)
@@ -200,7 +170,7 @@ def prepare(step: str, images_at: Path | None) -> Prepared:
         split_batches(trial.devices)
     data = read(trial.dataset, trial.data_dir, images_at)
     chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
-    watch = memory.watch()
+    watch = memory.Watch()
     model = build_model(trial.model, trial.training.augmentation)
     adapt_normalization(model, data.train_images)
     compile_model(model, trial.training, math.ceil(len(chosen) / trial.training.batch_size))
@@ -208,8 +178,7 @@ def prepare(step: str, images_at: Path | None) -> Prepared:
 
 
 def begin(prepared: Prepared, trial: TrainTrial) -> None:
-    """Gives the model the weights that the trial's seed draws, whatever was trained before, and the optimizer its own
-    beginning.
+    """Resets the optimizer, and gives the model the weights that the trial's seed draws, whatever was trained before.
 
     Keras draws the seeds of its initializers from Python's generator. `keras.utils.set_random_seed` seeds that too, but
     has TensorFlow forget what it has compiled, which takes a second.
@@ -231,50 +200,49 @@ def train(
     report: Callable[[Progress], None],
     images_at: Path | None = None,
 ) -> TrainRecord:
-    """Trains and tests the trial's model in this process, from where `checkpoint` says that it was interrupted.
+    """Trains and tests the trial's model in this process, and goes on from `checkpoint` if that exists.
 
-    The images are those that `datasets.save` has put `images_at`, where it is given, and else the trial's own.
-    What an earlier training of equal `TrainTrial.step` has compiled here is used again; the result is the same.
+    The images are those that `datasets.save` has put `images_at`, if that is given, or else the trial's own.
+    A step that an earlier training of equal `TrainTrial.step` has compiled here is used again; the result is the same.
     The checkpoint is replaced after each epoch and stays behind: it can go once the record is safe.
     Raises `DivergedError` and `datasets.DataError`.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     held = memory.held_model(trial.model, trial.precision, "train").cost()
     shared_by = trial.devices if on_accelerator() else 1  # the devices of a processor have one memory
-    memory.require(held, trial.training.batch_size // shared_by, "train", trial.precision)
+    settings = trial.training
+    memory.require(held, settings.batch_size // shared_by, "train", trial.precision)
     data = read(trial.dataset, trial.data_dir, images_at)
     one_hot = np.eye(data.classes, dtype="float32")
-    settings = trial.training
     chosen, validation = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
     images, validation_images = data.train_images[chosen], data.train_images[validation]
     labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[validation]]
     prepared = prepare(trial.step, images_at)  # after all that is not the model's memory
     begin(prepared, trial)
     model = prepared.model
-
     environment = observe(origin, trial.precision, started, model.jit_compile)
     restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=data.sha256))
     resumed = len(restored.epochs)
 
-    def tell(passed: Passed) -> None:
+    def report_last(passed: Passed) -> None:
         last = passed.epochs[-1]
-        report(Progress(last.epoch, trial.training.epochs, last.loss, last.val_top1, resumed))
+        report(Progress(last.epoch, settings.epochs, last.loss, last.val_top1, resumed))
 
     def keep(passed: Passed) -> None:
         checkpoints.save(checkpoint, model, passed)
-        tell(passed)
+        report_last(passed)
 
     if resumed:
-        tell(restored)
+        report_last(restored)
     whole = [WholeTests()] if trial.devices > 1 else []
-    history = History(len(images), trial.training.batch_size, prepared.watch, restored, keep, time.perf_counter)
+    history = History(len(images), settings.batch_size, prepared.watch, restored, keep)
     fit_in_order(
         model,
         images,
         labels,
-        range(resumed, trial.training.epochs),
+        range(resumed, settings.epochs),
         trial.seed,
-        trial.training.batch_size,
+        settings.batch_size,
         [history, *whole],
         validation_data=(validation_images, validation_labels),
         validation_batch_size=EVALUATION_BATCH,
@@ -312,7 +280,7 @@ def train(
 
 
 def compile_model(model: keras.Model, training: TrainConfig, steps_per_epoch: int) -> None:
-    """With the tutorial's optimizer, loss and metrics, ready for its first step."""
+    """Compiles the model with the tutorial's optimizer, loss and metrics, ready for its first step."""
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate(training, steps_per_epoch), weight_decay=training.weight_decay),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
@@ -328,7 +296,7 @@ def compile_model(model: keras.Model, training: TrainConfig, steps_per_epoch: in
 def learning_rate(
     training: TrainConfig, steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The rate, or its schedule over all steps of the training."""
+    """Returns the learning rate, or its schedule over all steps of the training."""
     if training.schedule == "constant":
         return training.learning_rate
     steps = training.epochs * steps_per_epoch
@@ -339,7 +307,7 @@ def learning_rate(
 
 
 def _order_sha256(trial: TrainTrial, images: int) -> str:
-    """Hash of the order of the training images over all epochs."""
+    """Hashes the order of the training images over all epochs."""
     digest = hashlib.sha256()
     for epoch in range(trial.training.epochs):
         digest.update(batch_order(trial.seed, epoch, images).astype("<i8").tobytes())

@@ -1,7 +1,7 @@
 """Imports the slow libraries once, in the process that the workers are forked from: a trial then starts in 50 ms.
 
-Only imports, nothing that computes: until a backend starts its first thread, a fork of it is a clean new process.
-TensorFlow's words at import, printed past any setting, are dropped.
+It computes nothing: until a backend starts its first thread, a fork is a clean new process. What TensorFlow prints at
+import, past any setting, is dropped.
 """
 
 import atexit
@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 _parent = int(os.environ.pop("EANET_ABLATION_RUN_PID", os.getppid()))
-"""The run, as it says itself (`executors.start_context`): killed before this line, it would be no parent any more."""
+"""The run, by its own word (`executors.start_context`): killed before this line, it would be the parent no more."""
 _temporary = os.environ.pop("EANET_ABLATION_TEMPORARY", "")
 """The run's folder of temporary files, which a killed run leaves: this process ends after it and all its workers."""
 _pid = os.getpid()
@@ -28,7 +28,7 @@ def _tidy() -> None:
 
 
 def _end_with_parent() -> None:
-    """No orphans: for a run that is killed meanwhile, this would import for seconds what nobody needs."""
+    """Ends this process with its run, which would import for seconds what nobody needs."""
     while not _imported.wait(0.1):
         if os.getppid() != _parent:
             _tidy()
@@ -44,7 +44,7 @@ os.dup2(_null, 2)
 try:
     for _name in ("benchmarks.training", "benchmarks.steptime", "sklearn.datasets", "sklearn.model_selection"):
         importlib.import_module(_name)
-except Exception as error:  # the run says it in one line (`executors.IMPORT_FAILED`)
+except Exception as error:  # which the run reports in one line (`executors.IMPORT_FAILED`)
     if not _temporary:
         raise
     Path(_temporary, "import-failed").write_text(" ".join(f"{type(error).__name__}: {error}".split()))

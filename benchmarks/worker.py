@@ -1,4 +1,4 @@
-"""The process that trials run in: one a trial, or one after the other where they share their compiled step."""
+"""The process that runs trials: one trial, or one after the other where they share their compiled step."""
 
 import contextlib
 import multiprocessing
@@ -14,10 +14,24 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmarks import memory
-from benchmarks.answers import DivergedError, Progress
 from benchmarks.environment import Origin, pinned_threads
 from results.records import Result
 from results.trials import TrainTrial, Trial
+
+
+class DivergedError(Exception):
+    """A training's loss is no longer a number; the message names the epoch."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training trial is, after an epoch of `epochs`; `resumed` of them came from a checkpoint."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    val_top1: float
+    resumed: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,8 +47,11 @@ Answer = Progress | Result | Trouble
 
 @dataclass(frozen=True)
 class Task:
-    """A trial to run. A training goes on from `checkpoint`, where there is one, and keeps it up to date; it reads the
-    dataset from `images`, where a cluster's node has put it (`datasets.save`), and else from where its trial says."""
+    """A trial to run. A training goes on from `checkpoint`, if that exists, and replaces it after each epoch.
+
+    It reads the dataset from `images`, where a cluster's node has put it (`datasets.save`), or else from where its
+    trial says.
+    """
 
     trial: Trial
     checkpoint: Path
@@ -49,11 +66,11 @@ def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]", variables
     settle(log, variables)
     with contextlib.suppress(EOFError):
         while True:
-            _run(tasks.recv(), origin, tasks)
+            tasks.send(_outcome(tasks.recv(), origin, tasks))
 
 
 def settle(log: Path, variables: Mapping[str, str]) -> None:
-    """What a worker does first: it prints to its log, ends with its parent, and not before.
+    """Prepares a worker: it prints to its log, and ends with its parent and not before.
 
     Its temporary files go beside its log, for whoever made that folder to remove: a fork runs no `atexit`, by which
     TensorFlow would remove what it writes for each function that it traces.
@@ -71,30 +88,28 @@ def settle(log: Path, variables: Mapping[str, str]) -> None:
     memory.offer_to_the_kernel()
 
 
-def _run(task: Task, origin: Origin, answers: "Connection[Answer, Task]") -> None:
-    trial = task.trial
+def _outcome(task: Task, origin: Origin, answers: "Connection[Answer, Task]") -> Result | Trouble:
     try:
-        if isinstance(trial, TrainTrial):
+        if isinstance(task.trial, TrainTrial):
             from benchmarks.training import train
 
-            answers.send(train(trial, origin, task.checkpoint, answers.send, task.images))
-        else:
-            from benchmarks.steptime import measure_steps
+            return train(task.trial, origin, task.checkpoint, answers.send, task.images)
+        from benchmarks.steptime import measure_steps
 
-            answers.send(measure_steps(trial, origin))
+        return measure_steps(task.trial, origin)
     except memory.TooLargeError as error:
-        answers.send(Trouble("skipped", str(error)))
+        return Trouble("skipped", str(error))
     except DivergedError as error:
-        answers.send(Trouble("diverged", str(error)))
+        return Trouble("diverged", str(error))
     except Exception as error:
         traceback.print_exc()
         exhausted = memory.exhaustion(error)
         words = exhausted or f"{type(error).__name__}: {' '.join(str(error).split())}"
-        answers.send(Trouble("oom" if exhausted else "failed", words[:500]))
+        return Trouble("oom" if exhausted else "failed", words[:500])
 
 
 def _end_with_parent() -> None:
-    """No orphans: a worker whose run was killed has nobody to answer."""
+    """Leaves no orphan: a worker whose run was killed has nobody to answer."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,8 +1,9 @@
-"""A commit in a worktree of its own, which is removed again whatever happens; and what git sees of a tree."""
+"""Asks git about a tree, and checks a commit out into a worktree, which is removed again whatever happens."""
 
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,11 +12,33 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.environment import GitError, git
 from benchmarks.suite import InputError
 
 PREFIX = "eanet-gate-"
 ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class GitError(InputError):
+    """git did not answer; the message is its own, in one line."""
+
+
+def git(tree: Path, *arguments: str) -> str:
+    """Returns git's answer about a tree, whatever repository the hook that started this process belongs to.
+
+    It leaves out the variables that name a repository to git's hooks, such as GIT_DIR. Settings given by variables
+    stay, as they do where git itself enters another repository: CI names its safe directories so. Raises `GitError`.
+    """
+    try:
+        asked = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True)
+        left_out = set(asked.stdout.split()) - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
+        variables = {name: value for name, value in os.environ.items() if name not in left_out}
+        command = ["git", "-C", str(tree), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=variables)
+    except OSError:
+        raise GitError("git is not installed") from None
+    if done.returncode:
+        raise GitError(" ".join(done.stderr.split()) or f"git {' '.join(arguments)} ended with {done.returncode}")
+    return done.stdout.strip()
 
 
 class State(NamedTuple):
@@ -27,13 +50,13 @@ class State(NamedTuple):
 
 
 def state(tree: Path) -> State:
-    """What git sees of a tree. Raises `GitError`."""
+    """Returns a tree as git sees it. Raises `GitError`."""
     return State(git(tree, "rev-parse", "HEAD"), git(tree, "status", "--porcelain"), git(tree, "diff", "HEAD"))
 
 
 @contextmanager
 def checked_out(base: str, root: Path, at: Path | None) -> Iterator[tuple[Path, str]]:
-    """BASE of the repository at `root` in a worktree, in a temporary folder or `at` another, and its commit.
+    """Checks BASE of the repository at `root` out, in a temporary folder or `at` another; yields that and its commit.
 
     Raises `InputError`.
     """
@@ -49,7 +72,7 @@ def checked_out(base: str, root: Path, at: Path | None) -> Iterator[tuple[Path, 
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as above:
         tree = Path(above, "base") if at is None else at.expanduser().resolve()
         try:
-            tree.mkdir(parents=True)  # ours from here on: what was there before is never removed
+            tree.mkdir(parents=True)  # fails where it exists: only what we made is ever removed
         except FileExistsError:
             what = f"--worktree {at} is in the way: remove it (git worktree remove {at}) or name another"
             raise InputError(what) from None
@@ -75,7 +98,7 @@ def _remove(root: Path, tree: Path) -> None:
 
 
 def _remove_orphans(root: Path) -> None:
-    """The worktrees of gates that were killed before they could remove them."""
+    """Removes the worktrees of gates that were killed before they could."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         owner = folder.name.removeprefix(PREFIX).split("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):

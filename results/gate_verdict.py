@@ -1,4 +1,4 @@
-"""Whether a step became slower: pairs of fresh processes -> a verdict a case and one for the gate. Pure, no I/O."""
+"""Judges whether a step became slower: pairs of fresh processes -> a verdict per case and one for the gate. No I/O."""
 
 import functools
 import math
@@ -15,13 +15,13 @@ from results.stats import exponential, holm, mean_interval
 
 Values = npt.NDArray[np.float64]
 NOISES = 200
-"""How many noises stand for all that may turn out; the slowdown is then right to 0.1 % of itself."""
+"""Noises that stand for all possible ones: the minimum detectable slowdown is then right to 0.1 % of itself."""
 
 
 def judge(
     pairs: Mapping[str, Sequence[Pair]], same_code: Mapping[str, Sequence[Pair]], design: Design, look: int
 ) -> GateVerdict:
-    """The verdict at a look (from 0): `pairs` of base and head, and of processes of the same code, by case."""
+    """Judges interim analysis `look` (from 0): `pairs` are of base and head, `same_code` of the same code, by case."""
     alpha = design.alphas[look]
     logs = {case: _log_ratios(values) for case, values in pairs.items()}
     p_values = dict(zip(logs, holm([_p_value(values) for values in logs.values()]), strict=True))
@@ -73,16 +73,16 @@ def _verdict(
 
 
 def smallest_detectable(log_ratios: Sequence[float], alpha: float, floor: float, power: float) -> float:
-    """The least slowdown, as a share, that is both proven at `alpha` and above the floor with the chance `power`.
+    """Computes the minimum detectable slowdown: it is significant at `alpha` and above the floor with chance `power`.
 
-    The chance is exact for noise that is normal and as large as that of `log_ratios`: given how large the noise of the
-    pairs turns out, both conditions are bounds of their mean. Without a floor it is that of the noncentral t.
+    The chance is exact for normal noise as large as that of `log_ratios`: given the sample's own noise, both conditions
+    are bounds of its mean. Without a floor it is that of the noncentral t distribution.
     """
     n = len(log_ratios)
     error = float(np.std(log_ratios, ddof=1)) / math.sqrt(n)
     if error == 0:
         return floor
-    fewest_errors = np.maximum(_proven_errors(n, alpha), math.log1p(floor) / error)
+    fewest_errors = np.maximum(_significant_errors(n, alpha), math.log1p(floor) / error)
     beyond = special.ndtri(power)
     errors = brentq(
         lambda slowdown: np.mean(special.ndtr(slowdown - fewest_errors)) - power,
@@ -93,16 +93,16 @@ def smallest_detectable(log_ratios: Sequence[float], alpha: float, floor: float,
 
 
 @functools.cache
-def _proven_errors(n: int, alpha: float) -> Values:
-    """How many true standard errors the mean of n pairs has to reach to be proven, for equally likely noises of the
-    pairs, from small to large."""
+def _significant_errors(n: int, alpha: float) -> Values:
+    """True standard errors that the mean of n pairs has to reach to be significant, for equally likely noises of the
+    sample, from small to large."""
     chances = (np.arange(NOISES) + 0.5) / NOISES
     noise = np.sqrt(special.chdtri(n - 1, 1 - chances) / (n - 1))
     return -float(special.stdtrit(n - 1, alpha)) * noise
 
 
 def _unstable(same_code: Mapping[str, Sequence[Pair]], alpha: float, floor: float) -> list[str]:
-    """Cases in which the rule of the gate would claim a difference between processes of the same code."""
+    """Finds the cases in which processes of the same code differ significantly by the rule of the gate."""
     logs = {case: _log_ratios(values) for case, values in same_code.items()}
     both_sides = [min(1.0, 2 * min(_p_value(values), 1 - _p_value(values))) for values in logs.values()]
     return [
@@ -117,7 +117,7 @@ def _log_ratios(pairs: Sequence[Pair]) -> list[float]:
 
 
 def _p_value(log_ratios: Sequence[float]) -> float:
-    """One-sided p of Student's test against no slowdown."""
+    """Computes the one-sided p of Student's test against no slowdown."""
     n = len(log_ratios)
     mean, error = float(np.mean(log_ratios)), float(np.std(log_ratios, ddof=1)) / math.sqrt(n)
     if error == 0:

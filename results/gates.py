@@ -1,6 +1,7 @@
-"""What a timing gate measured and decided: `gate.json` of one, and the history of many as JSON lines."""
+"""Holds what a timing gate measured and decided: `gate.json` of one, and the history of many as JSON lines."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,7 @@ FILE = "gate.json"
 Side = Literal["base", "head"]
 Decision = Literal["slower", "clean", "inconclusive", "go on"]
 Pair = tuple[float, float]
-"""Median step seconds of two processes that ran one after the other: of the base, and of what is held against it."""
+"""Median step seconds of two processes that ran one after the other: of the base, and of what is compared with it."""
 Ratio = Annotated[float, Field(gt=0, le=1e9)]
 Slowdown = Annotated[float, Field(ge=0, le=1e30)]
 
@@ -26,10 +27,10 @@ class GateError(Exception):
 class Design(Frozen):
     """How a gate decides; declared before anything is measured.
 
-    After each number of pairs in `looks` it may stop. `alphas` are the looks' shares of the chance that a gate with
-    nothing in it claims a slowdown; their sum bounds it. A slowdown fails the gate where it is proven and at least
-    `floor`; a gate that could not have seen one of `detectable` with the chance `power` is inconclusive. After
-    `most_seconds` the next look is taken with the pairs that there are, and is the last.
+    `looks` are its interim analyses, each after a number of pairs, and `alphas` their parts of the chance of a false
+    alarm, which their sum bounds. A slowdown fails the gate if it is significant and at least `floor`. A gate whose
+    minimum detectable slowdown at this `power` is above `detectable` is inconclusive. After `most_seconds` the next
+    analysis takes the pairs that there are, and is the last.
     """
 
     looks: tuple[Positive, ...]
@@ -42,10 +43,10 @@ class Design(Frozen):
 
 
 class CaseVerdict(Frozen):
-    """One case: how much longer its step takes than the base's, with a 95 % interval, and what that says.
+    """One case: how much longer its step takes than the base's, with a 95 % interval, and the verdict.
 
     `p_value` is one-sided, of Student's paired test on the logarithms, adjusted by Holm's method for all cases.
-    `detectable` is the smallest slowdown that this many pairs with this much noise would have found.
+    `detectable` is the minimum detectable slowdown of this many pairs with this much noise.
     """
 
     case: Name
@@ -61,8 +62,8 @@ class CaseVerdict(Frozen):
 
 
 class GateVerdict(Frozen):
-    """All cases after one look. `unstable` names those in which two processes of the same code differ by the same rule:
-    the clock of this machine cannot be believed then."""
+    """All cases after one analysis. `unstable` names those in which processes of the same code differ by the same
+    rule: this machine's clock cannot be trusted then."""
 
     decision: Decision
     cases: Annotated[tuple[CaseVerdict, ...], Field(min_length=1)]
@@ -72,8 +73,8 @@ class GateVerdict(Frozen):
 class Block(Frozen):
     """Four fresh processes in the order of `sides`: two pairs, each of a base and a head that ran one after the other.
 
-    `seconds` holds each process's median step by case. `swapped`, drawn by chance, says which of two processes of the
-    same code stands for the other side where code is held against itself.
+    `seconds` holds each process's median step by case. `swapped`, drawn by chance, orders the two processes of the
+    same code where it is compared with itself.
     """
 
     sides: tuple[Side, Side, Side, Side]
@@ -91,7 +92,7 @@ class Machine(Frozen):
 
 
 class Gate(Frozen):
-    """One gate: its two sides, its design, all that it measured, and its verdict. `changes` needed no clock."""
+    """One gate: its two sides, its design, all that it measured, and its verdict. `changes` were not timed."""
 
     schema_version: Literal[1] = 1
     base: str
@@ -116,30 +117,33 @@ class Gate(Frozen):
 
 def pairs(blocks: Sequence[Block]) -> dict[str, list[Pair]]:
     """Case -> (base, head) of every pair."""
-    found: dict[str, list[Pair]] = {}
-    for block in blocks:
-        for first in (0, 2):
-            base, head = (first, first + 1) if block.sides[first] == "base" else (first + 1, first)
-            for case in block.seconds[0]:
-                found.setdefault(case, []).append((block.seconds[base][case], block.seconds[head][case]))
-    return found
+    firsts = ((block, first) for block in blocks for first in (0, 2))
+    return _pairs(
+        (block, block.sides.index("base", first), block.sides.index("head", first)) for block, first in firsts
+    )
 
 
 def same_code_pairs(blocks: Sequence[Block]) -> dict[str, list[Pair]]:
     """Case -> pairs of processes of the same code, as many as of different code."""
-    found: dict[str, list[Pair]] = {}
+    found = []
     for block in blocks:
         for side in ("base", "head"):
             one, other = (place for place in range(4) if block.sides[place] == side)
-            if block.swapped:
-                one, other = other, one
-            for case in block.seconds[0]:
-                found.setdefault(case, []).append((block.seconds[one][case], block.seconds[other][case]))
+            found.append((block, other, one) if block.swapped else (block, one, other))
+    return _pairs(found)
+
+
+def _pairs(places: Iterable[tuple[Block, int, int]]) -> dict[str, list[Pair]]:
+    """Case -> the seconds of two processes of a block, by their places in it."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for block, one, other in places:
+        for case in block.seconds[0]:
+            found[case].append((block.seconds[one][case], block.seconds[other][case]))
     return found
 
 
 def sentence(gate: Gate) -> str:
-    """The verdict, and why."""
+    """Words the verdict and its reason."""
     cases, unstable = gate.verdict.cases, gate.verdict.unstable
     pairs_of = f"{cases[0].pairs} pairs of processes"
     if gate.verdict.decision == "slower":
@@ -161,21 +165,17 @@ def sentence(gate: Gate) -> str:
 
 
 def write(folder: Path, gate: Gate) -> None:
-    """Writes `gate.json` into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     store.replace(folder / FILE, (gate.model_dump_json(indent=1) + "\n").encode())
 
 
 def read(folder: Path) -> Gate | None:
-    """The folder's gate, if it has one. Raises `GateError` for one that cannot be read."""
+    """Reads the folder's gate, if it has one. Raises `GateError` for one that cannot be read."""
     return _gate(_content(folder / FILE), FILE) if (folder / FILE).exists() else None
 
 
 def read_history(path: Path) -> tuple[Gate, ...]:
-    """All gates of a history, oldest first; none where there is no file yet.
-
-    Raises `GateError` for a line that is no gate.
-    """
+    """Reads a history, oldest gate first; a missing file has none. Raises `GateError` for a line that is no gate."""
     found, broken = read_history_so_far(path)
     for reason in broken.values():
         raise GateError(f"{path}{reason.removeprefix(path.name)}")
@@ -183,7 +183,7 @@ def read_history(path: Path) -> tuple[Gate, ...]:
 
 
 def read_history_so_far(path: Path) -> tuple[tuple[Gate, ...], dict[str, str]]:
-    """The gates of a history that can be read, and for each line that cannot its number and the reason."""
+    """Reads the readable gates of a history, and maps each other line's number to the reason."""
     found, broken = [], {}
     try:
         lines = _content(path).splitlines() if path.exists() else []

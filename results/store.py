@@ -1,4 +1,4 @@
-"""A run's folder: write-once records, one JSON file a trial, and what the run was asked for."""
+"""Reads and writes a run's folder: write-once records, one JSON file per trial, and what the run was asked for."""
 
 import errno
 import hashlib
@@ -23,7 +23,6 @@ from results.records import (
     RECORD,
     Environment,
     Failure,
-    Frozen,
     Record,
     Result,
     RunPlan,
@@ -34,10 +33,9 @@ from results.records import (
 
 LARGEST_RECORD_BYTES = 64 * 2**20
 PEAK = "peak-"
-"""How the ids of trials begin that measured what a machine can do at most, which runs once did for a roofline on the
-page. `load` leaves them out, of records and of the plan: they count neither as result nor as failure."""
+"""Prefix of the trials that measured a machine's limits for a roofline, in runs of before. `load` leaves them out."""
 WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
-"""What a file system answers that has no locks: NFS whose server runs none, for one."""
+"""Errors of a file system that has no locks: NFS whose server runs none, for one."""
 
 
 class StoreError(Exception):
@@ -46,7 +44,7 @@ class StoreError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's folder holds. `broken` names each file that could not be read, with the reason."""
+    """What a run's folder holds. `broken` maps each file that could not be read to the reason."""
 
     folder: Path
     plan: RunPlan | None
@@ -61,37 +59,38 @@ class Run:
 
     @property
     def done(self) -> set[str]:
-        """Ids of the trials that have a result."""
         return {record.trial_id for record in self.results}
 
     @property
     def environments(self) -> list[Environment]:
-        """Where each result was measured."""
         return [record.environment for record in self.results]
 
     def asked_by(self, record: Record) -> list[str]:
-        """The suites that asked for the record's trial: one that two share is run once. Without a plan, its own."""
+        """Names the suites that asked for the record's trial, which runs once for all; without a plan, its own."""
         return self._asked_by.get(record.trial_id, [record.suite])
 
     @cached_property
     def _asked_by(self) -> dict[str, list[str]]:
         suites: dict[str, list[str]] = defaultdict(list)
-        for name, suite in (self.plan.suites if self.plan else {}).items():
-            for trial_id in suite.trial_ids:
+        for name, ids in self._planned.items():
+            for trial_id in ids:
                 suites[trial_id].append(name)
         return suites
+
+    @property
+    def _planned(self) -> dict[str, tuple[str, ...]]:
+        return {name: suite.trial_ids for name, suite in self.plan.suites.items()} if self.plan else {}
 
     @property
     def missing(self) -> dict[str, list[str]]:
         """Suite -> planned trials with neither a result nor a failure."""
         ended = self.done | {failure.trial_id for failure in self.failures}
-        suites = self.plan.suites if self.plan else {}
-        missing = {name: [i for i in suite.trial_ids if i not in ended] for name, suite in suites.items()}
+        missing = {name: [i for i in ids if i not in ended] for name, ids in self._planned.items()}
         return {name: ids for name, ids in missing.items() if ids}
 
 
 def load(folder: Path) -> Run:
-    """Everything readable in `folder`, in the order of the file names. A failure that a result followed is left out."""
+    """Reads all of `folder` that is readable, in the order of file names, without failures that a result followed."""
     records: list[Result | Failure] = []
     broken: dict[str, str] = {}
     files: dict[tuple[bool, str], str] = {}
@@ -131,7 +130,7 @@ def _without_peaks(plan: RunPlan) -> RunPlan:
 
 
 def read(path: Path) -> Result | Failure:
-    """One record. Raises `pydantic.ValidationError`, `OSError`, or `StoreError` where its checksum is not of it."""
+    """Reads one record. Raises `pydantic.ValidationError`, `OSError`, or `StoreError` where its checksum is wrong."""
     try:
         found = from_json(content(path), allow_inf_nan=False)
     except ValueError as error:
@@ -143,7 +142,7 @@ def read(path: Path) -> Result | Failure:
 
 
 def content(path: Path) -> bytes:
-    """What a file of a run holds. Raises `OSError`, or `StoreError` where it is a device, a pipe or too large."""
+    """Reads a file of a run. Raises `OSError`, or `StoreError` where it is a device, a pipe or too large."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST_RECORD_BYTES:
@@ -152,7 +151,7 @@ def content(path: Path) -> bytes:
 
 
 def open_plain(path: Path) -> IO[bytes]:
-    """Opens a file to read it. Raises `OSError`, or `StoreError` where it is none that ends, such as a pipe."""
+    """Opens a file to read it. Raises `OSError`, or `StoreError` where it may never end, such as a pipe."""
     file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
@@ -161,7 +160,7 @@ def open_plain(path: Path) -> IO[bytes]:
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
-    """SHA-256 of what a record's JSON says, but for the checksum itself."""
+    """Hashes a record's JSON without the checksum itself, by SHA-256."""
     content = {name: value for name, value in record.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -179,41 +178,38 @@ def _first_line(error: ValidationError | OSError | StoreError) -> str:
 
 
 def write(folder: Path, record: Result | Failure) -> Path:
-    """Writes a record once. A result is never overwritten; a failure gives way to a later outcome of its trial.
-
-    A result ends its trial's checkpoint too.
+    """Writes a record, once. A failure gives way to a later outcome of its trial; a result ends its checkpoint.
 
     Raises `FileExistsError` where the trial has a result already.
     """
     _require(folder)
     records = folder / "records"
     records.mkdir(exist_ok=True)
-    failure = records / f"{record.trial_id}.failure.json"
-    if isinstance(record, Failure):
-        _write_record(failure, record)
-        return failure
-    result = records / f"{record.trial_id}.json"
-    if result.exists():
+    failure, result = (records / f"{record.trial_id}{suffix}" for suffix in (".failure.json", ".json"))
+    path = failure if isinstance(record, Failure) else result
+    if path == result and result.exists():
         raise FileExistsError(f"{result} is written already, and records are written once")
-    _write_record(result, record)
-    failure.unlink(missing_ok=True)
-    checkpoint(folder, record.trial_id).unlink(missing_ok=True)
-    return result
+    text = record.model_dump_json(indent=1, exclude={"trial": {"data_dir"}})
+    replace(path, f'{{\n "checksum": "{_checksum(json.loads(text))}",{text[1:]}\n'.encode())
+    if path == result:
+        failure.unlink(missing_ok=True)
+        checkpoint(folder, record.trial_id).unlink(missing_ok=True)
+    return path
 
 
 def _require(folder: Path) -> None:
-    """A run's folder that has vanished must not come back half."""
+    """Raises `StoreError` where a run's folder has vanished: it must not come back half."""
     if not folder.is_dir():
         raise StoreError(f"the run's folder {folder} is gone: what it held is lost, run the command again")
 
 
 def checkpoint(folder: Path, trial_id: str) -> Path:
-    """Where the training of a run keeps how far it is, until its result is written."""
+    """Names the file that holds a training's state until its result is written."""
     return folder / "checkpoints" / f"{trial_id}.npz"
 
 
 def keep(folder: Path, trial_id: str, content: bytes) -> None:
-    """Writes a training's checkpoint, in place of its last one."""
+    """Replaces a training's checkpoint."""
     path = checkpoint(folder, trial_id)
     _require(folder)
     path.parent.mkdir(exist_ok=True)
@@ -221,7 +217,7 @@ def keep(folder: Path, trial_id: str, content: bytes) -> None:
 
 
 def kept(folder: Path, trial_id: str) -> bytes | None:
-    """A training's checkpoint; None where there is none, or something that is no plain file."""
+    """Reads a training's checkpoint; None where there is none, or something that is no plain file."""
     try:
         with open_plain(checkpoint(folder, trial_id)) as file:
             return file.read()
@@ -230,12 +226,12 @@ def kept(folder: Path, trial_id: str) -> bytes | None:
 
 
 def checkpoints(folder: Path) -> set[str]:
-    """Ids of the trainings that have finished an epoch and not given a result."""
+    """Finds the ids of the trainings that have finished an epoch and have no result."""
     return {path.stem for path in checkpoint(folder, "").parent.glob("*.npz")}
 
 
 def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
-    """Adds `plan` to what the folder was asked for `before`; a trial once asked for stays asked for."""
+    """Adds `plan` to the folder's plan of `before`; a trial once asked for stays asked for."""
     folder.mkdir(parents=True, exist_ok=True)
     suites = dict(before.suites) if before else {}
     for name, suite in plan.suites.items():
@@ -249,12 +245,12 @@ def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
                 }
             )
         suites[name] = suite
-    _write_atomically(folder / "plan.json", plan.model_copy(update={"suites": suites}))
+    merged = plan.model_copy(update={"suites": suites})
+    replace(folder / "plan.json", (merged.model_dump_json(indent=1) + "\n").encode())
 
 
 def set_aside(folder: Path, broken: Collection[str]) -> list[str]:
-    """Renames what is broken to `NAME.broken`, so that its trial can be run again and nothing is deleted. Returns the
-    names."""
+    """Renames each broken file to `NAME.broken`: its trial can run again. Returns the names."""
     there = [path for path in [*sorted((folder / "records").iterdir()), folder / "plan.json"] if _shown(path) in broken]
     for path in there:
         number = 0
@@ -265,21 +261,12 @@ def set_aside(folder: Path, broken: Collection[str]) -> list[str]:
 
 
 def _shown(path: Path) -> str:
-    """A file's name as it can be printed: it may hold any bytes."""
+    """Makes a file's name printable: it may hold any bytes."""
     return printable(os.fsencode(path.name).decode("utf-8", "backslashreplace"))
 
 
-def _write_record(path: Path, record: Record) -> None:
-    content = record.model_dump_json(indent=1, exclude={"trial": {"data_dir"}})
-    replace(path, f'{{\n "checksum": "{_checksum(json.loads(content))}",{content[1:]}\n'.encode())
-
-
-def _write_atomically(path: Path, model: Frozen) -> None:
-    replace(path, (model.model_dump_json(indent=1) + "\n").encode())
-
-
 def replace(path: Path, content: bytes) -> None:
-    """By temporary file, fsync and rename: a reader sees the whole file or none, also after a power cut."""
+    """Writes a file by temporary file, fsync and rename: a reader sees all of it or none, also after a power cut."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".tmp")
     temporary = Path(name)
     try:
@@ -289,11 +276,10 @@ def replace(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise type(error)(error.errno, error.strerror, str(path)) from error  # a write does not name its file
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a write does not name its file
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
     if hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -304,7 +290,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Raises `StoreError` where a folder of the run's leads elsewhere: a run writes nothing outside its own."""
+    """Raises `StoreError` where a folder of the run's is a link: a run writes nothing outside its own."""
     for name in ("records", "checkpoints", "tables"):
         if (folder / name).is_symlink():
             raise StoreError(
@@ -314,9 +300,9 @@ def refuse_links(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the run's folder for one command; raises `StoreError` where another one holds it.
+    """Holds the run's folder for one command, and removes what a killed one was writing.
 
-    What a killed one had not finished writing is cleared away.
+    Raises `StoreError` where another command holds it.
     """
     refuse_links(folder)
     (folder / "records").mkdir(parents=True, exist_ok=True)

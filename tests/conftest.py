@@ -2,7 +2,6 @@
 
 import os
 
-from benchmarks.environment import available_threads, worker_variables
-from benchmarks.isolation import isolate
+from benchmarks.environment import available_threads, isolate, worker_variables
 
 isolate(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))

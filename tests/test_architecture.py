@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BACKENDS = {"tensorflow", "jax", "torch"}
-HEAVY = {"keras", *BACKENDS, "pandas", "seaborn", "matplotlib", "scipy", "sklearn", "numpy"}
+HEAVY = {"keras", *BACKENDS, "pandas", "seaborn", "matplotlib", "scipy", "sklearn", "numpy", "ray"}
 ROOMS = ("models", "results", "benchmarks", "report")
 GROUND_FLOOR = ("models.config", "models.attentions", "models.cost")
 """What every room may import, free of Keras."""

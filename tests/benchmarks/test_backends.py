@@ -8,14 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import datasets, executors
-from benchmarks.environment import Origin
-from benchmarks.executors import run_local
-from benchmarks.plan import Overrides, build_plan
+from benchmarks import executors
 from results import store
 from results.records import StepTimeRecord, TrainRecord
+from tests.trials import SMALL, outcomes, planned
 
-ORIGIN = Origin("", None, None)
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_TENSORFLOW = """
 from importlib.machinery import PathFinder
@@ -24,7 +21,6 @@ hidden = lambda cls, name, *rest: None if name.partition(".")[0] == "tensorflow"
 PathFinder.find_spec = classmethod(hidden)
 """
 """What Python runs when it starts, as a `sitecustomize.py`."""
-SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4"}
 
 
 @pytest.fixture(params=["jax", "torch"])
@@ -36,25 +32,17 @@ def backend(request, monkeypatch):
     return request.param
 
 
-def outcomes(suite, folder, backend, only=lambda trial: True, **overrides):
-    plan = build_plan(
-        [suite],
-        "quick",
-        lambda name: datasets.shape(name, None),
-        Overrides(backend=backend, settings=SMALL, **overrides),
-    )
-    trials = [trial for trial in plan.trials if only(trial)]
-    return [
-        outcome for _, outcome in run_local(backend, ORIGIN, trials, folder, print, lambda *_: None, lambda _: 240.0)
-    ]
+def made(suite, folder, backend, only=lambda trial: True, **overrides):
+    trials = filter(only, planned(suite, backend=backend, settings=SMALL, **overrides))
+    return outcomes(trials, folder, timeout_seconds=lambda _: 240.0, backend=backend)
 
 
 def test_the_accuracy_suite_trains_on_the_same_batches_as_tensorflow(tmp_path, backend):
-    there = outcomes("accuracy", tmp_path, backend, seeds=1, epochs=2)
+    there = made("accuracy", tmp_path, backend, seeds=1, epochs=2)
     assert [type(outcome) for outcome in there] == [TrainRecord, TrainRecord], there
     assert {(r.environment.backend, r.environment.jit) for r in there} == {(backend, backend == "jax")}
     assert all(record.epochs[1].loss < record.epochs[0].loss for record in there)
-    (on_tensorflow,) = outcomes("accuracy", tmp_path, "tensorflow", seeds=1, epochs=2, variants=("eanet",))
+    (on_tensorflow,) = made("accuracy", tmp_path, "tensorflow", seeds=1, epochs=2, variants=("eanet",))
     assert {record.batch_order_sha256 for record in there} == {on_tensorflow.batch_order_sha256}
     assert there[0].parameters == on_tensorflow.parameters
     assert there[0].trial_id != on_tensorflow.trial_id
@@ -64,20 +52,8 @@ def test_the_accuracy_suite_trains_on_the_same_batches_as_tensorflow(tmp_path, b
 def test_jax_trains_and_times_without_tensorflow(tmp_path):
     """Where it is installed, it is hidden; `tox -e jax-only` has none."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
-    asked = [
-        "--suite",
-        "accuracy",
-        "--suite",
-        "scaling",
-        "--variant",
-        "eanet",
-        "--seeds",
-        "1",
-        "--epochs",
-        "1",
-        "--backend",
-        "jax",
-    ]
+    asked = ["--suite", "accuracy", "--suite", "scaling", "--variant", "eanet"]
+    asked += ["--seeds", "1", "--epochs", "1", "--backend", "jax"]
     sizes = SMALL | {"core.patches": 13, "core.processes": 1, "model.patches": 9, "model.processes": 1}
     settings = [word for name, value in sizes.items() for word in ("--set", f"{name}={value}")]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -92,16 +68,14 @@ def test_jax_trains_and_times_without_tensorflow(tmp_path):
     assert {record.environment.backend for record in there.results} == {"jax"}
     assert (len(there.trainings), len(there.step_times)) == (1, 4)
     without = run("--suite", "accuracy")
-    assert (without.returncode, without.stderr) == (
-        2,
-        "error: the backend tensorflow is not installed: pip install -e .\n",
-    )
+    assert without.returncode == 2
+    assert without.stderr == "error: the backend tensorflow is not installed: pip install -e .\n"
 
 
 def test_the_scaling_suite_times_both_scopes(tmp_path, backend):
     cases = ["core-train-eanet-n64-process0", "model-infer-eanet-n64-process0"]
     asked = {f"scaling {case}" for case in cases}
-    timed = outcomes("scaling", tmp_path, backend, only=lambda trial: trial.label in asked)
+    timed = made("scaling", tmp_path, backend, only=lambda trial: trial.label in asked)
     assert {type(outcome) for outcome in timed} == {StepTimeRecord}, timed
     assert {(record.scope, record.phase) for record in timed} == {("core", "train"), ("model", "infer")}
     assert all(record.device_peak_memory_bytes is None for record in timed), "neither tells on a CPU"

@@ -1,7 +1,5 @@
 """The standard CIFAR files in every form they come in, and nothing executed or trusted."""
 
-import io
-import os
 import pickle
 import struct
 import subprocess
@@ -13,7 +11,7 @@ import pytest
 
 from benchmarks import cifar_files, datasets
 from benchmarks.datasets import DataError
-from tests.benchmarks.test_datasets import batch, write_cifar100
+from tests.benchmarks.test_datasets import Executes, archive, batch, write_cifar100
 
 
 @pytest.mark.parametrize("there", [".", "cifar-100-python"])
@@ -56,15 +54,13 @@ def test_labels_may_be_an_array_of_whole_numbers(tmp_path, dtype, protocol):
 @pytest.mark.parametrize("prefix", ["", "./"])
 def test_cifar100_out_of_its_archive(tmp_path, prefix):
     write_cifar100(tmp_path / "cifar-100-python")
-    archive = tmp_path / "elsewhere" / "cifar-100-python.tar.gz"
-    archive.parent.mkdir()
-    with tarfile.open(archive, "w:gz") as tar:
-        for part in ("train", "test"):
-            tar.add(tmp_path / "cifar-100-python" / part, f"{prefix}cifar-100-python/{part}")
-    expected = datasets.load("cifar100", str(tmp_path)).sha256
-    assert datasets.load("cifar100", str(archive)).sha256 == expected
-    assert datasets.load("cifar100", str(archive.parent)).sha256 == expected
-    assert list(archive.parent.iterdir()) == [archive]
+    packed = tmp_path / "elsewhere" / "cifar-100-python.tar.gz"
+    packed.parent.mkdir()
+    files = (tmp_path / "cifar-100-python").iterdir()
+    packed.write_bytes(archive(**{f"{prefix}cifar-100-python/{file.name}": file.read_bytes() for file in files}))
+    for place in (tmp_path, packed, packed.parent):
+        assert datasets.load("cifar100", str(place)).sha256 == datasets.load("cifar100", str(tmp_path)).sha256
+    assert list(packed.parent.iterdir()) == [packed]
 
 
 def test_cifar10_joins_its_five_batches(tmp_path):
@@ -75,16 +71,6 @@ def test_cifar10_joins_its_five_batches(tmp_path):
     data = datasets.load("cifar10", str(tmp_path))
     assert data.train_labels.tolist() == [1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5]
     assert data.test_images.shape == (3, 32, 32, 3)
-
-
-class Executes:
-    """A pickle of it runs a command when it is loaded."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.path}",)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -169,44 +155,43 @@ def test_folders_without_the_data_are_refused(tmp_path):
         datasets.load("cifar100", str(tmp_path))
 
 
-def tar_of(path, headers=None, **members):
-    with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.pax_headers = len(content), headers or {}
-            tar.addfile(info, io.BytesIO(content))
-
-
 def test_archives_with_links_or_without_the_files_are_refused(tmp_path):
-    archive = tmp_path / "cifar-100-python.tar.gz"
-    archive.write_bytes(b"no archive")
+    path = tmp_path / "cifar-100-python.tar.gz"
+    path.write_bytes(b"no archive")
     with pytest.raises(DataError, match="is no readable archive: Not a gzipped file"):
-        datasets.load("cifar100", str(archive))
-    with tarfile.open(archive, "w:gz") as tar:
+        datasets.load("cifar100", str(path))
+    with tarfile.open(path, "w:gz") as tar:
         link = tarfile.TarInfo("cifar-100-python/train")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     with pytest.raises(DataError, match="cifar-100-python/train is not a plain file"):
-        datasets.load("cifar100", str(archive))
+        datasets.load("cifar100", str(path))
 
 
 def test_an_archive_is_never_unpacked_so_its_names_lead_nowhere(tmp_path):
     inside = tmp_path / "inside"
     inside.mkdir()
     names = {f"cifar-100-python/{part}": pickle.dumps(batch(), protocol=2) for part in ("train", "test")}
-    tar_of(inside / "cifar-100-python.tar.gz", **names, **{"../outside": b"x", f"{tmp_path}/outside": b"x"})
+    outside = {"../outside": b"x", f"{tmp_path}/outside": b"x"}
+    (inside / "cifar-100-python.tar.gz").write_bytes(archive(**names, **outside))
     assert len(datasets.load("cifar100", str(inside)).train_labels) == 7
     assert [path.name for path in tmp_path.iterdir()] == ["inside"]
     assert [path.name for path in inside.iterdir()] == ["cifar-100-python.tar.gz"]
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"GNU.sparse.map": "a,b"}, {"GNU.sparse.size": "z"}],
+    ("headers", "complaint"),
+    [
+        ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, "holds no readable cifar-100-python/train: "),
+        ({"GNU.sparse.map": "a,b"}, "holds no readable cifar-100-python/train: "),
+        ({"GNU.sparse.size": "z"}, "holds no readable cifar-100-python/train: "),
+        ({"GNU.sparse.map": "0,5", "GNU.sparse.size": str(2**40)}, "train is not a plain file"),
+    ],
+    ids=["no numbers", "letters in the map", "a letter for the size", "claims more than it holds"],
 )
-def test_an_archive_whose_headers_are_no_numbers_is_one_line(tmp_path, headers):
-    tar_of(tmp_path / "cifar-100-python.tar.gz", headers, **{"cifar-100-python/train": b"nonum"})
-    with pytest.raises(DataError, match=r"holds no readable cifar-100-python/train: "):
+def test_an_archive_with_false_headers_is_one_line(tmp_path, headers, complaint):
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(archive(headers, **{"cifar-100-python/train": b"holes"}))
+    with pytest.raises(DataError, match=complaint):
         datasets.load("cifar100", str(tmp_path))
 
 
@@ -215,14 +200,7 @@ def test_an_archive_with_a_bomb_inside_is_refused_before_it_fills_the_memory(tmp
     """Both as the file that is read and as one that is only passed over."""
     monkeypatch.setattr(cifar_files, "LARGEST_BYTES", 5 * 2**20)
     bomb = tmp_path / "cifar-100-python.tar.gz"
-    tar_of(bomb, **{name: bytes(7 * 2**20), "cifar-100-python/test": pickle.dumps(batch())})
+    bomb.write_bytes(archive(**{name: bytes(7 * 2**20), "cifar-100-python/test": pickle.dumps(batch())}))
     assert bomb.stat().st_size < 2**17
     with pytest.raises(DataError, match="unpacks to more than 5,242,880 bytes"):
         datasets.load("cifar100", str(bomb))
-
-
-def test_a_sparse_file_that_claims_more_than_it_holds_is_refused(tmp_path):
-    headers = {"GNU.sparse.map": "0,5", "GNU.sparse.size": str(2**40)}
-    tar_of(tmp_path / "cifar-100-python.tar.gz", headers, **{"cifar-100-python/train": b"holes"})
-    with pytest.raises(DataError, match="train is not a plain file"):
-        datasets.load("cifar100", str(tmp_path))

@@ -1,6 +1,5 @@
 """A real Ray cluster of several nodes: what it records is what this machine records, and a lost node loses nothing."""
 
-import json
 import os
 import re
 import signal
@@ -18,14 +17,13 @@ ray = pytest.importorskip("ray")
 
 from ray.cluster_utils import Cluster as RayNodes  # noqa: E402
 
-from benchmarks import datasets  # noqa: E402
 from benchmarks.cluster import Cluster, Share, _first_line, connected, largest_node_cpus  # noqa: E402
-from benchmarks.environment import Origin, available_threads  # noqa: E402
-from benchmarks.plan import Overrides, build_plan  # noqa: E402
+from benchmarks.environment import available_threads  # noqa: E402
 from benchmarks.suite import InputError  # noqa: E402
 from results import store  # noqa: E402
 from results.records import StepTimeRecord, TrainRecord  # noqa: E402
 from results.trials import CoreStepTrial  # noqa: E402
+from tests.trials import ORIGIN, SMALL, history, step_times, trainings  # noqa: E402
 
 pytestmark = [
     # Ray leaves the pipes and files of the processes that it starts to the garbage collector.
@@ -33,8 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 ROOT = Path(__file__).parent.parent.parent
-ORIGIN = Origin("test", None, None)
-SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "7", "patch_size": "4"}
 NODE_CPUS = 2
 
 
@@ -52,29 +48,13 @@ def nodes():
         cluster.shutdown()
 
 
-def trainings(seeds, epochs=2, **settings):
-    overrides = Overrides(seeds=seeds, epochs=epochs, settings=SMALL | settings)
-    return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials
-
-
-def step_times(count):
-    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides())
-    chosen = [trial for trial in plan.trials if isinstance(trial, CoreStepTrial) and trial.patches == 64][:count]
-    return [trial.model_copy(update={"steps": 1, "seconds": 0.0}) for trial in chosen]
+SETTINGS = [argument for pair in SMALL.items() for argument in ("--set", "=".join(pair))]
 
 
 def command(*arguments, **environment):
     """The command as a user types it."""
-    typed = [sys.executable, "-m", "benchmarks.run", *map(str, arguments)]
-    settings = [argument for pair in SMALL.items() for argument in ("--set", "=".join(pair))]
-    return subprocess.run(
-        [*typed, *settings], cwd=ROOT, capture_output=True, text=True, env=os.environ | environment, timeout=250
-    )
-
-
-def result(record):
-    epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
-    return epochs, record.metrics, record.batch_order_sha256, record.trial
+    typed = [sys.executable, "-m", "benchmarks.run", *map(str, arguments), *SETTINGS]
+    return subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, env=os.environ | environment, timeout=250)
 
 
 def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path):
@@ -89,9 +69,8 @@ def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path)
     assert local.returncode == 0, local.stderr
     theirs, ours = ({r.trial_id: r for r in store.load(tmp_path / where).trainings} for where in ("ray", "local"))
     assert len(theirs) == 4
-    assert {trial_id: result(record) for trial_id, record in theirs.items()} == {
-        trial_id: result(record) for trial_id, record in ours.items()
-    }
+    found, expected = ({i: (history(r), r.trial) for i, r in records.items()} for records in (theirs, ours))
+    assert found == expected
     assert {r.environment.threads for r in (*theirs.values(), *ours.values())} == {available_threads()}
     assert {r.environment.node for r in ours.values()} == {None}
     assert len({r.environment.process for r in theirs.values()}) == 4, "a task has a process of its own"
@@ -192,7 +171,7 @@ def test_a_step_time_has_a_node_of_its_own(nodes, tmp_path):
 def test_ctrl_c_cancels_and_keeps_what_is_done(nodes, tmp_path):
     typed = [
         sys.executable, "-m", "benchmarks.run", "--suite", "accuracy", "--seeds", "40", "--epochs", "2",
-        *[argument for pair in SMALL.items() for argument in ("--set", "=".join(pair))],
+        *SETTINGS,
         "--executor", "ray", "--ray-address", nodes.address, "--out", str(tmp_path),
     ]  # fmt: skip
     process = subprocess.Popen(
@@ -219,13 +198,6 @@ def test_ctrl_c_cancels_and_keeps_what_is_done(nodes, tmp_path):
         assert list(left) == [], "nothing stays on a node"
 
 
-@pytest.fixture
-def listener():
-    """A port at which something listens that is no Ray."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-
-
 def refused(tmp_path, *arguments):
     done = command("--suite", "accuracy", "--seeds", 1, "--out", tmp_path / "run", "--executor", "ray", *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -236,12 +208,10 @@ def refused(tmp_path, *arguments):
 
 def test_what_the_cluster_cannot_do_is_one_line_before_any_trial_starts(nodes, tmp_path):
     at = ("--ray-address", nodes.address)
-    assert "no node of the cluster has 64 CPUs, the largest has 2: give --trial-cpus 2" in refused(
-        tmp_path, *at, "--trial-cpus", 64
-    )
-    assert "no node of the cluster has 1 GPUs: give fewer with --trial-gpus" in refused(
-        tmp_path, *at, "--trial-gpus", 1
-    )
+    said = refused(tmp_path, *at, "--trial-cpus", 64)
+    assert "no node of the cluster has 64 CPUs, the largest has 2: give --trial-cpus 2" in said
+    said = refused(tmp_path, *at, "--trial-gpus", 1)
+    assert "no node of the cluster has 1 GPUs: give fewer with --trial-gpus" in said
     node = nodes.add_node(num_cpus=1, num_gpus=1)  # it says so
     nodes.wait_for_nodes()
     try:
@@ -255,14 +225,11 @@ def test_what_the_cluster_cannot_do_is_one_line_before_any_trial_starts(nodes, t
 
 def test_no_cluster_at_the_address_is_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        free = f"127.0.0.1:{server.getsockname()[1]}"
-    assert f"no Ray cluster answers at {free}" in refused(tmp_path, "--ray-address", free)
+        at = f"127.0.0.1:{server.getsockname()[1]}"
+        assert f"no Ray cluster answers at {at}" in refused(tmp_path, "--ray-address", at), "something else listens"
+    assert f"no Ray cluster answers at {at}" in refused(tmp_path, "--ray-address", at), "nothing listens"
     for address in ("nowhere", "ray://127.0.0.1:10001", ""):
         assert "is not HOST:PORT" in refused(tmp_path, "--ray-address", address)
-
-
-def test_something_else_at_the_address_is_one_line(tmp_path, listener):
-    assert f"no Ray cluster answers at {listener}" in refused(tmp_path, "--ray-address", listener)
 
 
 def add_node_of_another_keras(nodes, tmp_path):
@@ -328,9 +295,3 @@ def test_without_ray_the_option_says_how_to_install_it(tmp_path):
 def test_options_of_a_cluster_without_one_are_an_error(tmp_path):
     done = command("--suite", "accuracy", "--trial-cpus", 2, "--out", tmp_path / "run")
     assert (done.returncode, done.stderr) == (2, "error: --trial-cpus changes nothing without --executor ray\n")
-
-
-def test_an_idle_driver_loads_neither_ray_nor_keras_without_a_cluster():
-    code = "import sys, benchmarks.run; print(json.dumps(sorted({'ray', 'keras'} & sys.modules.keys())))"
-    done = subprocess.run([sys.executable, "-c", f"import json; {code}"], cwd=ROOT, capture_output=True, text=True)
-    assert json.loads(done.stdout) == []

@@ -1,6 +1,9 @@
 """The datasets by name, which of their images are trained on, and their hashes; small ones as files for all tests."""
 
+import io
+import os
 import pickle
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +33,33 @@ def write_cifar100(folder, protocol=2, **changes):
     for name, value in content.items():
         (folder / name).write_bytes(pickle.dumps(value, protocol))
     return content
+
+
+def archive(headers=None, **members):
+    """A packed tar archive of files by name."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = len(content), headers or {}
+            tar.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+class Executes:
+    """A pickle of it runs a command where it is read as pickles usually are."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def png(mode="RGB", size=(8, 8)):
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, "PNG")
+    return file.getvalue()
 
 
 def write_cifar10(folder, labels):

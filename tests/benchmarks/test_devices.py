@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.run import main
+from tests.trials import SMALL
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 ROOT = Path(__file__).parent.parent.parent
-SMALL = ("blocks=1", "embedding_dim=8", "mlp_dim=8", "patch_size=4")
 
 
 def command(folder, *arguments, devices=2):
     """The command on JAX, on a processor that shows itself as several devices."""
     typed = [sys.executable, "-m", "benchmarks.run", "--suite", "accuracy", "--seeds", "1", "--epochs", "2"]
-    settings = [argument for setting in SMALL for argument in ("--set", setting)]
+    settings = [argument for pair in SMALL.items() for argument in ("--set", "=".join(pair))]
     where = ["--backend", "jax", "--out", str(folder)]
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     return subprocess.run(

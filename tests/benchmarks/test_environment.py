@@ -7,23 +7,10 @@ import sys
 import pytest
 
 from benchmarks import cgroups
-from benchmarks.environment import GitError, available_threads, default_threads, git
+from benchmarks.environment import available_threads, default_threads
+from benchmarks.worktree import GitError, git
 
 ALLOWED = available_threads()
-
-
-@pytest.fixture
-def repositories(tmp_path):
-    """Two repositories with a commit each, and their commits."""
-    found = []
-    for name in ("ours", "theirs"):
-        tree = tmp_path / name
-        identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-        for command in (("init", "-q"), (*identity, "commit", "-q", "--allow-empty", "-m", name)):
-            subprocess.run(["git", *command], cwd=tree if tree.exists() else tree.mkdir() or tree, check=True)
-        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tree, capture_output=True, text=True, check=True)
-        found.append((tree, asked.stdout.strip()))
-    return found
 
 
 @pytest.mark.parametrize(("quota", "threads"), [(0.5, 1), (1.0, 1), (1.5, min(2, ALLOWED)), (1e9, ALLOWED)])
@@ -50,23 +37,11 @@ def test_a_process_that_is_kept_to_one_processor_has_one_thread():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
 
-def test_a_hooks_variables_name_no_other_repository(repositories, monkeypatch):
-    (ours, commit), (theirs, other) = repositories
-    monkeypatch.setenv("GIT_DIR", str(theirs / ".git"))
-    monkeypatch.setenv("GIT_WORK_TREE", str(theirs))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(theirs / ".git" / "index"))
-    monkeypatch.setenv("GIT_PREFIX", "deeper/")
-    asked = subprocess.run(["git", "-C", str(ours), "rev-parse", "HEAD"], capture_output=True, text=True)
-    assert asked.stdout.strip() == other, "what git says to who does not remove them"
-    assert git(ours, "rev-parse", "HEAD") == commit
-    assert git(ours, "status", "--porcelain") == ""
-
-
-def test_settings_that_ci_gives_by_variables_reach_git(repositories, monkeypatch):
-    (ours, _), _ = repositories
-    for name, value in {"COUNT": "1", "KEY_0": "safe.directory", "VALUE_0": str(ours)}.items():
+def test_settings_that_ci_gives_by_variables_reach_git(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    for name, value in {"COUNT": "1", "KEY_0": "safe.directory", "VALUE_0": str(tmp_path)}.items():
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
-    assert git(ours, "config", "safe.directory") == str(ours)
+    assert git(tmp_path, "config", "safe.directory") == str(tmp_path)
 
 
 def test_an_error_is_in_gits_own_words_and_one_line(tmp_path, monkeypatch):

@@ -13,27 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import datasets
-from benchmarks.environment import MODULES, Origin, worker_variables
-from benchmarks.executors import _ending, run_local
-from benchmarks.plan import Overrides, build_plan
+from benchmarks.environment import MODULES, worker_variables
+from benchmarks.executors import _ending
 from benchmarks.worker import Trouble, settle
 from results.records import Failure, StepTimeRecord
-from results.trials import CoreStepTrial
+from tests.trials import outcomes, step_times
 
-ORIGIN = Origin("test", None, None)
 ROOT = Path(__file__).parent.parent.parent
-
-
-def small_trials(count=3):
-    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides())
-    chosen = [trial for trial in plan.trials if isinstance(trial, CoreStepTrial) and trial.patches == 64][:count]
-    return [trial.model_copy(update={"steps": 1, "seconds": 0.0}) for trial in chosen]
-
-
-def run(trials, on_start=lambda _: None, timeout_seconds=lambda _: 120.0, folder=Path("nowhere")):
-    outcomes = run_local("tensorflow", ORIGIN, trials, folder, on_start, lambda *_: None, timeout_seconds)
-    return [outcome for _, outcome in outcomes]
 
 
 def endless(trial):
@@ -91,14 +77,14 @@ def test_pytorch_computes_with_the_threads_of_its_own_trial(tmp_path):
 import sys
 from pathlib import Path
 from benchmarks.environment import worker_variables
-from benchmarks.executors import Program, Workers
+from benchmarks.executors import Workers
 from benchmarks.worker import Task
-from tests.benchmarks.test_executors import ORIGIN, small_trials, tell_threads
+from tests.benchmarks.test_executors import tell_threads
+from tests.trials import ORIGIN, step_times
 if __name__ == "__main__":
-    (trial,) = small_trials(1)
+    (trial,) = step_times(1)
     for threads in (1, 3, 2):
-        variables, program = worker_variables("torch", threads), Program(tell_threads, "benchmarks.warm")
-        with Workers("torch", variables, ORIGIN, Path(sys.argv[1]), program) as workers:
+        with Workers("torch", worker_variables("torch", threads), ORIGIN, Path(sys.argv[1]), tell_threads) as workers:
             (outcome,) = workers.run(Task(trial, Path("none.npz")), 120.0)
         print(outcome.reason)
 """
@@ -106,26 +92,33 @@ if __name__ == "__main__":
     assert done.stdout.split() == ["1", "3", "2"], done.stderr
 
 
-def test_a_killed_worker_costs_its_own_trial_alone():
-    first, second, third = small_trials()
-    second = endless(second)
+def test_a_trial_that_is_killed_hangs_or_does_not_fit_costs_itself_alone():
+    first, killed, hung, large, last = step_times(5)
+    killed, hung = endless(killed), endless(hung)
+    large = large.model_copy(update={"patches": 1_000_000, "batch": 1000})
 
     def on_start(trial):
-        if trial is second:
+        if trial is killed:
             threading.Thread(target=kill_the_worker, daemon=True).start()
 
-    outcomes = run([first, second, third], on_start)
-    assert isinstance(outcomes[0], StepTimeRecord)
-    assert isinstance(outcomes[2], StepTimeRecord)
-    assert isinstance(outcomes[1], Failure)
-    assert (outcomes[1].trial_id, outcomes[1].status) == (second.trial_id, "signal 9")
-    assert outcomes[1].reason == "its process was ended by SIGKILL before it gave a record"
+    found = outcomes(
+        [first, killed, hung, large, last],
+        on_start=on_start,
+        timeout_seconds=lambda trial: 5.0 if trial is hung else 120.0,
+    )
+    assert [type(outcome) for outcome in found] == [StepTimeRecord, Failure, Failure, Failure, StepTimeRecord]
+    assert [outcome.trial_id for outcome in found[1:4]] == [trial.trial_id for trial in (killed, hung, large)]
+    assert [(outcome.status, outcome.reason) for outcome in found[1:3]] == [
+        ("signal 9", "its process was ended by SIGKILL before it gave a record"),
+        ("timeout", "no sign for 5 s: its process was ended"),
+    ]
+    assert (found[3].status, found[3].reason[:12], found[3].log_tail) == ("skipped", "needs about ", "")
     assert multiprocessing.active_children() == []
 
 
 def test_a_worker_never_sees_ctrl_c():
     """It is for the parent to end its worker; one that has only just started could not ignore it yet."""
-    (trial,) = small_trials(1)
+    (trial,) = step_times(1)
     masks = []
 
     def on_start(_):
@@ -138,15 +131,15 @@ def test_a_worker_never_sees_ctrl_c():
 
         threading.Thread(target=look, daemon=True).start()
 
-    run([endless(trial)], on_start)
+    outcomes([endless(trial)], on_start=on_start)
     assert masks[0] & (1 << (signal.SIGINT - 1)), "blocked from its first instruction on"
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "and not in the parent"
 
 
 def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
-    trial = next(trial for trial in small_trials(8) if trial.variant == "eanet")
+    trial = next(trial for trial in step_times(8) if trial.variant == "eanet")
     wrong = trial.model_copy(update={"dim": 7})  # 4 heads do not divide it, which no plan would let through
-    (outcome,) = run([wrong])
+    (outcome,) = outcomes([wrong])
     assert isinstance(outcome, Failure)
     assert outcome.status == "failed"
     assert outcome.reason == "ValueError: heads 4 does not divide embedding_dim 7; allowed: 1, 7"
@@ -155,33 +148,16 @@ def test_a_trial_that_raises_is_recorded_with_its_reason_and_its_last_words():
     assert not re.search(r'["\s]/', outcome.log_tail), "no path of the machine"
 
 
-def test_a_worker_that_hangs_is_ended_and_costs_its_own_trial_alone():
-    first, second = small_trials(2)
-    hung, after = run([endless(first), second], timeout_seconds=lambda trial: 120.0 if trial is second else 5.0)
-    assert (hung.status, hung.reason) == ("timeout", "no sign for 5 s: its process was ended")
-    assert isinstance(after, StepTimeRecord)
-    assert multiprocessing.active_children() == []
-
-
-def test_a_trial_that_does_not_fit_is_skipped_and_costs_its_own_trial_alone():
-    first, second = small_trials(2)
-    skipped, after = run([first.model_copy(update={"patches": 1_000_000, "batch": 1000}), second])
-    assert skipped.status == "skipped"
-    assert skipped.reason.startswith("needs about ")
-    assert skipped.log_tail == ""
-    assert isinstance(after, StepTimeRecord)
-
-
 def test_a_trial_that_runs_out_of_memory_is_oom():
     """A real allocation that fails: the backend may have 64 MB where the trial, which fits this machine, needs more."""
     code = """
 import benchmarks.executors
-from tests.benchmarks.test_executors import run, small_trials
+from tests.trials import outcomes, step_times
 variables = benchmarks.executors.worker_variables
 benchmarks.executors.worker_variables = lambda *a: variables(*a) | {"TF_CPU_BFC_MEM_LIMIT_IN_MB": "64"}
 if __name__ == "__main__":
-    trial = next(t for t in small_trials(12) if (t.variant, t.phase) == ("vit", "train"))
-    (outcome,) = run([trial.model_copy(update={"patches": 2304})])
+    trial = next(t for t in step_times(12) if (t.variant, t.phase) == ("vit", "train"))
+    (outcome,) = outcomes([trial.model_copy(update={"patches": 2304})])
     print(outcome.status, outcome.reason, sep="|")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -199,10 +175,10 @@ def test_the_kernels_kill_for_memory_is_told_from_anybodys():
 
 
 def test_the_parent_uses_less_than_a_hundredth_of_a_core_while_it_waits():
-    (trial,) = small_trials(1)
-    run([trial])  # starts the process that workers are forked from
+    (trial,) = step_times(1)
+    outcomes([trial])  # starts the process that workers are forked from
     wall, used = time.monotonic(), time.process_time()
-    run([endless(trial)], timeout_seconds=lambda _: 7.0)
+    outcomes([endless(trial)], timeout_seconds=lambda _: 7.0)
     wall, used = time.monotonic() - wall, time.process_time() - used
     assert wall > 7
     assert used < 0.01 * wall
@@ -212,17 +188,11 @@ def test_the_parent_never_loads_what_the_workers_do(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from tests.benchmarks.test_executors import ORIGIN, run_local
-from benchmarks import datasets
-from benchmarks.plan import Overrides, build_plan
-small = {"blocks": "1", "embedding_dim": "8", "patch_size": "4"}
-overrides = Overrides(seeds=1, epochs=1, variants=("eanet",), settings=small)
+from tests.trials import outcomes, trainings
 if __name__ == "__main__":
-    plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides)
     said = []
-    on_progress = lambda _, progress: said.append(progress)
-    folder = Path(sys.argv[1])
-    ((_, record),) = run_local("tensorflow", ORIGIN, plan.trials, folder, said.append, on_progress, lambda _: 120.0)
+    progress = lambda _, progress: said.append(progress)
+    (record,) = outcomes(trainings(epochs=1, variants=("eanet",)), Path(sys.argv[1]), said.append, progress)
     print(len(said), record.kind, *({"keras", "tensorflow", "numpy", "sklearn"} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)

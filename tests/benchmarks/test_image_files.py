@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import datasets
 from benchmarks.image_files import DataError, mixed
-from tests.benchmarks.test_datasets import write_images
+from tests.benchmarks.test_datasets import png, write_images
 
 
 def test_a_folder_of_grey_images_has_one_channel_and_the_names_of_its_classes(tmp_path):
@@ -53,12 +53,6 @@ def claiming(width, kind):
     return bytes(content)
 
 
-def png(*size):
-    file = io.BytesIO()
-    Image.new("RGB", size).save(file, "PNG")
-    return file.getvalue()
-
-
 WRONG_LENGTH = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x08\x00\x00\x00\x08\x08\x02\x00\x00\x00Km)\xdc"
     b'\x00\x00\x00\x0cIDATx\x9c{c`\x18\x1e\x00\x00\x00\x00\x00"\x00\x00\x00\x00IEND\xaeB`\x82'
@@ -68,7 +62,7 @@ WRONG_LENGTH = (
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (png(6, 7), "is 6 x 7 with 3 channels; all images have to be square and like the first"),
+        (png(size=(6, 7)), "is 6 x 7 with 3 channels; all images have to be square and like the first"),
         (b"no image", "is not a readable image"),
         (WRONG_LENGTH, "is not a readable image"),
         (claiming(32_768, "PNG"), "(is not a readable image: Image size|is 32768 x 32768; at most)"),

@@ -8,18 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.environment import worker_variables
-from benchmarks.isolation import isolated
+from benchmarks.environment import isolated, worker_variables
 from results import store
+from tests.trials import SMALL
 
 ROOT = Path(__file__).parent.parent.parent
-HOSTILE = {
-    "backend": "jax",
-    "epsilon": 0.1,
-    "floatx": "float16",
-    "image_data_format": "channels_first",
-    "nnx_enabled": True,
-}
+HOSTILE = {"backend": "jax", "epsilon": 0.1, "floatx": "float16", "nnx_enabled": True}
+HOSTILE |= {"image_data_format": "channels_first"}
 VARIABLES = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
 VARIABLES |= {"TF_FUNCTION_JIT_COMPILE_DEFAULT": "1"}
 MEASURED = {"train_seconds", "train_step_seconds", "checksum", "environment"}
@@ -41,8 +36,7 @@ def without_measurements(value):
 
 
 def trained(folder, environment):
-    sizes = {"blocks": 1, "embedding_dim": 12, "mlp_dim": 7, "patch_size": 4}
-    settings = [word for name, value in sizes.items() for word in ("--set", f"{name}={value}")]
+    settings = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
     command = [sys.executable, "-m", "benchmarks.run", "--suite", "accuracy", "--seeds", "1", "--epochs", "2"]
     subprocess.run(
         [*command, *settings, "--out", str(folder)],

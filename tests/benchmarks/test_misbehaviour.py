@@ -8,12 +8,11 @@ import time
 import pytest
 
 from benchmarks import executors, worker
-from benchmarks.answers import Progress
 from benchmarks.environment import worker_variables
-from benchmarks.executors import Program, Workers
-from benchmarks.worker import Task
-from results.records import Failure, StepTimeRecord
-from tests.benchmarks.test_executors import ORIGIN, small_trials
+from benchmarks.executors import Workers
+from benchmarks.worker import Progress, Task
+from results.records import Failure
+from tests.trials import ORIGIN, step_times
 
 LAST_WORDS = "these were its last words"
 
@@ -39,9 +38,9 @@ def misbehave(origin, log, tasks, variables):
 
 
 def run(kind, folder, timeout_seconds=60.0):
-    (trial,) = small_trials(1)
+    (trial,) = step_times(1)
     variables = worker_variables("tensorflow", 1)
-    with Workers("tensorflow", variables, ORIGIN, folder, Program(misbehave, "benchmarks.warm")) as workers:
+    with Workers("tensorflow", variables, ORIGIN, folder, misbehave) as workers:
         task = Task(trial.model_copy(update={"variant": kind}), folder / "none.npz")
         *_, outcome = workers.run(task, timeout_seconds)
     assert multiprocessing.active_children() == []
@@ -75,11 +74,3 @@ def test_endless_output_does_not_fill_the_disk(tmp_path, monkeypatch, kind, stat
     assert outcome.status == status
     assert len(outcome.log_tail) <= executors.LOG_TAIL
     assert len(largest) >= 3, "cut again and again"
-
-
-def test_the_trial_after_it_runs(tmp_path):
-    run("segfault", tmp_path)
-    (trial,) = small_trials(1)
-    with Workers("tensorflow", worker_variables("tensorflow", 1), ORIGIN, tmp_path) as workers:
-        (outcome,) = workers.run(Task(trial, tmp_path / "none.npz"), 60.0)
-    assert isinstance(outcome, StepTimeRecord)

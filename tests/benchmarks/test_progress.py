@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks import datasets, estimate
-from benchmarks.answers import Progress
 from benchmarks.plan import Overrides, build_plan
 from benchmarks.progress import TRUSTED_SECONDS, Display, Eta
+from benchmarks.worker import Progress
 from tests import samples
 
 TRIALS = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1)).trials

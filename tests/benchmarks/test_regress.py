@@ -76,6 +76,22 @@ def assert_nothing_left(tree):
     assert not list(tree.parent.glob(f"{worktree.PREFIX}*"))
 
 
+@pytest.fixture
+def refused(tree, monkeypatch, capsys):
+    """Runs a gate that is wrong usage or input, which leaves nothing, and returns its one line."""
+
+    def said(base, *arguments):
+        out = () if "--out" in arguments else ("--out", tree.parent / "out")
+        status, _, line = gate(monkeypatch, capsys, base, *out, *arguments)
+        assert status == 2
+        assert len(line.splitlines()) == 1
+        if (tree / ".git").exists():
+            assert_nothing_left(tree)
+        return line
+
+    return said
+
+
 def test_a_slower_attention_is_found_and_the_other_one_left_alone(tree, monkeypatch, capsys):
     """External attention gets 64 more softmaxes, several times its step; eight processes of two cases, about a minute.
 
@@ -163,26 +179,20 @@ ITSELF = "error: BASE 'main' is the working tree itself: there is nothing to com
         (["main", "--floor", "3", "--floor=4"], "error: --floor is given 2 times: give it once\n"),
     ],
 )
-def test_what_is_no_gate_is_one_line_and_leaves_nothing(tree, monkeypatch, capsys, arguments, complaint):
-    status, _, said = gate(monkeypatch, capsys, *arguments, "--out", tree.parent / "out")
-    assert status == 2
-    assert said.startswith(complaint)
-    assert len(said.splitlines()) == 1
-    assert_nothing_left(tree)
+def test_what_is_no_gate_is_one_line_and_leaves_nothing(refused, arguments, complaint):
+    assert refused(*arguments).startswith(complaint)
 
 
-def test_without_git_or_a_repository_there_is_no_base(tree, monkeypatch, capsys):
+def test_without_git_or_a_repository_there_is_no_base(tree, refused, monkeypatch):
     shutil.rmtree(tree / ".git")
-    status, _, said = gate(monkeypatch, capsys, "main")
-    assert status == 2
-    assert said.startswith(f"error: BASE cannot be checked out from {tree}: fatal: not a git repository")
-    assert len(said.splitlines()) == 1
+    complaint = f"error: BASE cannot be checked out from {tree}: "
+    assert refused("main").startswith(f"{complaint}fatal: not a git repository")
     monkeypatch.setenv("PATH", str(tree))
-    status, _, said = gate(monkeypatch, capsys, "main")
-    assert (status, said) == (2, f"error: BASE cannot be checked out from {tree}: git is not installed\n")
+    assert refused("main") == f"{complaint}git is not installed\n"
 
 
-def test_a_repository_of_another_owner_is_refused_in_gits_words_and_its_way_out_is_one(tree, monkeypatch, capsys):
+def test_a_repository_of_another_owner_is_refused_in_gits_words(tree, monkeypatch, capsys, refused):
+    """The way out that git names is one."""
     settings = tree.parent / "gitconfig"
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
@@ -196,10 +206,8 @@ def test_a_repository_of_another_owner_is_refused_in_gits_words_and_its_way_out_
     assert status == 2
     assert f"detected dubious ownership in repository at '{tree}'" in said
     assert len(said.splitlines()) == 1
-    way_out = said[said.index("git config") :].split()
-    subprocess.run(way_out, check=True)
-    status, _, said = gate(monkeypatch, capsys, "main", "--out", tree.parent / "out")
-    assert (status, said) == (2, ITSELF)
+    subprocess.run(said[said.index("git config") :].split(), check=True)
+    assert refused("main") == ITSELF
 
 
 def test_a_gate_that_a_hook_of_another_repository_starts_is_of_its_own(tree, tmp_path):
@@ -212,22 +220,21 @@ def test_a_gate_that_a_hook_of_another_repository_starts_is_of_its_own(tree, tmp
     hook.chmod(0o755)
     git(other, "--git-dir", str(other / ".git"), "--work-tree", str(other), "commit", "-qm", "one", "--allow-empty")
     assert "GIT_DIR=" in (tmp_path / "variables").read_text()
-    assert "GIT_INDEX_FILE=" in (tmp_path / "variables").read_text()
+    names = {line.partition("=")[0] for line in (tmp_path / "variables").read_text().splitlines()}
+    assert names >= {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
     assert said.read_text() == ITSELF
     assert_nothing_left(tree)
     assert len(git(other, "worktree", "list").splitlines()) == 1
 
 
-def test_what_is_in_the_way_of_a_worktree_is_left_alone_also_where_the_shell_did_not_name_it(tree, monkeypatch, capsys):
+def test_what_is_in_the_way_of_a_worktree_is_left_alone(tree, monkeypatch, refused):
+    """Also where the shell has not expanded its name."""
     monkeypatch.setenv("HOME", str(tree.parent))
     (tree.parent / "mine").mkdir()
     (tree.parent / "mine" / "notes.txt").write_text("unsaved work")
     for there in (tree.parent / "mine", "~/mine"):
-        status, _, said = gate(monkeypatch, capsys, "main", f"--worktree={there}", "--out", tree.parent / "out")
-        assert status == 2
-        assert f"--worktree {there} is in the way: remove it" in said
+        assert f"--worktree {there} is in the way: remove it" in refused("main", f"--worktree={there}")
         assert (tree.parent / "mine" / "notes.txt").read_text() == "unsaved work"
-        assert_nothing_left(tree)
 
 
 class Machine:
@@ -334,39 +341,27 @@ def test_other_dependencies_are_named(tmp_path):
     assert changed_dependencies(tmp_path / "base", tmp_path / "base") == []
 
 
-def broken(tree):
-    (tree / "models" / "config.py").write_text("import nothing_of_that_name\n")
-
-
-def silent(tree):
-    (tree / "models" / "__init__.py").write_text("import os\nos._exit(0)\n")
-
-
-def without_cases(tree):
-    (tree / "benchmarks" / "cases.py").unlink()
-
-
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("file", "content", "complaint"),
     [
-        (broken, "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
-        (without_cases, "benchmarks.cases"),
-        (silent, "its process ended without an answer"),
+        ("models/config.py", "import no_such_name", "ModuleNotFoundError: No module named 'no_such_name'"),
+        ("models/__init__.py", "import os\nos._exit(0)", "its process ended without an answer"),
+        ("benchmarks/cases.py", None, "benchmarks.cases"),
     ],
+    ids=["broken", "silent", "without cases"],
 )
-def test_a_base_that_cannot_be_imported_is_one_line(tree, monkeypatch, capsys, spoil, complaint):
-    spoil(tree)
-    git(tree, "add", "-A")
-    git(tree, "commit", "-qm", "spoiled")
+def test_a_base_that_cannot_be_imported_is_one_line(tree, refused, file, content, complaint):
+    if content is None:
+        (tree / file).unlink()
+    else:
+        (tree / file).write_text(f"{content}\n")
+    git(tree, "commit", "-qam", "spoiled")
     git(tree, "tag", "spoiled")
     git(tree, "reset", "-q", "--hard", "HEAD~1")
-    status, _, said = gate(monkeypatch, capsys, "spoiled")
-    assert status == 2
+    said = refused("spoiled")
     assert said.startswith("error: spoiled (")
     assert "cannot be measured: " in said
     assert complaint in said
-    assert len(said.splitlines()) == 1
-    assert_nothing_left(tree)
 
 
 @pytest.mark.parametrize(
@@ -414,15 +409,10 @@ def test_the_worktree_of_a_killed_gate_is_removed_by_the_next(tree, monkeypatch,
         ("--record", "file", "file:1 is not what a gate writes"),
     ],
 )
-def test_where_nothing_can_be_written_is_found_before_anything_is_measured(
-    tree, monkeypatch, capsys, option, place, complaint
-):
+def test_what_cannot_be_written_is_found_first(tree, monkeypatch, refused, option, place, complaint):
     monkeypatch.setattr(regress, "process", None)
     (tree.parent / "file").write_bytes(b"{\xff\x00\n")
-    status, _, said = gate(monkeypatch, capsys, "main", option, tree.parent / place)
-    assert status == 2
-    assert complaint in said
-    assert len(said.splitlines()) == 1
+    assert complaint in refused("main", option, tree.parent / place)
     assert (tree.parent / "file").read_bytes() == b"{\xff\x00\n"
 
 

@@ -11,32 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import datasets
-from benchmarks.environment import Origin
-from benchmarks.executors import run_local
-from benchmarks.plan import Overrides, build_plan
 from results import store
 from results.records import Failure
+from tests.trials import history, outcomes, planned
 
-ORIGIN = Origin("test", None, None)
 TUTORIAL = {"blocks": "3", "patch_size": "2", "augmentation": "tutorial", "weight_decay": "0.1"}
 """Every random layer of the tutorial at work, and an epoch long enough to be killed in."""
 
 
 def trial(variant, epochs):
-    overrides = Overrides(seeds=1, epochs=epochs, variants=(variant,), settings=TUTORIAL)
-    return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials[0]
+    return planned("accuracy", seeds=1, epochs=epochs, variants=(variant,), settings=TUTORIAL)[0]
 
 
 def run(trial, folder, on_progress=lambda *_: None):
     folder.mkdir(exist_ok=True)
-    ((_, outcome),) = run_local("tensorflow", ORIGIN, [trial], folder, lambda _: None, on_progress, lambda _: 200.0)
+    (outcome,) = outcomes([trial], folder, on_progress=on_progress, timeout_seconds=lambda _: 200.0)
     return outcome
-
-
-def history(record):
-    epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
-    return epochs, record.metrics
 
 
 def killed_and_whole(variant, folder):
@@ -81,18 +71,13 @@ def test_sigkill_in_the_middle_of_an_epoch_changes_nothing_but_the_times(variant
     assert found["again"] == found["whole"]
 
 
-def test_the_finished_record_ends_the_checkpoint(tmp_path):
-    asked = trial("eanet", epochs=1)
-    record = run(asked, tmp_path)
-    assert store.checkpoints(tmp_path) == {asked.trial_id}, "kept until the record is safe"
-    store.write(tmp_path, record)
-    assert store.checkpoints(tmp_path) == set()
-
-
 def test_killed_after_the_last_epoch_only_the_test_is_left(tmp_path):
     asked = trial("eanet", epochs=1)
     whole = run(asked, tmp_path)
+    assert store.checkpoints(tmp_path) == {asked.trial_id}, "kept until the record is safe"
     again = run(asked, tmp_path)
     assert history(again) == history(whole)
     assert again.epochs[0].train_seconds == whole.epochs[0].train_seconds, "not trained again"
     assert again.interrupted_in == (whole.environment,)
+    store.write(tmp_path, again)
+    assert store.checkpoints(tmp_path) == set()

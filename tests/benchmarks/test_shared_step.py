@@ -5,25 +5,13 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from benchmarks import datasets, executors
-from benchmarks.environment import Origin
-from benchmarks.executors import run_local, shared_step
-from benchmarks.plan import Overrides, build_plan
+from benchmarks import executors
+from benchmarks.executors import shared_step
 from results.records import Failure, TrainRecord
-
-SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "7", "patch_size": "2"}
-
-
-def trials(seeds, **more):
-    overrides = Overrides(seeds=seeds, epochs=2, settings=SMALL | more)
-    return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials
-
-
-def run(trials, folder, on_start=lambda trial: None, on_progress=lambda *_: None):
-    origin = Origin("test", None, None)
-    return [o for _, o in run_local("tensorflow", origin, trials, folder, on_start, on_progress, lambda _: 120.0)]
+from tests.trials import history, outcomes, planned, trainings
 
 
 def workers():
@@ -31,21 +19,13 @@ def workers():
 
 
 def together_and_alone(folder):
-    """Histories of both variants with two seeds each, run together and one by one, and the processes that it took."""
-    found = {"together": [], "alone": [], "processes": {"together": set(), "alone": set()}}
-
-    def note(way):
-        return lambda *_: found["processes"].update({way: found["processes"][way] | workers()})
-
-    asked = trials(2)
-    outcomes = {"together": run(asked, folder, on_progress=note("together")), "alone": []}
-    for trial in asked:
-        outcomes["alone"] += run([trial], folder, on_progress=note("alone"))
-    for way, records in outcomes.items():
-        for record in records:
-            epochs = [epoch.model_dump(exclude={"train_seconds"}) for epoch in record.epochs]
-            found[way].append([record.trial_id, epochs, record.metrics])
-    found["processes"] = {way: len(pids) for way, pids in found["processes"].items()}
+    """Histories of both variants with two seeds each, run together and one by one, and how many processes it took."""
+    asked, found = trainings(2), {}
+    for way, groups in {"together": [asked], "alone": [[trial] for trial in asked]}.items():
+        used = found[f"processes {way}"] = []
+        note = partial(lambda used, *_: used.extend(workers() - set(used)), used)
+        records = [record for group in groups for record in outcomes(group, folder, on_progress=note)]
+        found[way] = [[record.trial_id, *history(record)] for record in records]
     return found
 
 
@@ -60,50 +40,51 @@ def test_trainings_that_share_a_process_end_exactly_as_alone(tmp_path):
     found = json.loads(done.stdout)
     assert len(found["alone"]) == 4
     assert found["together"] == found["alone"]
-    assert found["processes"] == {"together": 2, "alone": 4}, "one a variant, and one a training"
+    assert [len(found[f"processes {way}"]) for way in ("together", "alone")] == [2, 4], "per variant, and per training"
 
 
 def test_one_that_is_killed_costs_its_own_trial_alone(tmp_path):
-    first, second, third = [trial for trial in trials(3) if trial.variant == "eanet"]
+    first, second, third = trainings(3, variants=("eanet",))
 
     def kill(trial, _):
         if trial is second:
             (worker,) = multiprocessing.active_children()
             worker.kill()
 
-    outcomes = run([first, second, third], tmp_path, on_progress=kill)
-    assert [type(outcome) for outcome in outcomes] == [TrainRecord, Failure, TrainRecord]
-    assert outcomes[1].status == "signal 9"
+    found = outcomes([first, second, third], tmp_path, on_progress=kill)
+    assert [type(outcome) for outcome in found] == [TrainRecord, Failure, TrainRecord]
+    assert found[1].status == "signal 9"
     assert workers() == set()
 
 
 def test_a_worker_that_died_while_it_waited_costs_no_trial(tmp_path):
-    first, second = [trial for trial in trials(2) if trial.variant == "eanet"]
+    first, second = trainings(2, variants=("eanet",))
 
     def kill(trial):
         for worker in multiprocessing.active_children() if trial is second else ():
             worker.kill()
             worker.join()
 
-    assert [type(outcome) for outcome in run([first, second], tmp_path, kill)] == [TrainRecord, TrainRecord]
+    found = outcomes([first, second], tmp_path, on_start=kill)
+    assert [type(outcome) for outcome in found] == [TrainRecord, TrainRecord]
 
 
 def test_what_a_trial_prints_is_not_told_of_the_next(tmp_path):
-    first, second = [trial for trial in trials(2) if trial.variant == "eanet"]
+    first, second = trainings(2, variants=("eanet",))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / f"{first.trial_id}.npz").write_text("no checkpoint")  # which it tells in its log
     broken = second.model_copy(update={"seed": -1})  # no plan would let through, and shares the step
-    outcomes = run([first, broken], tmp_path)
-    assert [type(outcome) for outcome in outcomes] == [TrainRecord, Failure]
-    assert "ValueError: expected non-negative integer" in outcomes[1].log_tail
-    assert "set aside" not in outcomes[1].log_tail
+    found = outcomes([first, broken], tmp_path)
+    assert [type(outcome) for outcome in found] == [TrainRecord, Failure]
+    assert "ValueError: expected non-negative integer" in found[1].log_tail
+    assert "set aside" not in found[1].log_tail
 
 
 def test_a_failures_record_does_not_say_where_its_run_is(tmp_path):
     folder = tmp_path / "my run"
     folder.mkdir()
     (folder / "checkpoints").write_text("no folder")
-    (outcome,) = run(trials(1)[:1], folder)
+    (outcome,) = outcomes(trainings(1)[:1], folder)
     assert outcome.status == "failed"
     assert f"'checkpoints/{outcome.trial_id}.npz'" in outcome.reason
     assert "my run" not in outcome.reason + outcome.log_tail
@@ -112,22 +93,20 @@ def test_a_failures_record_does_not_say_where_its_run_is(tmp_path):
 def test_idle_workers_are_bounded_and_the_first_ones_stay(tmp_path, monkeypatch):
     """Cells and variants come seed by seed: to end the oldest would be to end the one that is wanted next."""
     monkeypatch.setattr(executors, "MOST_KEPT", 2)
-    cells = [[t for t in trials(2, learning_rate=rate) if t.variant == "eanet"] for rate in ("1e-3", "2e-3", "3e-3")]
+    cells = [[t for t in trainings(2, learning_rate=rate) if t.variant == "eanet"] for rate in ("1e-3", "2e-3", "3e-3")]
     idle = []
-    outcomes = run([cell[seed] for seed in (0, 1) for cell in cells], tmp_path, lambda _: idle.append(len(workers())))
+    found = outcomes([cell[seed] for seed in (0, 1) for cell in cells], tmp_path, lambda _: idle.append(len(workers())))
     assert max(idle) == 2
-    processes = [outcome.environment.process for outcome in outcomes]
+    processes = [outcome.environment.process for outcome in found]
     assert processes[:2] == processes[3:5]
     assert len(set(processes)) == 4
 
 
 def test_only_short_trainings_share_a_step_and_only_those_of_equal_settings():
-    first, other = (trial for trial in trials(1))
-    again = [trial for trial in trials(2) if trial.variant == first.variant][1]
+    first, again = trainings(2, variants=("vit",))
     longer = first.model_copy(update={"training": first.training.model_copy(update={"epochs": 10**5})})
-    (warmer,) = [t for t in trials(1, learning_rate="1e-2") if t.variant == first.variant]
+    (other,), (warmer,) = trainings(variants=("eanet",)), trainings(variants=("vit",), learning_rate="1e-2")
     assert shared_step(first) == shared_step(again)
     assert shared_step(first) not in (shared_step(other), shared_step(warmer))
     assert shared_step(longer) is None
-    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides())
-    assert {shared_step(trial) for trial in plan.trials} == {None}
+    assert {shared_step(trial) for trial in planned("scaling")} == {None}

@@ -3,49 +3,44 @@
 import numpy as np
 import pytest
 
-from benchmarks import datasets, memory
-from benchmarks.environment import Origin
-from benchmarks.executors import run_local
-from benchmarks.plan import Overrides, build_plan
+from benchmarks import memory
 from benchmarks.steptime import build_case, measure_steps
 from benchmarks.stopwatch import synchroniser
 from models.build import layer_of
 from models.config import VARIANTS
 from models.cost import COPIES_OF_WEIGHTS
 from results.trials import StepTimeTrial
-
-ORIGIN = Origin("test", None, None)
+from tests.trials import ORIGIN, outcomes, planned
 
 
 def cost_of(trial):
     return trial.model.cost() if trial.scope == "model" else trial.attention.cost(trial.dim, trial.patches)
 
 
-def small_trials():
-    """One trial of each scope, phase and variant, at the smallest size."""
-    plan = build_plan(
-        ["scaling"], "quick", lambda name: datasets.shape(name, None), Overrides(settings={"blocks": "1"})
-    )
-    chosen = [t for t in plan.trials if isinstance(t, StepTimeTrial) and t.patches == 64 and t.process == 0]
-    return [trial.model_copy(update={"steps": 3, "seconds": 0.0}) for trial in chosen]
+def of_each_case(**overrides):
+    """The first process of each step time, with three steps."""
+    found = [t for t in planned("scaling", **overrides) if isinstance(t, StepTimeTrial) and t.process == 0]
+    return [trial.model_copy(update={"steps": 3, "seconds": 0.0}) for trial in found]
 
 
-@pytest.mark.parametrize("trial", small_trials(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")
+SMALLEST = [trial for trial in of_each_case(settings={"blocks": "1"}) if trial.patches == 64]
+
+
+def each(trials):
+    return pytest.mark.parametrize("trial", trials, ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")
+
+
+@each(SMALLEST)
 def test_every_case_gives_a_complete_record(trial):
     record = measure_steps(trial, ORIGIN)
-    assert (record.scope, record.phase, record.variant, record.patches) == (
-        trial.scope,
-        trial.phase,
-        trial.variant,
-        64,
-    )
+    assert (record.scope, record.phase, record.variant, record.patches) == (trial.scope, trial.phase, trial.variant, 64)
     assert len(record.samples_seconds) == 3
     assert record.compile_seconds > max(record.samples_seconds)
     assert record.multiply_adds == cost_of(trial).multiply_adds
     assert record.trial == trial
 
 
-@pytest.mark.parametrize("trial", small_trials(), ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}")
+@each(SMALLEST)
 def test_nothing_compiles_inside_the_timed_region(trial, monkeypatch):
     """A layer's Python runs while a step is traced, and not in a compiled one: after the first call it must rest."""
     layer = layer_of(VARIANTS[trial.variant].attention)
@@ -66,9 +61,7 @@ def test_nothing_compiles_inside_the_timed_region(trial, monkeypatch):
     assert not traced
 
 
-@pytest.mark.parametrize(
-    "trial", [t for t in small_trials() if t.scope == "model"], ids=lambda t: f"{t.phase}-{t.variant}"
-)
+@each([trial for trial in SMALLEST if trial.scope == "model"])
 def test_an_inference_predicts_and_a_training_step_learns(trial):
     case = build_case(trial)
     results = [np.asarray(case.step()) for _ in range(7)]
@@ -80,16 +73,10 @@ def test_an_inference_predicts_and_a_training_step_learns(trial):
 
 
 def sized(variant, scope, phase, patches):
-    """A trial of the quick profile with one timed step."""
-    plan = build_plan(
-        ["scaling"],
-        "quick",
-        lambda name: datasets.shape(name, None),
-        Overrides(settings={f"{scope}.patches": str(patches)}, variants=(variant,)),
-    )
-    times = (t for t in plan.trials if isinstance(t, StepTimeTrial))
-    (trial,) = (t for t in times if (t.scope, t.phase, t.patches, t.process) == (scope, phase, patches, 0))
-    return trial.model_copy(update={"steps": 1, "seconds": 0.0})
+    """A trial of the quick profile with three timed steps."""
+    found = of_each_case(settings={f"{scope}.patches": str(patches)}, variants=(variant,))
+    (trial,) = (t for t in found if (t.scope, t.phase, t.patches) == (scope, phase, patches))
+    return trial
 
 
 @pytest.mark.parametrize("phase", ["train", "infer"])
@@ -99,15 +86,14 @@ def test_closed_form_activations_are_within_a_factor_of_2_of_the_measured_peak(v
     trials = [sized(variant, "core", phase, patches) for patches in (256, 576, 1024)]
     if variant != "vit-fused":
         trials.append(sized(variant, "model", phase, 1024))
-    outcomes = run_local("tensorflow", ORIGIN, trials, tmp_path, lambda _: None, lambda *_: None, lambda _: 120.0)
-    for trial, record in outcomes:
+    for trial, record in zip(trials, outcomes(trials, tmp_path), strict=True):
         weights = 4 * cost_of(trial).parameters * COPIES_OF_WEIGHTS[phase]
         assert 0.5 < record.activation_bytes / (record.device_peak_memory_bytes - weights) < 2, trial.trial_id
         assert record.peak_memory_bytes > 0.5 * record.device_peak_memory_bytes
 
 
 def test_a_peak_is_counted_from_the_baseline_on_and_seen():
-    watch = memory.watch()
+    watch = memory.Watch()
     assert watch.baseline_bytes > 100 * 2**20, "the libraries are in it"
     block = np.ones(97 * 2**20, np.uint8)
     del block
@@ -120,11 +106,7 @@ def test_a_trial_that_needs_more_than_is_free_says_how_much_of_both():
         measure_steps(trial, ORIGIN)
 
 
-@pytest.mark.parametrize(
-    "trial",
-    [trial for trial in small_trials() if trial.variant in ("eanet", "vit")],
-    ids=lambda trial: f"{trial.scope}-{trial.phase}-{trial.variant}",
-)
+@each([trial for trial in SMALLEST if trial.variant in ("eanet", "vit")])
 def test_the_operations_of_a_step_are_those_of_its_graph(trial):
     """Folded external attention has two products of batches and four of weights, self-attention six; backward, each
     gives two more."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stopwatch import MOST_STEPS, STEPS_A_TURN, WARMUP_STEPS, measure, measure_in_turns
+from benchmarks.stopwatch import MOST_STEPS, STEPS_A_TURN, WARMUP_STEPS, measure_in_turns
 
 
 class Device:
@@ -26,10 +26,15 @@ class Device:
         self.now = max(self.now, self.busy_until)
 
 
+def timed(device, steps, seconds=0.0, wait=None):
+    (timing,) = measure_in_turns([device.step], wait or device.wait, steps, seconds, device.clock)
+    return timing
+
+
 @pytest.mark.parametrize(("warm", "steps"), [(0.03, WARMUP_STEPS), (3.0, 1)], ids=["short steps", "a long step"])
 def test_compilation_and_warm_up_are_kept_apart_from_the_samples(warm, steps):
     device = Device([7.0, *[warm] * steps, *[0.5] * 11])
-    timing = measure(device.step, device.wait, steps=11, seconds=0.0, clock=device.clock)
+    timing = timed(device, 11)
     assert round(timing.compile_seconds, 6) == 7.001
     assert [round(s, 6) for s in timing.warmup_seconds] == [warm + 0.001] * steps
     assert [round(s, 6) for s in timing.samples_seconds] == [0.501] * 11
@@ -37,8 +42,7 @@ def test_compilation_and_warm_up_are_kept_apart_from_the_samples(warm, steps):
 
 def test_without_synchronising_an_asynchronous_device_reads_at_least_five_times_too_fast():
     waiting, careless = Device([0.1] * 50), Device([0.1] * 50)
-    synchronised = measure(waiting.step, waiting.wait, steps=13, seconds=0.0, clock=waiting.clock)
-    unsynchronised = measure(careless.step, lambda _: None, steps=13, seconds=0.0, clock=careless.clock)
+    synchronised, unsynchronised = timed(waiting, 13), timed(careless, 13, wait=lambda _: None)
     assert min(synchronised.samples_seconds) > 0.1
     assert min(synchronised.samples_seconds) > 5 * max(unsynchronised.samples_seconds)
 
@@ -46,7 +50,7 @@ def test_without_synchronising_an_asynchronous_device_reads_at_least_five_times_
 @given(step=st.floats(1e-4, 10), steps=st.integers(1, 30), seconds=st.floats(0, 20))
 def test_stops_when_there_are_enough_steps_and_seconds(step, steps, seconds):
     device = Device([step] * 1000)
-    samples = measure(device.step, device.wait, steps, seconds, device.clock).samples_seconds
+    samples = timed(device, steps, seconds).samples_seconds
     assert len(samples) >= steps
     assert sum(samples) >= seconds or len(samples) == MOST_STEPS
     assert len(samples) == steps or sum(samples[:-1]) < seconds

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from uuid import uuid4
 
 import keras
 import numpy as np
@@ -13,21 +14,17 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.batches import batch_order
-from benchmarks.environment import Origin, worker_variables
+from benchmarks.environment import worker_variables
 from benchmarks.executors import Workers
-from benchmarks.plan import Overrides, build_plan
-from benchmarks.training import DivergedError, compile_model, fit_in_order, learning_rate, random_states, reseed, train
-from benchmarks.worker import Task
+from benchmarks.training import compile_model, fit_in_order, learning_rate, reseed, train
+from benchmarks.worker import DivergedError, Task
 from models.build import build_model
 from tests.benchmarks.test_datasets import write_cifar10
-
-ORIGIN = Origin("python -m benchmarks.run --all", "abc", False)
-SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "8", "patch_size": "4", "memory_units": "3", "key_dim": "3"}
+from tests.trials import ORIGIN, SMALL, planned, trainings
 
 
 def trials(epochs=2, **settings):
-    overrides = Overrides(seeds=2, epochs=epochs, settings=SMALL | settings)
-    return build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials
+    return trainings(2, epochs, **{"memory_units": "3", "key_dim": "3"} | settings)
 
 
 @pytest.fixture(scope="module")
@@ -87,27 +84,19 @@ def handed(monkeypatch):
     return found
 
 
-def joined(batches):
-    return [np.concatenate(part) for part in zip(*batches, strict=True)]
+def trained(trial, folder, name="checkpoint"):
+    return train(trial, ORIGIN, folder / name, lambda _: None)
 
 
-def test_a_share_of_the_images_is_all_that_is_trained_on(handed, tmp_path):
+@pytest.mark.parametrize(("settings", "share", "count"), [({}, 1.0, 1150), ({"train_share": "0.1"}, 0.1, 115)])
+def test_the_last_images_validate_and_the_share_of_the_others_is_trained_on(handed, tmp_path, settings, share, count):
     data = datasets.load("digits", None)
-    record = train(trials(epochs=1, train_share="0.1")[2], ORIGIN, tmp_path / "checkpoint", lambda _: None)
-    assert (record.seed, record.train_images, record.validation_images) == (1, 115, 287)
-    images, labels = joined(handed["batches"])
-    chosen = datasets.chosen_images(1, 0.1, 1150)[batch_order(1, 0, 115)]
+    record = trained(trials(epochs=1, **settings)[2], tmp_path)
+    assert (record.seed, record.train_images, record.validation_images) == (1, count, 287)
+    images, labels = (np.concatenate(part) for part in zip(*handed["batches"], strict=True))
+    chosen = datasets.chosen_images(1, share, 1150)[batch_order(1, 0, count)]
     np.testing.assert_array_equal(images, data.train_images[chosen])
     np.testing.assert_array_equal(labels.argmax(axis=1), data.train_labels[chosen])
-
-
-def test_the_validation_images_are_the_last_of_the_training_set(handed, tmp_path):
-    data = datasets.load("digits", None)
-    train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
-    order = batch_order(0, 0, 1150)
-    images, labels = joined(handed["batches"])
-    np.testing.assert_array_equal(images, data.train_images[:1150][order])
-    np.testing.assert_array_equal(labels.argmax(axis=1), data.train_labels[:1150][order])
     np.testing.assert_array_equal(handed["validation"][0], data.train_images[1150:])
     np.testing.assert_array_equal(handed["validation"][1].argmax(axis=1), data.train_labels[1150:])
 
@@ -125,7 +114,7 @@ def test_classes_that_would_not_be_trained_on_are_an_error(tmp_path):
     write_cifar10(tmp_path, [label for label in range(10) for _ in range(5)])
     trial = trials()[0].model_copy(update={"dataset": "cifar10", "data_dir": str(tmp_path)})
     with pytest.raises(datasets.DataError, match="training lacks 2 of 10 classes: 8, 9; validation lacks 8 of 10"):
-        train(trial, ORIGIN, tmp_path / "checkpoint", lambda _: None)
+        trained(trial, tmp_path)
 
 
 @pytest.mark.parametrize(("classes", "k"), [(3, 3), (5, 5), (7, 5)])
@@ -190,21 +179,18 @@ def test_warm_up_rises_to_the_rate_and_the_cosine_falls_to_nothing():
 def test_a_loss_that_is_no_number_ends_the_trial_with_the_epoch(tmp_path):
     (trial, *_) = trials(epochs=3, learning_rate="1e38", schedule="constant")
     with pytest.raises(DivergedError, match=r"^\w+ is (nan|inf) in epoch \d"):
-        train(trial, ORIGIN, tmp_path / "checkpoint", lambda _: None)
+        trained(trial, tmp_path)
 
 
 def test_one_epoch_gives_a_step_time_without_the_first_step_which_compiles(tmp_path):
-    record = train(trials(epochs=1)[0], ORIGIN, tmp_path / "checkpoint", lambda _: None)
+    record = trained(trials(epochs=1)[0], tmp_path)
     mean_with_compilation = record.epochs[0].train_seconds / 18
     assert record.train_step_seconds < mean_with_compilation / 3
 
 
 def test_a_batch_of_all_images_gives_a_step_from_the_second_epoch_on_and_none_in_the_first(tmp_path):
     """What compiles is no step: on digits it had been told as a step of seconds."""
-    one, two = (
-        train(trials(epochs=epochs, batch_size="2000")[0], ORIGIN, tmp_path / str(epochs), lambda _: None)
-        for epochs in (1, 2)
-    )
+    one, two = (trained(trials(epochs=epochs, batch_size="2000")[0], tmp_path, str(epochs)) for epochs in (1, 2))
     assert one.train_step_seconds is None
     assert two.train_step_seconds < one.epochs[0].train_seconds / 3
 
@@ -238,8 +224,7 @@ print(json.dumps({"inside": inside, "compiled": len(compiled), "step": record.tr
 @pytest.mark.parametrize(("batch_size", "steps"), [("64", 17), ("1000", 1)], ids=["small", "two steps"])
 def test_jax_compiles_nothing_while_steps_are_timed(batch_size, steps, tmp_path):
     """JAX tells of each compilation. 1,150 images leave a last batch of another size, which compiles once more."""
-    overrides = Overrides(seeds=1, epochs=2, backend="jax", settings=SMALL | {"batch_size": batch_size})
-    trial = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), overrides).trials[0]
+    trial, _ = planned("accuracy", seeds=1, epochs=2, backend="jax", settings=SMALL | {"batch_size": batch_size})
     environment = os.environ | worker_variables("jax", 2)
     command = [sys.executable, "-c", JAX_STEPS, trial.model_dump_json(), str(tmp_path / "checkpoint")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -247,6 +232,12 @@ def test_jax_compiles_nothing_while_steps_are_timed(batch_size, steps, tmp_path)
     assert told["inside"] == [0, 0], told
     assert told["compiled"] > 2
     assert told["step"] > 0
+
+
+def in_one_process(trials, folder, images=None):
+    """The records of trainings that share a new worker."""
+    with Workers("tensorflow", worker_variables("tensorflow", 2), ORIGIN, folder) as workers:
+        return [[*workers.run(Task(trial, folder / uuid4().hex, images), 300.0)][-1] for trial in trials]
 
 
 def test_memory_of_a_training_is_that_of_its_step_and_not_of_the_images(tmp_path):
@@ -257,24 +248,16 @@ def test_memory_of_a_training_is_that_of_its_step_and_not_of_the_images(tmp_path
     datasets.save(digits, tmp_path / "one")
     many = {part: np.concatenate([getattr(digits, part)] * 300) for part in ("train_images", "train_labels")}
     datasets.save(dataclasses.replace(digits, **many), large)
-    found = []
-    for images in (tmp_path / "one", large):
-        with Workers("tensorflow", worker_variables("tensorflow", 2), ORIGIN, tmp_path) as workers:
-            trial = trials(epochs=1)[1]
-            *_, record = workers.run(Task(trial, tmp_path / f"{images.name}.npz", images), 300.0)
-            found.append(record)
-    one, other = found
+    (one,), (other,) = (in_one_process([trials(epochs=1)[1]], tmp_path, images) for images in (tmp_path / "one", large))
     assert many["train_images"].nbytes > 25 * 2**20
     assert abs(other.peak_memory_bytes - one.peak_memory_bytes) < 15 * 2**20
     assert other.device_peak_memory_bytes == pytest.approx(one.device_peak_memory_bytes, abs=2**20)
 
 
 def test_seeds_that_share_a_process_say_so_and_have_its_peak(tmp_path):
-    with Workers("tensorflow", worker_variables("tensorflow", 2), ORIGIN, tmp_path) as workers:
-        shared = [trial for trial in trials(epochs=1) if trial.variant == "vit"]
-        first, second = [[*workers.run(Task(trial, tmp_path / f"{trial.seed}.npz"), 300.0)][-1] for trial in shared]
-    with Workers("tensorflow", worker_variables("tensorflow", 2), ORIGIN, tmp_path) as workers:
-        (*_, alone) = workers.run(Task(shared[0], tmp_path / "alone.npz"), 300.0)
+    shared = [trial for trial in trials(epochs=1) if trial.variant == "vit"]
+    first, second = in_one_process(shared, tmp_path)
+    (alone,) = in_one_process(shared[:1], tmp_path)
     assert first.environment.process == second.environment.process != alone.environment.process
     assert first.step_memory_bytes == second.step_memory_bytes
 
@@ -287,14 +270,14 @@ def seeds_of(model):
 def test_random_layers_start_anew_from_seed_epoch_and_place():
     models = [build_model(trial.model, "tutorial") for trial in trials()[:2]]
     for model in models:
-        reseed(random_states(model), seed=5, epoch=3)
+        reseed(model, seed=5, epoch=3)
     eanet, vit = map(seeds_of, models)
     assert eanet[:4] == vit[:4], "flip, rotation, contrast, zoom: the variants of a seed see the same images"
     assert len({first for first, _ in eanet}) == len(eanet) == 4 + 4, "each layer draws its own"
     assert {count for _, count in eanet} == {0}
     found = set()
     for seed, epoch in ((5, 3), (5, 4), (6, 3), (3, 5)):
-        reseed(random_states(models[0]), seed, epoch)
+        reseed(models[0], seed, epoch)
         found.add(str(seeds_of(models[0])))
     assert len(found) == 4
 
@@ -305,7 +288,7 @@ def test_augmented_images_of_an_epoch_depend_on_nothing_that_was_drawn_before():
     augmented = keras.Model(model.input, model.get_layer("patch_embedding").input)
 
     def draw(epoch):
-        reseed(random_states(model), seed=5, epoch=epoch)
+        reseed(model, seed=5, epoch=epoch)
         return keras.ops.convert_to_numpy(augmented(images, training=True))
 
     first, other, again = draw(1), draw(2), draw(1)

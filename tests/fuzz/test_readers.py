@@ -5,11 +5,9 @@ Two hundred examples each by default, the same ones every time; `tox -e fuzz` ta
 """
 
 import gzip
-import io
 import json
 import os
 import pickle
-import tarfile
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -18,13 +16,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 import benchmarks
 from benchmarks import datasets
 from benchmarks.datasets import DataError
 from benchmarks.suite import InputError, suites
 from results import store
+from tests.benchmarks.test_datasets import Executes, archive, batch, png
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 fuzzed = settings(
@@ -72,39 +70,12 @@ def mutations(originals):
     return st.one_of(edited, edited, edited, st.binary(max_size=200))
 
 
-def batch(images=3, protocol=2, **changes):
-    rng = np.random.default_rng(3)
-    values = {
-        "data": rng.integers(0, 255, (images, 3072), dtype=np.uint8),
-        "fine_labels": rng.integers(0, 99, images).tolist(),
-    }
-    return pickle.dumps(values | changes, protocol=protocol)
+def pickled(protocol=2, **changes):
+    return pickle.dumps(batch(3) | {name.encode(): value for name, value in changes.items()}, protocol)
 
 
-def png(mode="RGB", size=(8, 8)):
-    file = io.BytesIO()
-    Image.new(mode, size).save(file, "PNG")
-    return file.getvalue()
-
-
-def archive(headers=None, **members):
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(f"cifar-100-python/{name}")
-            info.size, info.pax_headers = len(content), headers or {}
-            tar.addfile(info, io.BytesIO(content))
-    return file.getvalue()
-
-
-class Touch:
-    """A pickle of this runs a command where it is read as pickles usually are."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.path}",)
+def cifar100(headers=None, **members):
+    return archive(headers, **{f"cifar-100-python/{name}": content for name, content in members.items()})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,9 +89,9 @@ def elsewhere(tmp_path_factory):
 
 
 BATCHES = [
-    batch(), batch(protocol=4), batch(protocol=5), batch(data=[1, 2]), batch(fine_labels=["x"]),
-    batch(data=np.zeros((3, 32, 32, 3), np.uint8)), batch(fine_labels=np.array([1, 2, 3])),
-    pickle.dumps(Touch("touched")), batch(more=Touch("touched")),
+    pickled(), pickled(4), pickled(5), pickled(data=[1, 2]), pickled(fine_labels=["x"]),
+    pickled(data=np.zeros((3, 32, 32, 3), np.uint8)), pickled(fine_labels=np.array([1, 2, 3])),
+    pickle.dumps(Executes("touched")), pickled(more=Executes("touched")),
 ]  # fmt: skip
 
 
@@ -144,9 +115,9 @@ def test_a_cifar_folder(train, test):
 
 SPARSE = {"GNU.sparse.map": "0,3,9,9", "GNU.sparse.size": "30"}
 ARCHIVES = [
-    archive(train=batch(), test=batch()), archive(train=pickle.dumps(Touch("touched")), test=batch()),
-    archive(SPARSE, train=batch(), test=batch()),
-    archive({"path": "../up", "mtime": "1e3"}, train=batch(), test=batch()),
+    cifar100(train=pickled(), test=pickled()), cifar100(train=pickle.dumps(Executes("touched")), test=pickled()),
+    cifar100(SPARSE, train=pickled(), test=pickled()),
+    cifar100({"path": "../up", "mtime": "1e3"}, train=pickled(), test=pickled()),
 ]  # fmt: skip
 PLAIN = [gzip.decompress(packed) for packed in ARCHIVES]
 

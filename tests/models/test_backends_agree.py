@@ -18,14 +18,13 @@ def write_outputs_and_gradients(path):
     """Of each attention on this process's backend: its output, then the gradients by its input and its weights."""
     import keras
 
-    from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
+    from benchmarks.steptime import layer_step
 
     found = {}
     for name, case in CASES.items():
         layer, _ = random_layer(without_dropout(case.attention), seed=5)
         x = np.random.default_rng(7).standard_normal((BATCH, PATCHES, DIM)).astype("float32")
-        steps = (FORWARD[keras.backend.backend()](layer, x), FORWARD_BACKWARD[keras.backend.backend()](layer, x))
-        output, gradients = (step.run() for step in steps)
+        output, gradients = (layer_step(layer, x, phase)[0]() for phase in ("infer", "train"))
         if keras.backend.backend() == "jax":  # whose step gives the weights' first
             gradients = (gradients[1], *gradients[0])
         for place, value in enumerate((output, *gradients)):

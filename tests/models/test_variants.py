@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
+from benchmarks.steptime import layer_step
 from models.attentions.attention import Attention, Grows
 from models.attentions.external import ExternalAttention
 from models.attentions.fused_self import FusedSelfAttention
@@ -209,7 +209,7 @@ def relative_error(actual, expected):
 def test_the_output_is_the_references(case, x):
     attention = without_dropout(case.attention)
     layer, weights = random_layer(attention, seed=19)
-    output = keras.ops.convert_to_numpy(FORWARD[keras.backend.backend()](layer, x).run())
+    output = keras.ops.convert_to_numpy(layer_step(layer, x, "infer")[0]())
     assert output.shape == (BATCH, PATCHES, DIM)
     values = [keras.ops.convert_to_numpy(weight).astype("float64") for weight in weights]
     assert relative_error(output, case.reference(attention, x.astype("float64"), values).real) < 1e-5
@@ -219,7 +219,7 @@ def test_the_output_is_the_references(case, x):
 def test_the_gradients_are_the_references(case, x):
     attention = without_dropout(case.attention)
     layer, weights = random_layer(attention, seed=23)
-    gradients = [keras.ops.convert_to_numpy(g) for g in FORWARD_BACKWARD["tensorflow"](layer, x).run()]
+    gradients = [keras.ops.convert_to_numpy(g) for g in layer_step(layer, x, "train")[0]()]
     values = [x.astype(complex), *(keras.ops.convert_to_numpy(weight).astype(complex) for weight in weights)]
     assert len(gradients) == 1 + len(layer.trainable_weights)
     # A bias that the softmax over patches cancels has gradient 0: errors are compared with the largest gradient.

@@ -50,21 +50,17 @@ def test_a_foreign_line_is_named_with_its_number(tmp_path, line):
         gates.read_history(history)
 
 
+UNSTABLE = "Inconclusive: processes of the same code differ by the gate's own rule (core-train-vit-n256), so that "
+BLIND = "Inconclusive: in 16 pairs of processes a slowdown of 10% could have been missed ()"
+
+
 @pytest.mark.parametrize(
     ("slowdown", "changes", "words"),
     [
         (0.2, {}, "Slower: core-train-eanet-n256 by "),
         (0.0, {}, "No slowdown shown in 16 pairs of processes; one of "),
-        (
-            0.0,
-            {"decision": "inconclusive", "unstable": ("core-train-vit-n256",)},
-            "Inconclusive: processes of the same code differ by the gate's own rule (core-train-vit-n256), so that ",
-        ),
-        (
-            0.0,
-            {"decision": "inconclusive"},
-            "Inconclusive: in 16 pairs of processes a slowdown of 10% could have been missed ()",
-        ),
+        (0.0, {"decision": "inconclusive", "unstable": ("core-train-vit-n256",)}, UNSTABLE),
+        (0.0, {"decision": "inconclusive"}, BLIND),
     ],
     ids=["slower", "clean", "unstable", "blind"],
 )

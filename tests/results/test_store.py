@@ -22,6 +22,7 @@ def test_records_come_back_as_they_went_in(tmp_path):
     assert (run.trainings, run.step_times, run.failures) == ((training,), (step,), (failed,))
     assert run.done == {training.trial_id, step.trial_id}
     assert run.broken == {}
+    assert {path.suffix for path in (tmp_path / "records").iterdir()} == {".json"}, "no temporary file stays"
 
 
 def test_a_result_is_written_once(tmp_path):
@@ -78,12 +79,6 @@ def test_records_are_validated(change):
         TrainRecord.model_validate(content | change)
 
 
-def flipped(content, place):
-    changed = bytearray(content)
-    changed[place // 8] ^= 1 << place % 8
-    return bytes(changed)
-
-
 def test_every_flipped_bit_of_a_record_is_seen_or_changes_nothing_that_it_says(tmp_path):
     """A space that becomes another white space says the same; any other bit makes the record broken."""
     record = samples.failure()
@@ -91,7 +86,9 @@ def test_every_flipped_bit_of_a_record_is_seen_or_changes_nothing_that_it_says(t
     content = path.read_bytes()
     seen = 0
     for place in range(8 * len(content)):
-        path.write_bytes(flipped(content, place))
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
         run = store.load(tmp_path)
         assert run.failures in ((), (record,)), place
         seen += bool(run.broken)
@@ -139,24 +136,27 @@ def test_what_runs_once_measured_of_the_machine_is_left_out(tmp_path):
     ids = tuple(f"peak-process{process}-dbb7bbf79f4b" for process in range(3))
     done.with_name(f"{ids[0]}.json").write_bytes(content)
     store.write(tmp_path, samples.failure().model_copy(update={"trial_id": ids[1]}))
-    asked = PlannedSuite(question="How fast?", trial_ids=(done.stem, *ids))
-    store.write_plan(tmp_path, RunPlan(profile="quick", command="now", suites={"scaling": asked}), None)
+    asked(tmp_path, scaling=(done.stem, *ids))
     run = store.load(tmp_path)
     assert (run.done, run.failures, run.broken, run.missing) == ({done.stem}, (), {}, {})
     assert run.plan.suites["scaling"].trial_ids == (done.stem,)
 
 
-def test_a_plan_remembers_what_was_asked_before(tmp_path):
-    def plan(**suites):
-        planned = {name: PlannedSuite(question="Why?", trial_ids=ids) for name, ids in suites.items()}
-        return RunPlan(profile="quick", command="now", suites=planned)
+def asked(folder, **suites):
+    """Asks for more in the folder: suites as their trials' ids, or as settings of a planned suite."""
+    planned = {
+        name: PlannedSuite(question="Why?", **(suite if isinstance(suite, dict) else {"trial_ids": suite}))
+        for name, suite in suites.items()
+    }
+    store.write_plan(folder, RunPlan(profile="quick", command="now", suites=planned), store.load(folder).plan)
 
-    store.write_plan(tmp_path, plan(accuracy=("a", "b")), None)
-    before = store.load(tmp_path).plan
-    store.write_plan(tmp_path, plan(accuracy=("b", "c"), scaling=("d",)), before)
-    suites = store.load(tmp_path).plan.suites
-    assert {name: suite.trial_ids for name, suite in suites.items()} == {"accuracy": ("a", "b", "c"), "scaling": ("d",)}
-    assert store.load(tmp_path).missing == {"accuracy": ["a", "b", "c"], "scaling": ["d"]}
+
+def test_a_plan_remembers_what_was_asked_before(tmp_path):
+    asked(tmp_path, accuracy=("a", "b"))
+    asked(tmp_path, accuracy=("b", "c"), scaling=("d",))
+    run = store.load(tmp_path)
+    assert run.missing == {"accuracy": ["a", "b", "c"], "scaling": ["d"]}
+    assert {name: [*suite.trial_ids] for name, suite in run.plan.suites.items()} == run.missing
 
 
 def test_a_plan_remembers_every_setting_that_a_suite_varied(tmp_path):
@@ -168,9 +168,7 @@ def test_a_plan_remembers_every_setting_that_a_suite_varied(tmp_path):
         (("weight_decay", "augmentation"), base | {"weight_decay": 0.1}, {}),
         (("weight_decay",), {"weight_decay": 0.1}, {}),
     ):
-        suite = PlannedSuite(question="Why?", grid=grid, base=held, own=own, trial_ids=())
-        plan = RunPlan(profile="quick", command="now", suites={"drift": suite})
-        store.write_plan(tmp_path, plan, store.load(tmp_path).plan)
+        asked(tmp_path, drift={"grid": grid, "base": held, "own": own, "trial_ids": ()})
     kept = store.load(tmp_path).plan.suites["drift"]
     assert kept.grid == ("augmentation", "weight_decay")
     assert kept.base == {"augmentation": "tutorial", "weight_decay": 0.1}
@@ -181,8 +179,7 @@ def test_a_shared_trial_belongs_to_every_suite_that_asked_for_it(tmp_path):
     store.write(tmp_path, samples.training(suite="accuracy"))
     (record,) = store.load(tmp_path).trainings
     assert store.load(tmp_path).asked_by(record) == ["accuracy"], "without a plan its own"
-    suites = {name: PlannedSuite(question="Why?", trial_ids=(record.trial_id,)) for name in ("accuracy", "drift")}
-    store.write_plan(tmp_path, RunPlan(profile="quick", command="now", suites=suites), None)
+    asked(tmp_path, accuracy=(record.trial_id,), drift=(record.trial_id,))
     assert store.load(tmp_path).asked_by(record) == ["accuracy", "drift"]
 
 
@@ -204,11 +201,6 @@ def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path):
     half.write_bytes(b"half")
     with store.locked(tmp_path):
         assert not half.exists()
-
-
-def test_no_temporary_file_stays(tmp_path):
-    store.write(tmp_path, samples.training())
-    assert [path.suffix for path in (tmp_path / "records").iterdir()] == [".json"]
 
 
 def test_a_folder_belongs_to_one_run_at_a_time(tmp_path):

@@ -21,6 +21,7 @@ import typer
 
 from benchmarks.environment import available_threads, worker_variables
 from benchmarks.processor import cpu_model
+from models.cost import Phase
 
 VARIANTS = ("eanet", "vit")
 CONSTRUCTIONS = ("published", "suite")
@@ -79,26 +80,26 @@ def model_steps(variant: str, batch: int, blocks: int) -> Steps:
 
 def _attention_steps(variant: str, batch: int) -> Steps:
     """The attention alone: forward and backward, and forward."""
-    import keras
     import numpy as np
 
-    from benchmarks.steptime import FORWARD, FORWARD_BACKWARD
+    from benchmarks.steptime import layer_step
     from models.attentions.external import ExternalAttention
     from models.attentions.self import SelfAttention
     from models.build import build_attention
     from models.config import VARIANTS as KNOWN
     from tests.studies.published import attention_model
 
-    config, backend = KNOWN[variant].model, keras.backend.backend()
+    config = KNOWN[variant].model
     assert isinstance(config.attention, ExternalAttention | SelfAttention)
     shape = (batch, config.patches, config.embedding_dim)
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     ours = build_attention(config.attention)
     ours.build(shape)
     layers = (attention_model(config.attention, config.patches, config.embedding_dim), ours)
+    phases: dict[str, Phase] = {"attention, training step": "train", "attention, inference": "infer"}
     return {
-        case: {name: kind[backend](layer, x).run for name, layer in zip(CONSTRUCTIONS, layers, strict=True)}
-        for case, kind in (("attention, training step", FORWARD_BACKWARD), ("attention, inference", FORWARD))
+        case: {name: layer_step(layer, x, phase)[0] for name, layer in zip(CONSTRUCTIONS, layers, strict=True)}
+        for case, phase in phases.items()
     }
 
 
