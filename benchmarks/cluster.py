@@ -123,6 +123,8 @@ class Cluster:
                     if isinstance(answer, Begun):
                         task.begun = True
                         on_start(task.trial)
+                    elif isinstance(answer, Progress):
+                        on_progress(task.trial, answer)
                     elif isinstance(answer, Kept):
                         store.keep(folder, task.trial.trial_id, answer.checkpoint)
                         on_progress(task.trial, answer.progress)

@@ -56,7 +56,7 @@ class Kept:
     checkpoint: bytes
 
 
-Answer = Begun | Kept | Result | Failure
+Answer = Begun | Kept | Progress | Result | Failure
 
 
 def on_node(job: Job, images: datasets.Images | None) -> Iterator[Answer]:
@@ -84,7 +84,8 @@ def on_node(job: Job, images: datasets.Images | None) -> Iterator[Answer]:
             checkpoint.write_bytes(job.checkpoint)
         with closing(workers.run(Task(trial, checkpoint, put), job.timeout_seconds)) as answers:
             for answer in answers:
-                yield Kept(answer, checkpoint.read_bytes()) if isinstance(answer, Progress) else answer
+                is_epoch = isinstance(answer, Progress) and not answer.part
+                yield Kept(answer, checkpoint.read_bytes()) if is_epoch else answer
 
 
 def _folder(name: str) -> Path:

@@ -48,7 +48,7 @@ class Eta:
         """Takes over how far a trial is; what it had from a checkpoint took no time in this run."""
         resumed = progress.resumed / progress.epochs
         self._advance(trial, max(self.shares.get(trial.trial_id, 0.0), resumed), counts=False)
-        self._advance(trial, progress.epoch / progress.epochs, counts=True)
+        self._advance(trial, (progress.epoch + progress.part) / progress.epochs, counts=True)
 
     def finish(self, trial: Trial, outcome: Result | Failure) -> None:
         """Takes over that a trial ended; one without a result tells nothing of the pace."""
@@ -115,9 +115,12 @@ class Display:
     def progress(self, trial: Trial, progress: TrialProgress) -> None:
         """Shows how far a training is."""
         self.eta.progress(trial, progress)
-        how = f"loss {progress.loss:.3f}, validation top-1 {progress.val_top1:.1%}"
-        if goes_on := progress.epoch == progress.resumed:
-            how = "where it was interrupted"
+        goes_on = progress.resumed == progress.epoch and not progress.part
+        how = "where it was interrupted"
+        if progress.loss is not None and progress.val_top1 is not None and not goes_on:
+            how = f"loss {progress.loss:.3f}, validation top-1 {progress.val_top1:.1%}"
+        if progress.part:
+            how = f"{progress.part:.0%} of the next"
         self._show(f"{trial.label}  epoch {progress.epoch}/{progress.epochs}  {how}")
         if not self.console.is_terminal and (goes_on or time.monotonic() - self.said >= PLAIN_SECONDS):
             self._say(f"{trial.label}: epoch {progress.epoch} of {progress.epochs}, {how}")

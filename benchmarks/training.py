@@ -25,6 +25,7 @@ from results.records import Epoch, TrainRecord
 from results.trials import TrainConfig, TrainTrial
 
 EVALUATION_BATCH = 256
+SIGN_SECONDS = 10
 WATCHED_STEPS = 3
 """After so many steps all that a step needs has been held at once."""
 
@@ -139,6 +140,22 @@ class History(keras.callbacks.Callback):
         self.on_epoch(self.passed)
 
 
+class Signs(keras.callbacks.Callback):
+    """Reports how far an epoch is, at most every `SIGN_SECONDS`: a long one is no hang."""
+
+    def __init__(self, steps: int, report: Callable[[int, float], None]) -> None:
+        super().__init__()
+        self.steps, self.report = steps, report
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch, self.said = epoch, time.monotonic()
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch and time.monotonic() - self.said >= SIGN_SECONDS:
+            self.said = time.monotonic()
+            self.report(self.epoch, batch / self.steps)
+
+
 @dataclass
 class Prepared:
     """What trainings share that differ only in their seed: the compiled model, and its optimizer's first values.
@@ -236,6 +253,9 @@ def train(
         report_last(restored)
     whole = [WholeTests()] if trial.devices > 1 else []
     history = History(len(images), settings.batch_size, prepared.watch, restored, keep)
+    signs = Signs(
+        history.steps, lambda epoch, part: report(Progress(epoch, settings.epochs, resumed=resumed, part=part))
+    )
     fit_in_order(
         model,
         images,
@@ -243,7 +263,7 @@ def train(
         range(resumed, settings.epochs),
         trial.seed,
         settings.batch_size,
-        [history, *whole],
+        [history, signs, *whole],
         validation_data=(validation_images, validation_labels),
         validation_batch_size=EVALUATION_BATCH,
     )

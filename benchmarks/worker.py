@@ -25,13 +25,17 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training trial is, after an epoch of `epochs`; `resumed` of them came from a checkpoint."""
+    """How far a training trial is: after `epoch` of `epochs`, of which `resumed` came from a checkpoint.
+
+    Within an epoch it is also after `part` of the next one, and has neither loss nor accuracy.
+    """
 
     epoch: int
     epochs: int
-    loss: float
-    val_top1: float
+    loss: float | None = None
+    val_top1: float | None = None
     resumed: int = 0
+    part: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,19 @@ def test_a_suite_that_is_through_is_a_line_and_so_is_a_failure():
     assert third == "[2/2] accuracy: 2 trials in 0 s, 1 failed"
 
 
+def test_a_long_epoch_shows_how_far_it_is(clock, monkeypatch):
+    eta = Eta(sum(SECONDS), clock)
+    clock.now = 0.125 * SECONDS[0]
+    eta.progress(TRIALS[0], Progress(0, 4, part=0.5))
+    assert eta.seconds == pytest.approx(0.875 * SECONDS[0] + SECONDS[1])
+    monkeypatch.setattr("benchmarks.progress.PLAIN_SECONDS", 0)
+    said = io.StringIO()
+    with Display(Console(file=said, width=200), TRIALS) as display:
+        display.start(TRIALS[0])
+        display.progress(TRIALS[0], Progress(1, 4, part=0.25))
+    assert said.getvalue().startswith(f"[0/2] {TRIALS[0].label}: epoch 1 of 4, 25% of the next; about ")
+
+
 def test_a_suite_of_many_short_trials_is_a_line_per_minute(monkeypatch):
     said = io.StringIO()
     monkeypatch.setattr("benchmarks.progress.PLAIN_SECONDS", 0)

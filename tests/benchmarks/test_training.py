@@ -165,6 +165,14 @@ def test_what_reaches_the_model_in_every_epoch_is_the_order_that_the_record_hash
     assert keras.ops.convert_to_numpy(recorder.seen).ravel().tolist() == expected.tolist()
 
 
+def test_a_long_epoch_gives_signs_within_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.training.SIGN_SECONDS", 0)
+    said = []
+    train(trainings(epochs=2, batch_size="300")[0], ORIGIN, tmp_path / "checkpoint.npz", said.append)
+    parts = [(progress.epoch, round(progress.part, 2)) for progress in said]
+    assert parts == [(0, 0.25), (0, 0.5), (0, 0.75), (1, 0), (1, 0.25), (1, 0.5), (1, 0.75), (2, 0)]
+
+
 def test_warm_up_rises_to_the_rate_and_the_cosine_falls_to_nothing():
     training = trials(epochs=10)[0].training
     schedule = learning_rate(training, steps_per_epoch=10)
