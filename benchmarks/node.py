@@ -84,8 +84,10 @@ def on_node(job: Job, images: datasets.Images | None) -> Iterator[Answer]:
             checkpoint.write_bytes(job.checkpoint)
         with closing(workers.run(Task(trial, checkpoint, put), job.timeout_seconds)) as answers:
             for answer in answers:
-                is_epoch = isinstance(answer, Progress) and not answer.part
-                yield Kept(answer, checkpoint.read_bytes()) if is_epoch else answer
+                if isinstance(answer, Progress) and not answer.part:
+                    yield Kept(answer, checkpoint.read_bytes())
+                else:
+                    yield answer
 
 
 def _folder(name: str) -> Path:

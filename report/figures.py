@@ -177,12 +177,13 @@ LINES = ("-", "--", "-.", ":", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (1, 3)), (0, 
 
 
 def learning(study: Study) -> Figure:
-    """Learning curves: a thin line per seed, a thick one for their mean. With a grid each variant has a row of its own,
+    """Learning curves: a thin line per seed, a thick one for their mean. With a grid each variant has its own row,
     and a cell of the grid its line style. EANet on CIFAR-100 has the tutorial's printed log behind it."""
     labels = labels_of(study.trainings)
     grids = sorted({training.grid for training in study.trainings})
     rows = [[label] for label in labels] if len(grids) > 1 else [labels]
-    panels = [(row, *curve) for row in rows for curve in CURVES]
+    curves = CURVES[:2] if study.is_ablation else CURVES
+    panels = [(row, *curve) for row in rows for curve in curves]
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
         for ax, (row, figure, part, unit, scale) in zip(axes, panels, strict=True):
@@ -190,12 +191,12 @@ def learning(study: Study) -> Figure:
             for training in shown:
                 color, marker = style_of(training.name, labels)
                 style: dict[str, Any] = {"color": color, "linestyle": LINES[grids.index(training.grid) % len(LINES)]}
-                curves = [[getattr(epoch, figure) * scale for epoch in record.epochs] for record in training.records]
-                if len(curves) > 1:
-                    seeds = [list(enumerate(curve, start=1)) for curve in curves]
-                    ax.add_collection(LineCollection(seeds, **style, alpha=0.25, linewidth=0.8))
-                shortest = min(map(len, curves))
-                mean = np.mean([curve[:shortest] for curve in curves], axis=0)
+                seeds = [[getattr(epoch, figure) * scale for epoch in record.epochs] for record in training.records]
+                if len(seeds) > 1:
+                    lines = [list(enumerate(seed, start=1)) for seed in seeds]
+                    ax.add_collection(LineCollection(lines, **style, alpha=0.25, linewidth=0.8))
+                shortest = min(map(len, seeds))
+                mean = np.mean([seed[:shortest] for seed in seeds], axis=0)
                 style |= {"marker": marker, "markevery": max(1, shortest // 8), "markersize": 4}
                 name = training.full_name if len(rows) == 1 else ", ".join(training.settings)
                 ax.plot(range(1, shortest + 1), mean, **style, label=name)
@@ -209,7 +210,7 @@ def learning(study: Study) -> Figure:
             limits = [limit for ax in alike for limit in ax.get_ylim()]
             for ax in alike:
                 ax.set_ylim(min(limits), max(limits))
-        for ax in axes[:: len(CURVES)]:
+        for ax in axes[:: len(curves)]:
             ax.legend(fontsize=8)
 
     return drawn(
@@ -223,7 +224,7 @@ def learning(study: Study) -> Figure:
         "validation.",
         paint,
         panels=len(panels),
-        columns=len(CURVES),
+        columns=len(curves),
         height=2.9,
         phone_height=None if study.is_ablation else 2.4,
     )

@@ -143,13 +143,13 @@ def _attributes(style: re.Match[str]) -> str:
 
 
 def plain_numbers(ax: Axes) -> None:
-    """Log axes with plain numbers, a label for every factor of 4 across and of 10 upwards."""
+    """Log axes with plain numbers, a label for every factor of 4 across and of about 3 upwards."""
     ax.set(xscale="log", yscale="log")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_locator(mpl.ticker.NullLocator())
     ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=4))
-    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-    ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    ax.yaxis.set_major_locator(mpl.ticker.LogLocator(base=10, subs=(1, 3)))
 
 
 def few_numbers(ax: Axes) -> None:
