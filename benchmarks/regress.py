@@ -221,7 +221,7 @@ def measure(
 
 def show(console: Console, gate: Gate) -> None:
     """Prints the table, what changed without a clock, and the verdict in a sentence."""
-    table = Table("case", "base", "here", "ratio", "95 % interval", "p", "could have seen", "verdict", box=None)
+    table = Table("case", "base", "here", "ratio", "95 % interval", "p", "minimum detectable", "verdict", box=None)
     for case in gate.verdict.cases:
         table.add_row(
             case.case,

@@ -142,16 +142,20 @@ def _pairs(places: Iterable[tuple[Block, int, int]]) -> dict[str, list[Pair]]:
     return found
 
 
+def _percent(part: float) -> str:
+    return f"{part * 100:.1f} %"
+
+
 def sentence(gate: Gate) -> str:
     """Words the verdict and its reason."""
     cases, unstable = gate.verdict.cases, gate.verdict.unstable
     pairs_of = f"{cases[0].pairs} pairs of processes"
     if gate.verdict.decision == "slower":
-        named = ", ".join(f"{c.case} by {c.ratio - 1:.1%}" for c in cases if c.verdict == "slower")
-        return f"Slower: {named}; proven in {pairs_of} and above the floor of {gate.design.floor * 100:g} %."
+        named = ", ".join(f"{c.case} by {_percent(c.ratio - 1)}" for c in cases if c.verdict == "slower")
+        return f"Slower: {named}; significant in {pairs_of} and at least {gate.design.floor * 100:g} %."
     if gate.verdict.decision == "clean":
         most = max(case.detectable for case in cases)
-        return f"No slowdown shown in {pairs_of}; one of {most:.1%} would have been seen in every case."
+        return f"No slowdown shown in {pairs_of}; the minimum detectable slowdown is at most {_percent(most)} (95 % power)."
     if unstable:
         return (
             f"Inconclusive: processes of the same code differ by the gate's own rule ({', '.join(unstable)}), so that "
@@ -159,7 +163,7 @@ def sentence(gate: Gate) -> str:
         )
     blind = ", ".join(c.case for c in cases if c.verdict == "too noisy to tell")
     return (
-        f"Inconclusive: in {pairs_of} a slowdown of {gate.design.detectable:.0%} could have been missed ({blind}). "
+        f"Inconclusive: {pairs_of} could miss a slowdown of {gate.design.detectable * 100:.0f} % ({blind}). "
         "Run it again on a quieter machine, or with --long."
     )
 

@@ -269,7 +269,7 @@ def decided_on(process, tree, monkeypatch, capsys, *arguments):
     ("machine", "floor", "status", "blocks", "words"),
     [
         (Machine(), "5", 0, 5, "No slowdown shown in 10 pairs of processes"),
-        (Machine(noise=0.15), "5", 3, 10, "could have been missed (a, b)"),
+        (Machine(noise=0.15), "5", 3, 10, "could miss a slowdown of 10 % (a, b)"),
         (Machine(slower=0.08), "5", 1, 5, "Slower: a by "),
         (Machine(slower=0.08), "9.5", 0, 5, "No slowdown shown in 10 pairs of processes"),
     ],
