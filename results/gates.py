@@ -154,8 +154,8 @@ def sentence(gate: Gate) -> str:
         named = ", ".join(f"{c.case} by {_percent(c.ratio - 1)}" for c in cases if c.verdict == "slower")
         return f"Slower: {named}; significant in {pairs_of} and at least {gate.design.floor * 100:g} %."
     if gate.verdict.decision == "clean":
-        most = max(case.detectable for case in cases)
-        return f"No slowdown shown in {pairs_of}; the minimum detectable slowdown is at most {_percent(most)} (95 % power)."
+        most = _percent(max(case.detectable for case in cases))
+        return f"No slowdown shown in {pairs_of}; the minimum detectable slowdown is at most {most} (95 % power)."
     if unstable:
         return (
             f"Inconclusive: processes of the same code differ by the gate's own rule ({', '.join(unstable)}), so that "
