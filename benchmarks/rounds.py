@@ -126,7 +126,7 @@ class Rounds:
                 failed += isinstance(outcome, Failure) and outcome.status != "skipped"
                 begun = time.monotonic()
                 if self.pages_between and suite_is_through and display.done < display.total and begun >= due:
-                    report(self.folder, "--quiet")
+                    self.console.out(facts(self.folder), end="", highlight=False)
                     due = time.monotonic() + (time.monotonic() - begun) / REPORT_SHARE
         return failed
 
@@ -185,6 +185,12 @@ def going_on(arguments: list[str], folder: str) -> str:
 def report(folder: Path, *options: str) -> int:
     """Builds tables and page in a process of its own: the report's libraries never load where trials are timed."""
     return subprocess.run([sys.executable, "-m", "report", str(folder), *options], cwd=ROOT).returncode
+
+
+def facts(folder: Path) -> str:
+    """Builds tables and page of what is there, and returns what it has shown so far."""
+    command = [sys.executable, "-m", "report", str(folder), "--facts"]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
 
 
 def shown(path: Path) -> str:

@@ -48,6 +48,9 @@ def command(
     ] = False,
     example: Annotated[bool, typer.Option("--example", help="Open the page of a sample run instead.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
+    facts: Annotated[
+        bool, typer.Option("--facts", help="Print what was found so far, and where.", hidden=True)
+    ] = False,
 ) -> None:
     if example:
         if run or history or against or markdown:
@@ -63,7 +66,7 @@ def command(
         _print_markdown(run, against)
         return
     if run is not None:
-        page, said = _of_run(run) if against is None else _of_both(run, against)
+        page, said = _of_run(run, facts) if against is None else _of_both(run, against)
     elif history is not None:
         page, said = _of_history(history)
     if not quiet:
@@ -82,11 +85,13 @@ def _print_markdown(run: Path | None, against: Path | None) -> None:
     print(as_markdown(find(load(run).run)))
 
 
-def _of_run(folder: Path) -> tuple[Path, list[str]]:
+def _of_run(folder: Path, facts: bool) -> tuple[Path, list[str]]:
     from report.page import build  # pandas, seaborn: not for --help
     from report.summary import lines
 
     page, findings = build(folder)
+    if facts:
+        return page, [fact.replace("**", "") for fact in findings.facts]
     return page, [*lines(findings), ""]
 
 

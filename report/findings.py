@@ -43,7 +43,11 @@ class Findings:
 
     @cached_property
     def lead(self) -> str:
-        return verdicts.lead(self.claims, self.studies, self.crossovers)
+        return verdicts.lead(self.facts, self.claims)
+
+    @cached_property
+    def facts(self) -> list[str]:
+        return verdicts.facts(self.studies, self.crossovers)
 
     @cached_property
     def limits(self) -> list[str]:

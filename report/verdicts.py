@@ -195,11 +195,9 @@ def _of_memory(curve: Curve, crossovers: Sequence[Crossover]) -> str:
     return f"{at} {grown or f'Growth not tested: {sentences.unclaimed(curve)}.'}"
 
 
-def lead(found: Sequence[Claim], studies: Sequence[Study], crossovers: Sequence[Crossover]) -> str:
-    """Returns the three facts of a run in a few sentences: accuracy, cost, and what was not tested."""
-    parts = []
-    if compared := [c for c in of_the_two(studies) if c.base.variant == BASE]:
-        parts.append(_lead_accuracy(compared[0]))
+def facts(studies: Sequence[Study], crossovers: Sequence[Crossover]) -> list[str]:
+    """Returns what a run has found of accuracy and of speed, a sentence each."""
+    found = [_lead_accuracy(c) for c in of_the_two(studies) if c.base.variant == BASE][:1]
     mine = [c for c in crossovers if (c.ours.variant, c.base.variant, c.ours.phase) == (OURS, BASE, "train")]
     for c in mine[:1]:
         fast = words.speedup(c.ratio, with_ends=False)
@@ -207,13 +205,16 @@ def lead(found: Sequence[Claim], studies: Sequence[Study], crossovers: Sequence[
             f", its {sentences.SCOPES[o.ours.scope]} {words.speedup(o.ratio, with_ends=False)} at {o.largest:,}"
             for o in mine[1:2]
         ]
-        parts.append(f"{_scope(c)} is **{fast} at {c.largest:,} patches**{''.join(others)}.")
-    untested = [claim.subject for claim in found if claim.verdict == "not tested"]
-    if untested:
-        named = words.joined([NOT_TESTED.get(subject, subject) for subject in untested])
-        was = "was" if len(untested) == 1 else "were"
-        parts.append(f"The tutorial's **{named} {was} not tested**.")
-    return " ".join(parts)
+        found.append(f"{_scope(c)} is **{fast} at {c.largest:,} patches**{''.join(others)}.")
+    return found
+
+
+def lead(facts: Sequence[str], found: Sequence[Claim]) -> str:
+    """Returns the three facts of a run in a few sentences: accuracy, speed, and what was not tested."""
+    untested = [NOT_TESTED.get(claim.subject, claim.subject) for claim in found if claim.verdict == "not tested"]
+    was = "was" if len(untested) == 1 else "were"
+    last = [f"The tutorial's **{words.joined(untested)} {was} not tested**."] if untested else []
+    return " ".join([*facts, *last])
 
 
 def _lead_accuracy(c: Comparison) -> str:

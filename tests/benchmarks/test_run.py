@@ -122,6 +122,8 @@ if __name__ == "__main__":
     assert sorted(zip(table.variant, table.patches, strict=True)) == cases
     page = (tmp_path / "run" / "report.html").read_text()
     assert all(name in page for name in ("Is one fast?", "Is two fast?"))
+    first, second = (done.stdout.index(f"] {name}: ") for name in ("one", "two"))
+    assert first < done.stdout.index("report: ") < second, "the page is there as soon as a suite is through"
 
 
 def of_attention_in_training(folder, process=None):
