@@ -1,5 +1,6 @@
 """What a run shows while it works: a live line with an ETA on a terminal, plain lines elsewhere."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -137,6 +138,8 @@ class Display:
         if isinstance(outcome, Failure):
             suite.failed += outcome.status != "skipped"
             self._say(f"{trial.label}: {failure_words(outcome)}")
+            if self.console.quiet:
+                print(f"{trial.label}: {failure_words(outcome)}", file=sys.stderr)
         if not suite.waiting:
             seconds = time.monotonic() - (suite.began or time.monotonic())
             ended = f"{suite.ended} {'trial' if suite.ended == 1 else 'trials'} in {estimate.words(seconds)}"

@@ -81,7 +81,7 @@ def command(
     fresh: Annotated[bool, Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
     quiet: Annotated[bool, Option("--quiet", help="Print warnings and errors alone, for scripts.")] = False,
 ) -> None:
-    console = Console(quiet=quiet)
+    console = Console(quiet=quiet and not (list_ or dry_run))
     known = suites()
     one_of("profile", profile, profiles())
     if list_:

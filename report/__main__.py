@@ -77,12 +77,19 @@ def command(
 
 def _print_markdown(run: Path | None, against: Path | None) -> None:
     from report.findings import find
-    from report.page import load
+    from report.page import gate_markdown, load
     from report.summary import as_markdown
 
     if run is None or against is not None:
         raise StoreError("--markdown is for one run: give its folder alone")
-    print(as_markdown(find(load(run).run)))
+    loaded = load(run)
+    of_run = [as_markdown(find(loaded.run))] if loaded.run.results or loaded.run.failures else []
+    parts = [*of_run, *([gate_markdown(loaded.gate)] if loaded.gate else [])]
+    if not parts:
+        raise StoreError(
+            f"{run} holds a history alone; draw it with: python -m report --history {run / 'history.jsonl'}"
+        )
+    print("\n\n".join(parts))
 
 
 def _of_run(folder: Path, facts: bool) -> tuple[Path, list[str]]:

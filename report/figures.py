@@ -57,7 +57,7 @@ LONGEST_LABEL = 64
 
 def _cut(label: str) -> str:
     """A label that leaves room for what is drawn; the figure's words have all of it."""
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+    return words.cut(label, LONGEST_LABEL)
 
 
 LINEAR = 5
@@ -98,7 +98,9 @@ def _forest(
         if is_wide:
             ax.set_xscale("symlog", linthresh=LINEAR)
             ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.xaxis.set_major_locator(mpl.ticker.FixedLocator([-50, -20, -10, -5, 0, 5, 10, 20, 50]))
+            near = [] if on_phone else [5, 20]
+            ticks = [sign * tick for tick in (*near, 10, 50) for sign in (-1, 1)]
+            ax.xaxis.set_major_locator(mpl.ticker.FixedLocator([0, *ticks]))
         reach = 1.05 * max(abs(limit) for limit in ax.get_xlim())
         ax.set(xlim=(-reach, reach), ylim=(len(rows) - 0.4, -0.9))
         below: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "fontsize": 9}
@@ -119,7 +121,7 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
     if not compared:
         return None
     rows = [Row(_circumstances(comparison), comparison) for comparison in compared]
-    if all(verdicts.departures(comparison.ours) for comparison in compared):
+    if all(verdicts.departures_of_both(comparison) for comparison in compared):
         rows.append(Row("vs ViT, CIFAR-100, the tutorial's settings"))
     first = compared[0]
     return _forest(
@@ -198,7 +200,7 @@ def learning(study: Study) -> Figure:
                 shortest = min(map(len, seeds))
                 mean = np.mean([seed[:shortest] for seed in seeds], axis=0)
                 style |= {"marker": marker, "markevery": max(1, shortest // 8), "markersize": 4}
-                name = training.full_name if len(rows) == 1 else ", ".join(training.settings)
+                name = _cut(training.full_name if len(rows) == 1 else ", ".join(training.settings))
                 ax.plot(range(1, shortest + 1), mean, **style, label=name)
             _tutorial_log(ax, shown, figure, scale)
             of = f"{row[0]}, " if len(rows) > 1 else ""
@@ -286,30 +288,33 @@ TIME, MEMORY = QUANTITIES
 
 def speed(curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | None:
     """The attention layer's training step of the tutorial's two variants, named at their ends."""
-    two = [c for c in curves if (c.scope, c.phase) == ("core", "train") and c.variant in (OURS, BASE)]
-    if not two:
+    steps = [c for c in curves if (c.scope, c.phase) == ("core", "train") and c.variant in (OURS, BASE)]
+    if not steps:
         return None
-    ratio = next((c.ratio for c in crossovers if c.ours in two and c.base in two), None)
-    labels = labels_of(two)
-    ends = {curve.name: _written(TIME, curve.points[-1]) for curve in two}
+    crossed = next((c for c in crossovers if c.ours in steps and c.base.variant == BASE), None)
+    shown = sorted(
+        [crossed.ours, crossed.base] if crossed else steps[:1], key=lambda c: c.points[-1].step_seconds.estimate
+    )
+    labels = labels_of(shown)
+    ends = [f"{_cut(curve.name)}\n{_written(TIME, curve.points[-1])}" for curve in shown]
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
         (ax,) = axes
         plot.plain_numbers(ax)
-        for curve in two:
+        for curve, end, align in zip(shown, ends, ("top", "bottom"), strict=False):
             _curve(ax, curve, TIME, style_of(curve.name, labels))
             last = (curve.sizes[-1], curve.points[-1].step_seconds.estimate * TIME.scale)
             style: dict[str, Any] = {"color": style_of(curve.name, labels)[0], "fontweight": "bold", "fontsize": 9}
-            place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
-            ax.annotate(f"{curve.name}\n{ends[curve.name]}", last, (8, 0), **place, **style)
-        ax.set(xlabel="patches N", ylabel="ms", ylim=(ax.get_ylim()[0], 1.6 * ax.get_ylim()[1]))
+            place: dict[str, Any] = {"textcoords": "offset points", "va": align, "annotation_clip": False}
+            ax.annotate(end, last, (8, 4 if align == "top" else -4), **place, **style)
+        ax.set(xlabel="patches N", ylabel="ms", ylim=(ax.get_ylim()[0], 2 * ax.get_ylim()[1]))
 
-    times = f": {words.speedup(ratio)} at N = {max(two[0].sizes):,}" if ratio else ""
+    times = f": {words.speedup(crossed.ratio)} at N = {crossed.largest:,}" if crossed else ""
     return drawn(
         "speed",
         f"Speed{times}",
-        "; ".join(f"{name}: {end} at the largest N" for name, end in ends.items()),
-        f"Attention layer, one training step, batch {two[0].trial.batch}; bands: 95 % intervals.",
+        "; ".join(f"{end.replace(chr(10), ': ')} at N = {c.sizes[-1]:,}" for end, c in zip(ends, shown, strict=True)),
+        f"Attention layer, one training step, batch {shown[0].trial.batch}; bands: 95 % intervals.",
         paint,
         width=plot.HALF,
         height=2.0,
@@ -350,11 +355,12 @@ def growth(quantity: Quantity, curves: Sequence[Curve], crossovers: Iterable[Cro
             ax.set(title=PANELS[panel], xlabel="patches N", ylabel=quantity.unit)
             for curve in curves:
                 if (curve.scope, curve.phase) == panel:
-                    _curve(ax, curve, quantity, style_of(curve.name, labels), curve.name)
+                    _curve(ax, curve, quantity, style_of(curve.name, labels), _cut(curve.name))
             for crossover in crossed:
                 if (crossover.ours.scope, crossover.ours.phase) == panel:
                     _mark_crossover(ax, crossover)
-        axes[0].legend(loc="upper left", fontsize=8)
+        named = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        axes[0].legend(named.values(), named.keys(), loc="upper left", fontsize=8)
 
     def in_words(curve: Curve) -> str:
         points = [point for point in (curve.points[0], curve.points[-1]) if quantity.of_point(point)]

@@ -90,7 +90,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
     sections = {
         "accuracy": ("Accuracy", findings.published),
         "cost": ("Speed", findings.curves),
-        "memory": ("Memory", findings.curves),
+        "memory": ("Memory", any(point.memory_bytes for point in findings.points)),
         "ablations": (f"Ablations ({len(findings.ablations)})", findings.ablations),
         "gate": ("Timing gate", gated),
         "history": ("Timing history", trends),
@@ -118,13 +118,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         how_to_test=verdicts.HOW_TO_TEST,
         datasets=[words.dataset(name) for name in sorted({record.dataset for record in run.trainings})],
         dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated})[-1:],
-        machines=sorted(
-            {
-                f"{e.cpu.partition(' (')[0]}, {words.number_of(e.threads, 'thread')}, {backend_name(e)}"
-                for e in environments
-            }
-            or {groups.processor(gate.machine) for gate in gated}
-        ),
+        machines=_machines(environments) or sorted({groups.processor(gate.machine) for gate in gated}),
         commands=_commands(run, gated),
         provenance=_provenance(environments),
         incomplete=incomplete,
@@ -154,6 +148,15 @@ def _images(run: Run) -> list[tuple[str, str, list[str], list[str], list[str]]]:
         )
         for (name, digest), records in sorted(found.items())
     ]
+
+
+def _machines(environments: list[Environment]) -> list[str]:
+    """Each machine with its threads and backend; by its processor's short name where that tells it from the others."""
+    cpus = {environment.cpu for environment in environments}
+    short = {cpu: cpu.partition(" (")[0] for cpu in cpus}
+    names = short if len(set(short.values())) == len(cpus) else {cpu: cpu for cpu in cpus}
+    found = {f"{names[e.cpu]}, {words.number_of(e.threads, 'thread')}, {backend_name(e)}" for e in environments}
+    return sorted(found)
 
 
 def backend_name(environment: Environment) -> str:

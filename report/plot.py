@@ -4,6 +4,7 @@ import io
 import math
 import re
 import warnings
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -114,32 +115,44 @@ def _style(name: str) -> AbstractContextManager[None]:
     return context
 
 
+SVG, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+ElementTree.register_namespace("", SVG)
+ElementTree.register_namespace("xlink", LINK)
+
+
 def plain_svg(svg: str) -> str:
-    """Returns matplotlib's SVG as a page can hold it.
+    """Returns matplotlib's SVG as a page can hold it; its texts stay what they are.
 
     Without ids of groups, which are the same in every figure; in the page's text colour and width; and with
     presentation attributes in place of style attributes, which a Content-Security-Policy may forbid.
     """
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)
-    svg = re.sub(r'^(<svg[^>]*?) width="[^"]*pt"', r'\1 stroke-linejoin="round" stroke-linecap="butt"', svg)
-    svg = re.sub(r'^(<svg[^>]*?) height="[^"]*pt"', r"\1", svg)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)  # a hundredth of a point is enough
-    svg = re.sub(r">\s+<", "><", re.sub(r"\s*\n\s*", " ", svg))
-    return re.sub(r' style="([^"]*)"', _attributes, svg)
+    root = ElementTree.fromstring(svg[svg.index("<svg") :])
+    for above in list(root.iter()):
+        for element in list(above):
+            if element.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
+                above.remove(element)
+    for element in root.iter():
+        attributes = {**element.attrib, **_of_style(element.attrib.get("style", ""))}
+        left_out = {"style", *(("width", "height") if element is root else ())}
+        left_out |= {"id"} if element.tag == f"{{{SVG}}}g" else set()
+        element.attrib.clear()
+        for name, value in attributes.items():
+            if name not in left_out:  # a hundredth of a point is enough
+                element.set(name, re.sub(r"(\d\.\d\d)\d+", r"\1", " ".join(value.split())).replace(INK, "currentColor"))
+        element.tail = None
+        if element.text and not element.text.strip():
+            element.text = None
+    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def _attributes(style: re.Match[str]) -> str:
-    """For example `fill: none; font: 10px 'A', serif` as `fill="none" font-size="10px" font-family="'A', serif"`."""
-    found = {}
-    for declaration in filter(None, (part.strip() for part in style[1].split(";"))):
-        name, _, value = declaration.partition(":")
-        found[name] = value.strip()
-    if "font" in found:
-        *weight, size, family = re.match(r"(?:(\w+) )?([\d.]+px) (.*)", found.pop("font")).groups()  # type: ignore[union-attr]
-        found |= {"font-size": size, "font-family": family} | ({"font-weight": weight[0]} if weight[0] else {})
-    return "".join(f' {name}="{value}"' for name, value in found.items())
+def _of_style(style: str) -> dict[str, str]:
+    """For example `fill: none; font: 10px 'A', serif` as fill, font-size and font-family."""
+    parts = (part.partition(":") for part in style.split(";") if part.strip())
+    found = {name.strip(): value.strip() for name, _, value in parts}
+    if font := re.fullmatch(r"(?:(\w+) )?([\d.]+px) (.*)", found.pop("font", "")):
+        found |= {"font-size": font[2], "font-family": font[3]} | ({"font-weight": font[1]} if font[1] else {})
+    return found
 
 
 def plain_numbers(ax: Axes) -> None:

@@ -1,13 +1,14 @@
 """Findings -> the few lines that a run ends with on a terminal, and the verdicts as Markdown."""
 
+import textwrap
 from collections.abc import Iterator
 
 from report import sentences, words
 from report.accuracy import STATES, Comparison
 from report.findings import Findings
-from report.groups import BASE, OURS
+from report.groups import BASE
 from report.growth import Crossover
-from report.verdicts import HOW_TO_TEST, of_the_two
+from report.verdicts import HOW_TO_TEST, of_the_two, steps_of_the_two
 from results import gates
 from results.metrics import TOP1
 from results.printable import markdown
@@ -20,33 +21,25 @@ NAME, VALUE = 32, 12
 def lines(findings: Findings) -> list[str]:
     """Returns at most 20 lines of at most 100 columns: the numbers, the tutorial's claims, and the ablations."""
     numbers = list(_numbers(findings))
-    head = [f"{'':{NAME}}{'EANet':>{VALUE}}{'ViT':>{VALUE}}   EANet vs ViT [95 % CI]"] if numbers else []
+    head = f"{'':{NAME}}{'EANet':>{VALUE}}{'ViT':>{VALUE}}   EANet vs ViT [95 % CI]"
     claims = [f"  {claim.verdict.upper():<14}{claim.claim}" for claim in findings.claims]
     if findings.claims[0].verdict == "not tested":
         claims[:1] = [claims[0], f"{'':8}to test: {HOW_TO_TEST}"]
     of_run = findings.run.results or findings.run.failures
-    parts = [
-        head and [*head, *numbers],
-        ["The tutorial's claims", *claims] if of_run else [],
-        _ablations(findings),
-        [f"Timing gate: {gates.sentence(findings.gate)}"] if findings.gate else [],
-    ]
-    shown = [_fitted(line) for part in parts if part for line in ("", *part)]
-    return shown[1:]
-
-
-def _fitted(line: str) -> str:
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+    gate = textwrap.wrap(f"Timing gate: {gates.sentence(findings.gate)}", WIDTH, max_lines=2) if findings.gate else []
+    numbers = [head, *numbers] if numbers else []
+    parts = [numbers, ["The tutorial's claims", *claims] if of_run else [], [*_ablations(findings), *gate]]
+    shown = [words.cut(line, WIDTH) for part in parts if part for line in ("", *part)]
+    incomplete = sentences.incomplete(findings.run)
+    return [*([f"Not the whole run: {', '.join(incomplete)}."] if incomplete else []), *shown[1:]]
 
 
 def _numbers(findings: Findings) -> Iterator[str]:
     compared = [c for c in of_the_two(findings.studies) if c.base.variant == BASE]
     if compared:
         yield from _trained(compared[0])
-    for crossover in findings.crossovers:
-        ours, base = crossover.ours, crossover.base
-        if (ours.variant, base.variant, ours.phase) == (OURS, BASE, "train"):
-            yield from _timed(crossover)
+    for crossover in steps_of_the_two(findings.crossovers):
+        yield from _timed(crossover)
 
 
 def _trained(c: Comparison) -> Iterator[str]:
@@ -72,12 +65,15 @@ def _timed(crossover: Crossover) -> Iterator[str]:
         yield _row("  growth with N", ends, *(f"N^{slope.estimate:.2f}" for slope in grown))
     peaks = [point.memory_bytes for point in at]
     if peaks[0] and peaks[1]:
-        less = f"{peaks[1].estimate / peaks[0].estimate:.1f}× less"
+        times = peaks[1].estimate / peaks[0].estimate
+        less = f"{times:.1f}× less" if times >= 1 else f"{1 / times:.1f}× more"
         yield _row("  peak memory", less, *(f"{words.mebibytes(peak.estimate)} MiB" for peak in peaks if peak))
 
 
 def _row(name: str, compared: str = "", *of_both: str) -> str:
-    return f"  {name:<{NAME - 2}}{''.join(f'{value:>{VALUE}}' for value in of_both)}   {compared}".rstrip()
+    name = words.cut(name, NAME - 2)
+    name += " " * (NAME - 2 - words.width(name))
+    return f"  {name}{''.join(f'{value:>{VALUE}}' for value in of_both)}   {compared}".rstrip()
 
 
 def _ablations(findings: Findings) -> list[str]:
@@ -87,8 +83,12 @@ def _ablations(findings: Findings) -> list[str]:
         return []
     found = [c for c in distinct.values() if c.is_significant]
     largest = max((c for c in found if c.metric is TOP1), key=lambda c: abs(c.difference.estimate), default=None)
-    named = f"; largest: {largest.label}, {words.difference(TOP1, largest.difference)}" if largest else ""
-    return [f"Ablations: {len(found)} of {len(distinct)} comparisons significant{named}"]
+    counted = f"Ablations: {len(found)} of {len(distinct)} comparisons significant"
+    if largest is None:
+        return [counted]
+    apart = words.difference(TOP1, largest.difference)
+    room = WIDTH - words.width(f"{counted}; largest: , {apart}")
+    return [f"{counted}; largest: {words.cut(largest.label, room)}, {apart}"]
 
 
 def as_markdown(findings: Findings) -> str:
@@ -98,6 +98,8 @@ def as_markdown(findings: Findings) -> str:
         for claim in findings.claims
     ]
     lead = [_cell(findings.lead), ""] if findings.lead else []
+    incomplete = sentences.incomplete(findings.run)
+    lead = [*([f"Not the whole run: {markdown(', '.join(incomplete))}.", ""] if incomplete else []), *lead]
     table = ["| verdict | the tutorial's claim | evidence |", "|---|---|---|", *rows]
     limits = ["", f"Limits of this run: {'; '.join(map(markdown, findings.limits))}."] if findings.limits else []
     return "\n".join([*lead, *table, *limits])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -108,25 +109,39 @@ def difference_estimate(metric: Metric, apart: Interval) -> str:
 
 def speedup(ratio: Interval, *, with_ends: bool = True) -> str:
     """How many times as fast: "56× [43, 73] faster", "1.3× slower"; the ratio is that of the other's time."""
-    ends = (
-        [ratio.estimate]
-        if ratio.low is None or ratio.high is None or not with_ends
-        else [ratio.estimate, ratio.low, ratio.high]
-    )
+    ends = [ratio.estimate]
+    if ratio.low is not None and ratio.high is not None:
+        ends += [ratio.low, ratio.high]
+        if ratio.low <= 1 <= ratio.high and not with_ends:
+            return "not significantly faster or slower"
     word = "faster" if ratio.estimate >= 1 else "slower"
     if word == "slower":
         ends = [1 / end for end in (ends[0], *reversed(ends[1:]))]
     written = [f"{end:.0f}" if end >= 9.5 else f"{end:.1f}" for end in ends]
-    interval = f" [{', '.join(written[1:])}]" if len(set(written)) > 1 else ""
-    return f"{written[0]}×{interval} {word}"
+    interval = f" [{', '.join(written[1:])}]" if with_ends and len(set(written)) > 1 else ""
+    return f"{written[0]}×{interval} {word}{'' if written[1:] else ' (no interval)'}"
 
 
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 
 def dataset(name: str) -> str:
-    """A dataset as people write it."""
-    return DATASETS.get(name, name)
+    """A dataset as people write it, without what would be bold type."""
+    return DATASETS.get(name, name).replace("**", "*")
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal a text takes: a wide letter takes two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many columns, with "…" where it was longer."""
+    if width(text) <= most:
+        return text
+    while width(text) > most - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -71,7 +71,9 @@ IMAGES_CONTENT_SHA256 = "0dc6d63221d5d486cb43fea34c5bf2a6786513e23b672fe85932615
 """`Dataset.content_sha256` of CIFAR-100. Noisy or long-tailed versions of the same name and size have another."""
 IMAGES_SHA256 = "78675ef3d15bb57e6ee4009dfb37d3659f5e15dd4a1a0cacfaa7228bb337042d"
 """`Dataset.sha256` of the same images, in the order of records without `dataset_content_sha256`."""
-RECIPE = ("augmentation", "weight_decay")
+RECIPES: dict[str, tuple[Value, ...]] = {"augmentation": ("tutorial", "corrected"), "weight_decay": (0.0001, 0.1)}
+"""What the page's text and its two logs may be true of: the order of its layers, and the decay's strength of 2021."""
+RECIPE = tuple(RECIPES)
 """Settings in which the page's two logs differ: its text may hold for one recipe and not for the other."""
 
 

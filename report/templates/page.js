@@ -117,7 +117,7 @@
     const sorted = view.columns.findIndex((column) => isSortedBy(view, column));
     const descending = view.sort.startsWith("-");
     if (view.sort !== view.orderedBy) {
-      view.ordered = sorted < 0 ? view.rows : view.rows.toSorted((a, b) => compare(a.cells[sorted], b.cells[sorted], descending));
+      view.ordered = sorted < 0 ? view.rows : [...view.rows].sort((a, b) => compare(a.cells[sorted], b.cells[sorted], descending));
       view.orderedBy = view.sort;
     }
     const wanted = view.filter.toLowerCase().split(/\s+/);
@@ -301,7 +301,7 @@
     const button = element("button", { type: "button", className: "save", textContent: "Save as SVG" });
     button.ariaLabel = `Save as SVG: ${figure.querySelector("strong").textContent}`;
     button.addEventListener("click", () => {
-      const drawing = [...figure.querySelectorAll("svg")].find((svg) => svg.checkVisibility()).cloneNode(true);
+      const drawing = [...figure.querySelectorAll("svg")].find((svg) => svg.getClientRects().length).cloneNode(true);
       const { color } = getComputedStyle(figure);
       drawing.setAttribute("style", `color: ${color}; background: ${getComputedStyle(document.body).backgroundColor}`);
       const [, , width, height] = drawing.getAttribute("viewBox").split(" ");

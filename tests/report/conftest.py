@@ -6,7 +6,9 @@ from results import gates, store
 from results.records import PlannedSuite, RunPlan
 from tests import samples
 
-EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>=HYPERLINK("x")'
+EVIL = (
+    '<script>alert(1)</script>"><img src=x onerror=alert(2)>=HYPERLINK("x") style="font: y; k:#010203 1.23456 autofocus'
+)
 """A variant's name that would be markup, or a spreadsheet's formula, if it were not escaped."""
 
 

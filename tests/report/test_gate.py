@@ -82,7 +82,7 @@ def test_a_gate_alone_is_a_page(tmp_path):
     gates.write(tmp_path, samples.gate(0.2, base="<b>main"))
     page, findings = build_page(tmp_path)
     text = page.read_text()
-    assert lines(findings)[-1].startswith("Timing gate: Slower: ")
+    assert lines(findings)[0].startswith("Timing gate: Slower: ")
     assert '<h2 id="gate">' in text
     assert "&lt;b&gt;main" in text
     assert "<b>main" not in text

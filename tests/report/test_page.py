@@ -107,10 +107,14 @@ def test_the_page_keeps_the_order_that_a_reader_needs(full_run):
 def test_the_first_screen_has_a_verdict_for_each_claim_with_its_evidence(full_run):
     page = page_of(full_run)
     text = " ".join(page.text.split())
-    for said in ("Not testedEANet is more accurate", "PartlyEANet has half", "SupportedEANet's cost is linear"):
+    for said in (
+        "Not testedEANet is more accurate than ViT on CIFAR-100",
+        "PartlyEANet has half",
+        "SupportedEANet's cost is linear",
+    ):
         assert said in text, said
     links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
-    assert {"#accuracy", "#cost", "#memory", "#method"} <= set(links)
+    assert {"#accuracy", "#cost", "#memory"} <= set(links)
 
 
 def test_ablations_are_one_figure_with_a_row_for_each_difference(tmp_path):
@@ -153,7 +157,8 @@ def test_the_verdicts_are_printed_as_markdown(full_run, capsys, monkeypatch):
     assert main() == 0
     said = capsys.readouterr().out
     assert "| verdict | the tutorial's claim | evidence |\n|---|---|---|\n| Not tested | " in said
-    assert said.count("\n| ") == 5
+    assert said.startswith("Not the whole run: 1 trial has failed.")
+    assert said.split("###")[0].count("\n| ") == 5, "the gate's table follows"
     assert {path: path.stat().st_mtime_ns for path in full_run.rglob("*")} == before, "nothing is written"
 
 
