@@ -136,12 +136,10 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
 
 
 def _circumstances(comparison: Comparison) -> str:
-    """Which ViT, on what, for how long, at how many patches, with how many seeds."""
-    ours, base = comparison.ours, comparison.base
-    where = [words.dataset(ours.trial.dataset), words.number_of(ours.epochs, "epoch"), *ours.settings]
-    of = [f"vs {base.name}"]
-    size = f"N = {ours.first.patches}"
-    return ", ".join([*of, *where, size, words.number_of(comparison.difference.n, "seed")])
+    """Which ViT, with how many seeds, on what, for how long, at how many patches, and in which cell of a grid."""
+    ours, seeds = comparison.ours, words.number_of(comparison.difference.n, "seed")
+    what = [words.dataset(ours.trial.dataset), words.number_of(ours.epochs, "epoch"), f"N = {ours.first.patches}"]
+    return ", ".join([f"vs {comparison.base.name}", seeds, *what, *ours.settings])
 
 
 def ablations(studies: Sequence[Study]) -> Figure | None:

@@ -71,6 +71,8 @@ def _timed(crossover: Crossover) -> Iterator[str]:
 
 
 def _row(name: str, compared: str = "", *of_both: str) -> str:
+    if not of_both:
+        return f"  {name}"
     name = words.cut(name, NAME - 2)
     name += " " * (NAME - 2 - words.width(name))
     return f"  {name}{''.join(f'{value:>{VALUE}}' for value in of_both)}   {compared}".rstrip()
