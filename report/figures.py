@@ -76,7 +76,12 @@ def _forest(
         (ax,) = axes
         across, is_above = ax.get_yaxis_transform(), on_phone or width == plot.HALF
         for place, row in enumerate(rows):
-            ax.plot([0, 0], [place - (0.2 if is_above else 0.5), place + 0.5], color=INK, linewidth=0.8)
+            ax.plot(
+                [0, 0],
+                [place - (0.2 if is_above else 0.5), place + (0.3 if is_above else 0.5)],
+                color=INK,
+                linewidth=0.8,
+            )
             if is_above:
                 ax.text(
                     0, place - 0.45, _cut(row.label), transform=across, fontsize=9, fontweight=row.weight, va="center"

@@ -155,7 +155,7 @@ def _parameters() -> Claim:
         f"{base.attention.key_dim * base.attention.heads // dim} times as wide as usual. The usual ViT (key_dim "
         f"{dim // base.attention.heads}) has {short[2]}: EANet has {against_usual:.0%} of that."
     ).replace("%", " %")
-    claim = "EANet has half the parameters: 0.3 M vs 0.6 M"
+    claim = "EANet has half the parameters: 0.3\u00a0M vs 0.6\u00a0M"
     return Claim(subject="parameters", verdict=verdict, claim=claim, evidence=evidence, section="")
 
 
