@@ -12,9 +12,9 @@
 
   // Tables: each row is what its cells hold, and has a place in the page only while it is shown
 
-  const MOST_ROWS = 500;
+  const MOST_ROWS = 100; // of a table of all records, which may have thousands, so many more at a time
 
-  function addControls(table, rows = [...table.tBodies[0].rows].map(ofPage)) {
+  function addControls(table, rows = [...table.tBodies[0].rows].map(ofPage), most = Infinity) {
     const view = {
       table,
       rows,
@@ -22,7 +22,7 @@
       sort: "",
       filter: "",
       hidden: new Set(),
-      most: MOST_ROWS,
+      most,
       said: element("span", { className: "said", role: "status" }),
       more: element("button", { type: "button", textContent: `Show ${MOST_ROWS} more rows` }),
     };
@@ -332,7 +332,7 @@
     table.append(element("thead", {}, element("tr", {}, ...heads)), element("tbody"));
     const region = element("div", { className: "scroll", role: "region", tabIndex: 0, ariaLabel: `Records: ${name.replace("_", " ")}` }, table);
     raw.append(region);
-    addControls(table, ofRecords);
+    addControls(table, ofRecords, MOST_ROWS);
   }
 
   document.querySelectorAll("table.data").forEach((table) => addControls(table));
