@@ -71,7 +71,7 @@ class Eta:
 
 
 class Display:
-    """Follows a run: a trial starts, trains an epoch, ends. A suite that is through is a line, and so is a failure.
+    """Follows a run: a trial starts, trains an epoch, ends. A finished suite is a line, and so is a failure.
 
     On a terminal one bar over all trials, with the running one beside it, stands below these lines. Elsewhere a trial
     that takes long is a line too, at most one per minute.

@@ -67,7 +67,7 @@ LINEAR = 5
 def _forest(
     name: str, title: str, alt: str, caption: str, rows: Sequence[Row], *, width: float, directions: tuple[str, str]
 ) -> Figure:
-    """A difference per row, in percentage points, with its interval; filled where it is significant."""
+    """Draws a difference per row, in percentage points, with its interval; filled where it is significant."""
     labels = labels_of(row.comparison.ours for row in rows if row.comparison)
     scale = words.UNITS[TOP1.unit].scale
     is_wide = max(abs(row.comparison.shown.estimate) * scale for row in rows if row.comparison) > 4 * LINEAR
@@ -121,7 +121,7 @@ def _forest(
 
 
 def accuracy(studies: Sequence[Study]) -> Figure | None:
-    """EANet - ViT, wherever the two were trained alike; and whether that was the tutorial's own case."""
+    """Draws EANet − ViT wherever the two were trained alike, and whether that was the tutorial's own case."""
     compared = verdicts.of_the_two(studies)
     if not compared:
         return None
@@ -141,14 +141,14 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
 
 
 def _circumstances(comparison: Comparison) -> str:
-    """Which ViT, with how many seeds, on what, for how long, at how many patches, and in which cell of a grid."""
+    """Names which ViT, with how many seeds, on what, for how long, at how many patches, and in which cell of a grid."""
     ours, seeds = comparison.ours, words.number_of(comparison.difference.n, "seed")
     what = [words.dataset(ours.trial.dataset), words.number_of(ours.epochs, "epoch"), f"N = {ours.first.patches}"]
     return ", ".join([f"vs {comparison.base.name}", seeds, *what, *ours.settings])
 
 
 def ablations(studies: Sequence[Study]) -> Figure | None:
-    """Every difference in accuracy from a suite's baseline, grouped by suite; each is there once."""
+    """Draws every difference in accuracy from a suite's baseline once, grouped by suite."""
     rows: list[Row] = []
     seen: set[Hashable] = set()
     for study in studies:
@@ -182,8 +182,11 @@ LINES = ("-", "--", "-.", ":", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (1, 3)), (0, 
 
 
 def learning(study: Study) -> Figure:
-    """Learning curves: a thin line per seed, a thick one for their mean. With a grid each variant has its own row,
-    and a cell of the grid its line style. EANet on CIFAR-100 has the tutorial's printed log behind it."""
+    """Draws learning curves: a thin line per seed, a thick one for their mean.
+
+    With a grid each variant has its own row, and a cell of the grid its line style. EANet on CIFAR-100 has the
+    tutorial's printed log behind it.
+    """
     labels = labels_of(study.trainings)
     grids = sorted({training.grid for training in study.trainings})
     rows = [[label] for label in labels] if len(grids) > 1 else [labels]
@@ -286,11 +289,11 @@ QUANTITIES = (
     Quantity("growth", "Step time", "ms", 1e3, lambda point: point.step_seconds, lambda curve: curve.growth),
     Quantity("memory", "Peak memory", "MiB", 2.0**-20, lambda point: point.memory_bytes, lambda curve: curve.memory),
 )
-TIME, MEMORY = QUANTITIES
+TIME = QUANTITIES[0]
 
 
 def speed(curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | None:
-    """The attention layer's training step of the tutorial's two variants, named at their ends."""
+    """Draws the attention layer's training step of the tutorial's two variants, named at their ends."""
     steps = [c for c in curves if (c.scope, c.phase) == ("core", "train") and c.variant in (OURS, BASE)]
     if not steps:
         return None
@@ -331,7 +334,7 @@ def _written(quantity: Quantity, point: StepTime) -> str:
 
 
 def _curve(ax: Axes, curve: Curve, quantity: Quantity, style: tuple[str, str], label: str | None = None) -> None:
-    """The measured points with their intervals as a band, and the fitted model as a line."""
+    """Draws the measured points with their intervals as a band, and the fitted model as a line."""
     known = [(p.patches, value) for p in curve.points if (value := quantity.of_point(p))]
     if not known:
         return
@@ -345,7 +348,7 @@ def _curve(ax: Axes, curve: Curve, quantity: Quantity, style: tuple[str, str], l
 
 
 def growth(quantity: Quantity, curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | None:
-    """Time or memory against the patches, a panel for each scope and phase: points, and the fitted models as lines."""
+    """Draws time or memory against the patches, a panel per scope and phase: points, and fitted models as lines."""
     if not any(quantity.of_point(point) for curve in curves for point in curve.points):
         return None
     labels = labels_of(curves)
@@ -404,8 +407,8 @@ def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
 
 
 def costs(race: Race | None) -> Figure | None:
-    """Mean accuracy against each cost for all models that were trained alike; those that no other beats in both are
-    joined."""
+    """Draws mean accuracy against each cost for all models that were trained alike, and joins those that no other beats
+    in both."""
     if race is None:
         return None
     labels, keys = labels_of(race.models), list(race.costs)

@@ -66,12 +66,12 @@ class StepTime(Group):
     @property
     def allocated_bytes(self) -> list[int]:
         """Each process's peak by the backend's own allocator; none where it did not tell every one."""
-        parts = [record.device_peak_memory_bytes or 0 for record in self.case.records]
-        return parts if min(parts) > 0 else []
+        peaks = [record.device_peak_memory_bytes or 0 for record in self.case.records]
+        return peaks if min(peaks) > 0 else []
 
     @property
     def bytes_by_process(self) -> list[int]:
-        """What the allocator parts, which is exact, or else the resident sizes."""
+        """What the allocator reported, which is exact, or else the resident sizes."""
         return self.allocated_bytes or self.resident_bytes
 
     @property
@@ -229,7 +229,7 @@ def runs_fused(trial: StepTimeTrial) -> bool:
 
 
 def verdicts(curves: Sequence[Curve]) -> Iterator[Verdict]:
-    """Every growth, compared with what its attention claims (`Attention.grows`)."""
+    """Compares every growth with what its attention claims (`Attention.grows`)."""
     whats: tuple[What, What] = ("time", "peak memory")
     for what in whats:
         for curve in curves:

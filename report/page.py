@@ -86,11 +86,11 @@ def gate_markdown(gate: Gate) -> str:
 def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str:
     """Returns the page as text; the same records give the same bytes."""
     environments, gated = run.environments, [findings.gate] if findings.gate else []
-    incomplete = sentences.incomplete(run)
+    incomplete, drawn = sentences.incomplete(run), figures(findings)
     sections = {
         "accuracy": ("Accuracy", findings.published),
         "cost": ("Speed", findings.curves),
-        "memory": ("Memory", any(point.memory_bytes for point in findings.points)),
+        "memory": ("Memory", "memory" in drawn),
         "ablations": (f"Ablations ({len(findings.ablations)})", findings.ablations),
         "gate": ("Timing gate", gated),
         "history": ("Timing history", trends),
@@ -106,7 +106,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         findings=findings,
         sections=[(key, title) for key, (title, is_there) in sections.items() if is_there],
         suites=run.plan.suites if run.plan else {},
-        figures=figures(findings),
+        figures=drawn,
         tables=tables.tables(findings),
         trends=trends,
         embedded={

@@ -49,7 +49,7 @@ def claims(studies: Sequence[Study], curves: Sequence[Curve], crossovers: Sequen
 
 
 def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
-    """EANet compared with ViT or with the usual ViT by accuracy, each once: those nearest to the tutorial's first.
+    """Returns EANet's comparisons with ViT or another one by accuracy, each once, the nearest to the tutorial's first.
 
     Of the suites that ask for more than these two, only what compares EANet with another ViT, and what was trained on
     the tutorial's data.
@@ -64,7 +64,7 @@ def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
 
 
 def steps_of_the_two(crossovers: Iterable[Crossover]) -> list[Crossover]:
-    """EANet's training step compared with ViT's: of the attention layer, then of the whole model, the first of each."""
+    """Compares EANet's training step with ViT's: of the attention layer, then of the whole model, the first of each."""
     found: dict[str, Crossover] = {}
     for c in crossovers:
         if (c.ours.variant, c.base.variant, c.ours.phase) == (OURS, BASE, "train"):
@@ -73,7 +73,7 @@ def steps_of_the_two(crossovers: Iterable[Crossover]) -> list[Crossover]:
 
 
 def departures(training: Training) -> list[str]:
-    """Where a training is not the tutorial's own: ["patch_size 4", "epochs 12"]; its two recipes are no departure."""
+    """Names where a training is not the tutorial's own: ["patch_size 4", "epochs 12"]; its recipes are no departure."""
     values = {bare(name): value for name, value in training.conditions}
     allowed = {name: (value,) for name, value in published.SETTINGS.items()} | published.RECIPES
     others = [
@@ -93,7 +93,7 @@ def departures(training: Training) -> list[str]:
 
 
 def departures_of_both(comparison: Comparison) -> list[str]:
-    """Where either side of a comparison is not the tutorial's own."""
+    """Names where either side of a comparison is not the tutorial's own."""
     return list(dict.fromkeys([*departures(comparison.ours), *departures(comparison.base)]))
 
 

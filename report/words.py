@@ -191,7 +191,6 @@ def crossing(patches: Interval, smallest: int, largest: int) -> str:
 Units = tuple[tuple[float, str], ...]
 SECONDS: Units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"), (1e-12, "ps"))
 BYTES: Units = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
-COUNTS: Units = ((1.0, ""),)
 
 
 def law(value: Law, units: Units) -> str:
