@@ -1,38 +1,71 @@
-"""Estimates how long a trial will take from its closed-form cost: an order of magnitude before a run.
+"""Estimates how long a trial will take on this machine, from its closed-form cost and half a second of measuring.
 
-The constants are fitted to a whole quick run on 2 cores of an Intel Xeon with TensorFlow 2.21. During a run, its
-progress scales the estimate by what the trials so far really took.
+The constants are fitted to a quick run on 2 cores of an AMD EPYC with TensorFlow 2.21. During a run, its progress
+scales the estimate by what the trials so far really took.
 """
 
+import functools
 import math
+import statistics
+import time
 
 from benchmarks import stopwatch
 from benchmarks.datasets import DATASETS
+from models.cost import Cost
 from results.trials import CoreStepTrial, TrainTrial, Trial
 
-MULTIPLY_ADDS_PER_SECOND = 3.3e10
+SECONDS_PER_MULTIPLY_ADD = 4.5e-11
+"""Of one thread, with all that goes with a product."""
+SECONDS_PER_STEP = {"train": 0.005, "core": 0.0005, "model": 0.003}
 TRAIN_PER_FORWARD = 3
-SECONDS_PER_BLOCK_AND_STEP = 0.004
+START_SECONDS = {"train": 2.3, "core": 0.5, "model": 1.2}
+SECONDS_PER_EPOCH = 0.06
+USUAL_THREADS = 2
 MOST_SECONDS = 10 * 86400.0
-START_SECONDS = {"train": 3.0, "core": 0.3, "model": 1.2}
+PACE_SECONDS = 0.06
+"""What one round of `pace` takes on the machine of the constants."""
 
 
-def seconds(trial: Trial) -> float:
-    """Estimates the seconds of the trial on 2 CPU cores."""
+@functools.cache
+def pace() -> float:
+    """Measures how many times as long this machine takes as that of the constants, now, for it may be busy.
+
+    It computes what trials consist of: Python, products and passes over memory.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    square, values = rng.normal(size=(512, 512)).astype("float32"), rng.normal(size=2**20).astype("float32")
+
+    def round_seconds() -> float:
+        began = time.perf_counter()
+        sum(number * number for number in range(500_000))
+        for _ in range(8):
+            square @ square
+        np.tanh(values)
+        return time.perf_counter() - began
+
+    round_seconds()
+    return statistics.median(round_seconds() for _ in range(7)) / PACE_SECONDS
+
+
+def seconds(trial: Trial, threads: int = USUAL_THREADS) -> float:
+    """Estimates the seconds of the trial with so many threads, on the machine of the constants."""
     if isinstance(trial, TrainTrial):
-        images = trial.training.train_share * DATASETS[trial.dataset].train_images
-        steps = trial.training.epochs * math.ceil(images / trial.training.batch_size)
-        work = trial.model.cost().multiply_adds * trial.training.batch_size * TRAIN_PER_FORWARD
-        step = work / MULTIPLY_ADDS_PER_SECOND + trial.model.blocks * SECONDS_PER_BLOCK_AND_STEP
-        return START_SECONDS["train"] + 1.1 * steps * step
-    if isinstance(trial, CoreStepTrial):
-        cost, blocks = trial.attention.cost(trial.dim, trial.patches), 1
-    else:
-        cost, blocks = trial.model.cost(), trial.model.blocks
-    passes = TRAIN_PER_FORWARD if trial.phase == "train" else 1
-    step = cost.multiply_adds * trial.batch * passes / MULTIPLY_ADDS_PER_SECOND + 0.001 * blocks
-    timed = max(trial.seconds, trial.steps * step)
-    return START_SECONDS[trial.scope] + (stopwatch.WARMUP_STEPS + 1) * step + timed
+        settings = trial.training
+        steps = math.ceil(settings.train_share * DATASETS[trial.dataset].train_images / settings.batch_size)
+        step = _step("train", trial.model.cost(), settings.batch_size * TRAIN_PER_FORWARD, threads)
+        return START_SECONDS["train"] + settings.epochs * (SECONDS_PER_EPOCH + 1.1 * steps * step)
+    cost = trial.attention.cost(trial.dim, trial.patches) if isinstance(trial, CoreStepTrial) else trial.model.cost()
+    passes = trial.batch * (TRAIN_PER_FORWARD if trial.phase == "train" else 1)
+    step = _step(trial.scope, cost, passes, threads)
+    timed = max(trial.steps * step, min(trial.seconds, stopwatch.MOST_STEPS * step))
+    return START_SECONDS[trial.scope] * (2 if trial.phase == "train" else 1) + 3 * step + timed
+
+
+def _step(scope: str, cost: Cost, passes: int, threads: int) -> float:
+    multiply_adds = passes * cost.multiply_adds + TRAIN_PER_FORWARD * cost.weight_multiply_adds
+    return SECONDS_PER_STEP[scope] + SECONDS_PER_MULTIPLY_ADD * multiply_adds / threads
 
 
 def timeout_seconds(trial: Trial) -> float:

@@ -1,8 +1,11 @@
-"""Runs workers on this machine, one trial after the other. A cluster's nodes run theirs by the same `Workers`.
+"""Runs workers on this machine. A cluster's nodes run theirs by the same `Workers`.
 
 Each trial has its own process, except short trainings that differ only in their seed: they compile their step once.
+Trials run one after the other, except short trainings on a processor: their small operations gain nothing from a second
+thread, so a suite's run side by side, as many as there are threads.
 """
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -17,9 +20,10 @@ from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from benchmarks import estimate, memory
+from benchmarks import memory
 from benchmarks.cifar_files import KERAS_HOME, OWN_KERAS_HOME, keras_home
 from benchmarks.environment import Origin, default_threads, isolate, worker_variables
+from benchmarks.schedule import shared_step, side_by_side, startable
 from benchmarks.suite import InputError
 from benchmarks.worker import Answer, Progress, Task, Trouble, work
 from results import store
@@ -35,10 +39,9 @@ ROOT = Path(__file__).parent.parent
 LOG_TAIL_LINES, LOG_TAIL = 20, 10_000
 END_SECONDS = 10
 """A worker that has no more to do may take so long to end."""
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, SHORT_LOOK_SECONDS = 1.0, 0.02
+"""How long to wait for the answer of a worker that is alone, and of one that is not."""
 LARGEST_LOG_BYTES = 64 * 2**20
-SHORT_SECONDS = 120
-"""A training whose estimate is longer has its own process: sharing one gains it nothing."""
 IMPORT_FAILED = "import-failed"
 """`benchmarks.warm` writes into this file of the run's temporary folder why it ended."""
 MOST_KEPT = 6
@@ -62,26 +65,43 @@ def run_local(
     on_progress: Callable[[Trial, Progress], None],
     timeout_seconds: Callable[[Trial], float],
     threads: int | None = None,
+    at_once: int = 1,
 ) -> Outcomes:
-    """Runs the trials in order and yields each with its outcome. An interruption ends the workers.
+    """Runs the trials suite by suite and yields each with its outcome. An interruption ends the workers.
 
     A worker that has given neither a result nor progress for its trial's `timeout_seconds` is ended too. Trainings keep
-    their checkpoints in the run's `folder`, and go on from those that they find there.
+    their checkpoints in the run's `folder`, and go on from those that they find there. Trials that run side by side, at
+    most `at_once`, share the `threads`, else all that there are.
     """
-    variables = worker_variables(backend, threads or default_threads())
-    with (
-        tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs,
-        Workers(backend, variables, origin, Path(logs)) as workers,
-    ):
-        for trial in trials:
-            on_start(trial)
-            task = Task(trial, store.checkpoint(folder, trial.trial_id))
-            with closing(workers.run(task, timeout_seconds(trial))) as answers:
-                for answer in answers:
-                    if isinstance(answer, Progress):
-                        on_progress(trial, answer)
-                    else:
-                        yield trial, answer
+    threads = threads or default_threads()  # before `Workers` set the variable that it reads
+    on_processor = False  # which the first training's record tells
+    with tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs:
+        for _, group in itertools.groupby(trials, key=lambda trial: trial.suite):
+            waiting = list(group)
+            most = side_by_side(waiting, at_once)
+            variables = worker_variables(backend, threads // most)
+            running: dict[Trial, Generator[Progress | Result | Failure | None]] = {}
+            with Workers(backend, variables, origin, Path(logs)) as workers:
+                try:
+                    while waiting or running:
+                        room = (most if on_processor else 1) - len(running)
+                        for trial in startable(waiting, running)[:room]:
+                            waiting.remove(trial)
+                            on_start(trial)
+                            task = Task(trial, store.checkpoint(folder, trial.trial_id))
+                            look = LOOK_SECONDS if most == 1 else SHORT_LOOK_SECONDS
+                            running[trial] = workers.listen(task, timeout_seconds(trial), look)
+                        for trial, answers in list(running.items()):
+                            answer = next(answers)
+                            if isinstance(answer, Progress):
+                                on_progress(trial, answer)
+                            elif answer is not None:
+                                running.pop(trial).close()
+                                on_processor |= isinstance(answer, TrainRecord) and answer.environment.device == "cpu"
+                                yield trial, answer
+                finally:
+                    for answers in running.values():
+                        answers.close()
 
 
 _imported_for: set[str] = set()
@@ -152,6 +172,13 @@ class Workers:
 
         Ends a worker that gives no outcome, or whose answers nobody takes any more.
         """
+        with closing(self.listen(task, timeout_seconds, LOOK_SECONDS)) as answers:
+            yield from (answer for answer in answers if answer is not None)
+
+    def listen(
+        self, task: Task, timeout_seconds: float, look_seconds: float
+    ) -> Generator[Progress | Result | Failure | None]:
+        """Yields what `run` does, and None whenever `look_seconds` have passed without an answer."""
         trial = task.trial
         step = shared_step(trial)
         if step is None or trial.suite != self.suite:
@@ -165,7 +192,12 @@ class Workers:
         try:
             worker.log.write_bytes(b"")
             worker.connection.send(task)
-            while isinstance(outcome := _answer(worker, timeout_seconds), Progress):
+            said = time.monotonic()
+            while (outcome := _answer(worker, look_seconds)) is None or isinstance(outcome, Progress):
+                if outcome is not None:
+                    said = time.monotonic()
+                elif time.monotonic() - said >= timeout_seconds:
+                    raise TimeoutError
                 yield outcome
             patience_seconds = END_SECONDS
         except TimeoutError:
@@ -211,16 +243,6 @@ class Workers:
             self.kept.popitem()[1].end(END_SECONDS)
 
 
-def shared_step(trial: Trial) -> str | None:
-    """Names the compiled step that a short training shares with those of other seeds; None for all other trials.
-
-    A step time is measured in a fresh process, and a long training would hold its memory for nothing.
-    """
-    if isinstance(trial, TrainTrial) and estimate.seconds(trial) <= SHORT_SECONDS:
-        return trial.step
-    return None
-
-
 @contextmanager
 def _interruption_held_back() -> Iterator[None]:
     """Holds Ctrl-C back: between a worker's start and the moment the parent knows it, nobody would end the worker.
@@ -241,19 +263,15 @@ def _interruption_held_back() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _answer(worker: Worker, timeout_seconds: float) -> Answer:
-    """Waits for the worker's next answer. Raises `TimeoutError` if none comes in time, `EOFError` if it ended.
+def _answer(worker: Worker, look_seconds: float) -> Answer | None:
+    """Waits for the worker's next answer for so long. Returns None if none came; raises `EOFError` if it ended.
 
     What it prints meanwhile is kept short: an endless output would fill the disk.
     """
-    end = time.monotonic() + timeout_seconds
-    while True:
-        if worker.log.stat().st_size > LARGEST_LOG_BYTES:
-            os.truncate(worker.log, 0)
-        if worker.connection.poll(min(LOOK_SECONDS, max(0.0, end - time.monotonic()))):
-            break
-        if time.monotonic() >= end:
-            raise TimeoutError
+    if worker.log.stat().st_size > LARGEST_LOG_BYTES:
+        os.truncate(worker.log, 0)
+    if not worker.connection.poll(look_seconds):
+        return None
     try:
         return worker.connection.recv()
     except OSError as error:  # it ended in the middle of a message

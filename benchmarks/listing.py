@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import datasets, estimate
+from benchmarks import datasets, estimate, schedule
+from benchmarks.environment import default_threads
 from benchmarks.plan import SETTINGS_ALLOWED, Overrides, Plan, build_plan
 from benchmarks.suite import profiles, suites
 from results.printable import printable
@@ -20,29 +21,30 @@ def show_all(console: Console) -> None:
         table.add_row(name, _plain(profile.summary), profile.dataset, str(profile.seeds))
     console.print(table)
     console.print()
-    table = Table("suite", "question", "quick: trials", "time on 2 cores", box=None, pad_edge=False)
+    table = Table("suite", "question", "quick: trials", "time here", box=None, pad_edge=False)
     plan = build_plan(list(suites()), "quick", lambda name: datasets.shape(name, None), Overrides())
+    threads = default_threads()
     for name, suite in plan.suites.items():
         trials = plan.of(name)
-        table.add_row(name, _plain(suite.question), str(len(trials)), time_words(trials))
+        table.add_row(name, _plain(suite.question), str(len(trials)), time_words(trials, threads, threads))
     console.print(table)
     console.print(f"\nsettings for --set KEY=VALUE: {', '.join(SETTINGS_ALLOWED)}", highlight=False)
 
 
-def show_plan(console: Console, plan: Plan, done: set[str], folder: str) -> None:
+def show_plan(console: Console, plan: Plan, done: set[str], folder: str, threads: int, at_once: int) -> None:
     """Shows each trial of a plan with its estimated time, or that it is done, in the run's folder."""
     for trial in plan.trials:
-        state = "done" if trial.trial_id in done else time_words([trial])
+        state = "done" if trial.trial_id in done else time_words([trial], threads, at_once)
         cell = " ".join(f"{name}={value}" for name, value in getattr(trial, "grid", ()))
         console.out(f"{trial.suite:<14} {trial.trial_id:<60} {state:>8}  {cell}".rstrip(), highlight=False)
     left = [trial for trial in plan.distinct if trial.trial_id not in done]
-    words = f"{len(left)} of {len(plan.distinct)} trials to run, about {time_words(left)} on 2 CPU cores, into {folder}"
-    console.out(words, highlight=False)
+    time_left = time_words(left, threads, at_once)
+    console.out(f"{len(left)} of {len(plan.distinct)} trials to run, about {time_left}, into {folder}", highlight=False)
 
 
-def time_words(trials: Iterable[Trial]) -> str:
-    """The estimated time of trials, one after the other, as people say it."""
-    return estimate.words(sum(map(estimate.seconds, trials)))
+def time_words(trials: Iterable[Trial], threads: int, at_once: int) -> str:
+    """The expected time of trials on so many threads of this machine, as people say it."""
+    return estimate.words(sum(schedule.expected_seconds(trials, threads, at_once).values()))
 
 
 def _plain(text: str) -> Text:

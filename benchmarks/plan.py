@@ -114,10 +114,14 @@ def build_plan(
     return Plan(profile_name, planned, tuple(trials))
 
 
-def suites_with(variants: Iterable[str]) -> list[str]:
-    """Names every suite that has one of the variants, or simply every suite where none is named."""
+def suites_in(profile: str, variants: Iterable[str] = ()) -> list[str]:
+    """Names every suite of the profile's `--all` that has one of the variants, or every one where none is named."""
     asked = set(variants)
-    return [name for name, suite in suites().items() if not asked or asked & set(suite.variants)]
+    return [
+        name
+        for name, suite in suites().items()
+        if profile not in suite.not_in_all and (not asked or asked & set(suite.variants))
+    ]
 
 
 @dataclass(frozen=True)
@@ -272,7 +276,8 @@ def _step_times(name: str, suite: StepTimeSuite, asked: Asked) -> tuple[PlannedS
         cases: list[Trial] = []
         for (variant, model), phase in itertools.product(models.items(), suite.phases):
             for scope, sizes in scopes.items():
-                if process < sizes.processes and variant in (sizes.variants or models):
+                usual = variant in (sizes.variants or models)
+                if process < sizes.processes and (usual or variant in asked.overrides.variants):
                     timing = {"batch": sizes.batch, "steps": sizes.steps, "seconds": sizes.seconds}
                     shared = {**machine, **timing, "variant": variant, "phase": phase, "process": process}
                     cases += [_step_time(scope, shared, patches, model) for patches in sizes.patches]

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -29,13 +29,14 @@ def failure_words(failure: Failure) -> str:
 
 @dataclass
 class Eta:
-    """Time left: the estimates of what remains, at the run's pace so far, which is faster where trials run at once.
+    """Time left: what remains of the trials' `expected` seconds, by their ids, at the run's pace so far.
 
     rich's own would take a first trial that also compiles, a training that goes on from its checkpoint and a trial
     that fails at once for the pace.
     """
 
     left_estimate: float
+    expected: Mapping[str, float]
     clock: Callable[[], float] = time.monotonic
     done_estimate: float = 0.0
     done_seconds: float = 0.0
@@ -57,7 +58,7 @@ class Eta:
         del self.shares[trial.trial_id]
 
     def _advance(self, trial: Trial, share: float, *, counts: bool) -> None:
-        part = (share - self.shares.get(trial.trial_id, 0.0)) * estimate.seconds(trial)
+        part = (share - self.shares.get(trial.trial_id, 0.0)) * self.expected[trial.trial_id]
         self.shares[trial.trial_id] = share
         self.left_estimate -= part
         if counts and part:
@@ -77,9 +78,9 @@ class Display:
     that takes long is a line too, at most one per minute.
     """
 
-    def __init__(self, console: Console, remaining: Sequence[Trial]) -> None:
+    def __init__(self, console: Console, remaining: Sequence[Trial], expected: Mapping[str, float]) -> None:
         self.console, self.total, self.done = console, len(remaining), 0
-        self.eta = Eta(sum(map(estimate.seconds, remaining)))
+        self.eta = Eta(sum(expected.values()), expected)
         self.began: dict[str, float] = {}
         self.suites = {trial.suite: SuiteSoFar() for trial in remaining}
         for trial in remaining:

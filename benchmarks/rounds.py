@@ -21,6 +21,7 @@ from benchmarks.listing import time_words
 from benchmarks.plan import Plan
 from benchmarks.progress import Display
 from benchmarks.provenance import ROOT, by_other_code
+from benchmarks.schedule import expected_seconds
 from benchmarks.suite import InputError
 from results import store
 from results.records import Failure, RunPlan
@@ -31,7 +32,8 @@ REPORT_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Rounds:
-    """A plan, where its records go, who runs its trials, and the limit of a trial's silence, where one was given.
+    """A plan, where its records go, who runs its trials, on how many threads, at most how many `at_once`, and the
+    limit of a trial's silence, where one was given.
 
     With `pages_between` the page is written anew where a suite is through and another follows, as often as takes at
     most `REPORT_SHARE` of the run's time. While a cluster's trials go on, of which one may be timed on this machine,
@@ -43,6 +45,8 @@ class Rounds:
     folder: Path
     origin: Origin
     execute: Execute
+    threads: int
+    at_once: int
     timeout_seconds: float | None
     pages_between: bool
 
@@ -103,7 +107,7 @@ class Rounds:
         begun = len(store.checkpoints(self.folder) & {trial.trial_id for trial in remaining})
         self.console.print(
             f"{len(remaining)} {'trial' if len(remaining) == 1 else 'trials'} to run, "
-            f"about {time_words(remaining)} on 2 CPU cores"
+            f"about {time_words(remaining, self.threads, self.at_once)}"
             + (f"; {there} are done already" if there else "")
             + (f"; {begun} begun before" if begun else "")
             + f"; into {shown(self.folder)}",
@@ -117,7 +121,8 @@ class Rounds:
         if not remaining:
             return 0
         failed, due = 0, time.monotonic()
-        with Display(self.console, remaining) as display:
+        expected = expected_seconds(remaining, self.threads, self.at_once)
+        with Display(self.console, remaining, expected) as display:
             for trial, outcome in self.execute(
                 remaining, self.folder, display.start, display.progress, self._timeout_seconds
             ):

@@ -16,8 +16,9 @@ from typer import Option
 import results
 from benchmarks import datasets, estimate, listing
 from benchmarks.checks import check_asked, check_data, check_devices_here, check_executor
+from benchmarks.environment import default_threads
 from benchmarks.executors import run_local
-from benchmarks.plan import Overrides, build_plan, suites_with
+from benchmarks.plan import Overrides, build_plan, suites_in
 from benchmarks.provenance import origin
 from benchmarks.rounds import Rounds, shown
 from benchmarks.suite import InputError, one_of, profiles, require_once, suites
@@ -31,7 +32,7 @@ TRIAL_CPUS = 2
 HELP = """Compares external attention (EANet) with self-attention (ViT): trains, times and reports both.
 
 Writes RUN/records/*.json, RUN/tables/*.csv and RUN/report.html, where RUN is --out or results/runs/PROFILE. Running the
-same command again does only what is missing. The default profile, quick, takes about 20 minutes on 2 CPU
+same command again does only what is missing. The default profile, quick, takes about 10 minutes on 2 CPU
 cores and downloads nothing.
 
 \b
@@ -47,7 +48,7 @@ Examples:
 
 DATASETS_HELP = "; ".join(f"{name}: {of.title}" for name, of in datasets.DATASETS.items()) + "."
 SET_HELP = "Change a setting for all variants; may be given again."
-THREADS_HELP = "Threads that a trial computes with on this machine; else OMP_NUM_THREADS, or all that it may use."
+THREADS_HELP = "Threads of each trial here, one trial after the other; else OMP_NUM_THREADS, or all there are."
 ADDRESS_HELP = "The cluster; else one that runs here, or a new one of this machine."
 CPUS_HELP = f"CPUs, and so threads, of a training on a cluster; else {TRIAL_CPUS}."
 TIMEOUT_HELP = "Seconds without a sign after which a trial is ended; else 10 minutes and 20 times its estimate."
@@ -57,7 +58,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(help=HELP)
 def command(
-    all_suites: Annotated[bool, Option("--all", help="Run every suite.")] = False,
+    all_suites: Annotated[bool, Option("--all", help="Run every suite that the profile has.")] = False,
     suite: Annotated[list[str], Option(help="Run this suite; may be given again.")] = [],  # noqa: B006
     profile: Annotated[str, Option(help="quick, tutorial or full.")] = "quick",
     list_: Annotated[bool, Option("--list", help="Show profiles, suites and settings, and run nothing.")] = False,
@@ -104,20 +105,24 @@ def command(
         precision=precision,
         devices=devices,
     )
-    names = suites_with(overrides.variants) if all_suites else suite
+    names = suites_in(profile, overrides.variants) if all_suites else suite
     plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
     folder = _folder(out, profile, overrides, threads, fresh)
     check_asked(plan, overrides)
+    at_once = default_threads() if executor == "local" and threads is None else 1
+    threads_here = threads or default_threads()
     if dry_run:
-        listing.show_plan(console, plan, store.load(folder).done, shown(folder))
+        listing.show_plan(console, plan, store.load(folder).done, shown(folder), threads_here, at_once)
         return
     of_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
     check_executor(overrides, executor, threads, of_cluster)
     hashes, here = check_data(plan, overrides), origin()
-    rounds = functools.partial(Rounds, console, plan, folder, here, timeout_seconds=timeout)
+    rounds = functools.partial(
+        Rounds, console, plan, folder, here, threads=threads_here, at_once=at_once, timeout_seconds=timeout
+    )
     if executor == "local":
         check_devices_here(overrides.devices)
-        execute = functools.partial(run_local, overrides.backend, here, threads=threads)
+        execute = functools.partial(run_local, overrides.backend, here, threads=threads_here, at_once=at_once)
         raise typer.Exit(rounds(execute=execute, pages_between=True).run(hashes))
     from benchmarks.cluster import Share, connected
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks import disturbance, memory, stopwatch
 from benchmarks.environment import Origin, configure_keras, jit_setting, observe, on_accelerator, pinned_threads
+from benchmarks.optimizer import AdamW
 from models.build import build_attention, build_model
 from models.cost import Cost, Phase
 from results.records import StepTimeRecord
@@ -105,7 +106,7 @@ def _model(trial: ModelStepTrial) -> Case:
     labels = np.eye(config.classes, dtype="float32")[rng.integers(config.classes, size=trial.batch)]
     model = build_model(config)
     model.compile(
-        optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4),
+        optimizer=AdamW(1e-3, weight_decay=1e-4),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
         jit_compile=jit_setting(),
     )

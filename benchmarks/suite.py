@@ -117,7 +117,8 @@ class Profile(Settings):
 
 
 class Sizes(Settings):
-    """The cases of one scope of step time, in one profile. `variants` are all of the suite's unless it names some."""
+    """The cases of one scope of step time, in one profile. `variants` are all of the suite's unless it names some; one
+    that `--variant` names is timed as well."""
 
     patches: Annotated[tuple[Count, ...], Field(min_length=1), EACH_ONCE]
     variants: Names | None = None
@@ -174,12 +175,13 @@ class _Suite(Settings):
     """What suites of both kinds have.
 
     `variants` are presets, or are made in `own`; `background` is what a reader of the report should know besides the
-    question. Suites are run by `order`, then by name.
+    question. Suites are run by `order`, then by name. `not_in_all` names the profiles whose `--all` leaves it out.
     """
 
     question: str
     background: str = ""
     order: int = 9
+    not_in_all: Annotated[tuple[Literal["quick", "tutorial", "full"], ...], EACH_ONCE] = ()
     variants: Names
     own: dict[Annotated[str, Field(pattern=f"^{NAME}$")], OwnVariant] = Field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from benchmarks import checkpoints, datasets, memory
 from benchmarks.batches import WholeTests, batch_order, batches, split_batches
 from benchmarks.checkpoints import Passed
 from benchmarks.environment import Origin, configure_keras, jit_setting, observe, on_accelerator
+from benchmarks.optimizer import AdamW
 from benchmarks.stopwatch import synchroniser
 from benchmarks.worker import DivergedError, Progress
 from models.build import adapt_normalization, build_model
@@ -302,7 +303,7 @@ def train(
 def compile_model(model: keras.Model, training: TrainConfig, steps_per_epoch: int) -> None:
     """Compiles the model with the tutorial's optimizer, loss and metrics, ready for its first step."""
     model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate(training, steps_per_epoch), weight_decay=training.weight_decay),
+        optimizer=AdamW(learning_rate(training, steps_per_epoch), training.weight_decay),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="top1"),

@@ -2,10 +2,16 @@
 
 import re
 
+NO_BREAK = str.maketrans({"\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": " "})
+
 
 def printable(text: str) -> str:
-    """Returns the text with every unprintable letter escaped: some move a terminal's cursor or reverse its letters."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    """Returns the text with every unprintable letter escaped: some move a terminal's cursor or reverse its letters.
+
+    A space that does not break, as between a number and its unit, is a plain one.
+    """
+    plain = text.translate(NO_BREAK)
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in plain)
 
 
 def cell(text: str) -> str:

@@ -100,7 +100,7 @@ class TrainTrial(_Trial):
     """
 
     kind: Literal["train"] = "train"
-    protocol: Annotated[int, Field(ge=1, le=3)] = 3
+    protocol: Annotated[int, Field(ge=1, le=4)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     dataset: Name
     data_dir: str | None = None
@@ -137,7 +137,7 @@ class _StepTimeTrial(_Trial):
     """Times the steps of one case in one fresh process: at least `steps` steps and at least `seconds` seconds."""
 
     kind: Literal["steptime"] = "steptime"
-    protocol: Annotated[int, Field(ge=1, le=2)] = 2
+    protocol: Annotated[int, Field(ge=1, le=3)] = 3
     phase: Literal["train", "infer"]
     patches: Count
     batch: Count

@@ -35,9 +35,11 @@ def outcomes(
     on_progress=lambda *_: None,
     timeout_seconds=lambda _: 120.0,
     backend="tensorflow",
+    at_once=1,
 ):
-    """What comes of the trials on this machine, in order."""
-    return [o for _, o in run_local(backend, ORIGIN, trials, folder, on_start, on_progress, timeout_seconds)]
+    """What comes of the trials on this machine, in the order in which they end."""
+    run = run_local(backend, ORIGIN, trials, folder, on_start, on_progress, timeout_seconds, at_once=at_once)
+    return [outcome for _, outcome in run]
 
 
 def history(record):

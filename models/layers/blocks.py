@@ -42,6 +42,39 @@ class PatchEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("eanet-ablation")
+class LayerNormalization(keras.layers.LayerNormalization):
+    """Keras's layer normalization over the features of `(batch, patches, dim)`, with a handwritten gradient.
+
+    TensorFlow computes the operations of Keras's own one by one on a CPU, and those of its gradient; with h the
+    normalized values, g = gamma * upstream and r = 1 / sqrt(variance + epsilon) the gradient by the input is
+    r (g - mean(g) - h mean(g h)). The other backends have kernels of their own, or fuse the operations. It is computed
+    in float32. Source: Ba et al. 2016, arXiv:1607.06450.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        if keras.backend.backend() != "tensorflow":
+            return super().call(inputs)
+
+        @ops.custom_gradient
+        def normalize(x: Any, gamma: Any, beta: Any) -> Any:
+            centered = x - ops.mean(x, axis=-1, keepdims=True)
+            inverse = ops.rsqrt(ops.mean(centered * centered, axis=-1, keepdims=True) + self.epsilon)
+            normalized = centered * inverse
+
+            def gradient(upstream: Any) -> Any:
+                of_normalized = upstream * gamma
+                along = ops.mean(of_normalized * normalized, axis=-1, keepdims=True)
+                across = of_normalized - ops.mean(of_normalized, axis=-1, keepdims=True)
+                of_gamma = ops.sum(upstream * normalized, axis=(0, 1))
+                return inverse * (across - normalized * along), of_gamma, ops.sum(upstream, axis=(0, 1))
+
+            return normalized * gamma + beta, gradient
+
+        outputs = normalize(ops.cast(inputs, "float32"), self.gamma.value, self.beta.value)
+        return ops.cast(outputs, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("eanet-ablation")
 class FeedForward(keras.layers.Layer):
     """y = gelu(x W + b) W' + b' on `(batch, patches, dim)`, through `hidden_dim` features; `dropout` after each layer.
 
@@ -82,8 +115,8 @@ class EncoderBlock(keras.layers.Layer):
         self.dropout = dropout
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.attention_norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
-        self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
+        self.attention_norm = LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
+        self.feed_forward_norm = LayerNormalization(epsilon=1e-5, dtype=self.dtype_policy)
         self.feed_forward = FeedForward(self.hidden_dim, self.dropout, dtype=self.dtype_policy)
         for layer in (self.attention_norm, self.attention, self.feed_forward_norm, self.feed_forward):
             if not layer.built:  # an attention from a saved file is built already

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from models.attentions import external
-from models.layers.attention import AttentionLayer, swap
+from models.layers.attention import AttentionLayer, plus_column, swap
 from models.layers.dropout import Dropout
 from models.layers.normalization import NORMALIZATIONS
 
@@ -83,11 +83,12 @@ class ExternalAttention(AttentionLayer):
 
     def _factored(self, x: Any, training: bool) -> Any:
         patches = x.shape[1]
-        query = ops.matmul(ops.transpose(self.query.kernel), swap(x)) + _column(self.query.bias)
+        query = plus_column(ops.matmul(ops.transpose(self.query.kernel), swap(x)), _column(self.query.bias))
         query = ops.reshape(query, (-1, self.total_heads, self.head_dim, patches))  # (batch, H, d_h, patches)
         logits = ops.matmul(swap(self.memory_key.kernel), query)  # (batch, H, S, patches)
         weights, fraction = self._weights(logits, _column(self.memory_key.bias), training)
-        values = ops.matmul(swap(self.memory_value.kernel) / fraction, weights) + _column(self.memory_value.bias)
+        values = ops.matmul(swap(self.memory_value.kernel) / fraction, weights)
+        values = plus_column(values, _column(self.memory_value.bias))  # (batch, H, d_h, patches)
         joined = ops.reshape(values, (-1, self.total_heads * self.head_dim, patches))  # (batch, H d_h, patches)
         output = ops.matmul(swap(self.output_projection.kernel), joined)  # (batch, dim, patches)
         return swap(output) + self.output_projection.bias  # (batch, patches, dim)

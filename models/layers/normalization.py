@@ -9,6 +9,8 @@ from typing import Any
 
 from keras import ops
 
+from models.layers.attention import plus_column
+
 TINY = 1e-37
 """Smallest value that is safe to divide by in float32."""
 
@@ -20,7 +22,7 @@ def over_patches(logits: Any, bias: Any, kept: Any = None) -> Any:
 
 def over_units(logits: Any, bias: Any, kept: Any = None) -> Any:
     """softmax over the units."""
-    logits = logits + bias
+    logits = plus_column(logits, bias)
     weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, axis=-2, keepdims=True)))
     return dropped(weights / ops.sum(weights, axis=-2, keepdims=True), kept)
 
@@ -70,7 +72,7 @@ def without_effect(x: Any, bias: Any) -> Any:
 
 def dropped(weights: Any, kept: Any) -> Any:
     """Keeps the weights that are `kept` and sets the others to 0."""
-    return weights if kept is None else ops.where(kept, weights, 0.0)
+    return weights if kept is None else weights * ops.cast(kept, weights.dtype)
 
 
 NORMALIZATIONS: dict[str, Callable[..., Any]] = {"patches": over_patches, "units": over_units, "double": double}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import results
 from benchmarks import datasets, estimate
-from benchmarks.plan import SETTINGS_ALLOWED, Overrides, build_plan, suites_with
+from benchmarks.plan import SETTINGS_ALLOWED, Overrides, build_plan, suites_in
 from benchmarks.suite import InputError, StepTimeSuite, TrainSuite, profiles, suites
 from models.config import VARIANTS
 from results.trials import ModelStepTrial, StepTimeTrial, TrainTrial
@@ -237,8 +237,20 @@ def test_a_trial_that_two_suites_ask_for_is_run_once_and_stands_in_both():
 
 def test_all_suites_of_a_variant_are_those_that_have_it(made):
     made()
-    assert suites_with(["random-mixing"]) == ["times"]
-    assert suites_with([]) == suites_with(["vit", "nothing"]) == ["trains", "times"]
+    assert suites_in("quick", ["random-mixing"]) == ["times"]
+    assert suites_in("quick") == suites_in("quick", ["vit", "nothing"]) == ["trains", "times"]
+
+
+def test_a_profile_leaves_out_the_suites_that_say_so():
+    """Half precision has nothing to say on a CPU; it can still be asked for by name."""
+    assert set(suites_in("full")) - set(suites_in("quick")) == {"precision"}
+    assert plan("precision", seeds=1).trials
+
+
+def test_a_variant_that_is_asked_for_by_name_is_timed_where_the_profile_times_others():
+    assert {trial.variant for trial in plan("scaling").trials} == {"eanet", "vit"}
+    asked = plan("scaling", variants=("vit-fused",)).trials
+    assert {(trial.variant, trial.scope) for trial in asked} == {("vit-fused", "core"), ("vit-fused", "model")}
 
 
 @given(variant=st.sampled_from(["eanet", "vit"]), seed=st.integers(0, 4))

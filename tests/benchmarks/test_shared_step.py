@@ -8,39 +8,56 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from benchmarks import executors
-from benchmarks.executors import shared_step
 from results.records import Failure, TrainRecord
-from tests.trials import history, outcomes, planned, trainings
+from tests.trials import history, outcomes, trainings
 
 
 def workers():
     return {process.pid for process in multiprocessing.active_children()}
 
 
-def together_and_alone(folder):
-    """Histories of both variants with two seeds each, run together and one by one, and how many processes it took."""
+def in_three_ways(folder):
+    """Histories of both variants with two seeds each, run together, side by side and one by one, and how many processes
+    it took."""
     asked, found = trainings(2), {}
-    for way, groups in {"together": [asked], "alone": [[trial] for trial in asked]}.items():
+    alone = [[trial] for trial in asked]
+    for way, groups, at_once in (("together", [asked], 1), ("side by side", [asked], 2), ("alone", alone, 1)):
         used = found[f"processes {way}"] = []
         note = partial(lambda used, *_: used.extend(workers() - set(used)), used)
-        records = [record for group in groups for record in outcomes(group, folder, on_progress=note)]
-        found[way] = [[record.trial_id, *history(record)] for record in records]
+        records = [r for group in groups for r in outcomes(group, folder, on_progress=note, at_once=at_once)]
+        found[way] = sorted([record.trial_id, *history(record)] for record in records)
     return found
 
 
 def test_trainings_that_share_a_process_end_exactly_as_alone(tmp_path):
     """In an interpreter of its own, for the workers get the setting of determinism with their first process."""
     code = "import json, sys; from pathlib import Path; from tests.benchmarks.test_shared_step import *\n"
-    code += "if __name__ == '__main__': print(json.dumps(together_and_alone(Path(sys.argv[1]))))"
+    code += "if __name__ == '__main__': print(json.dumps(in_three_ways(Path(sys.argv[1]))))"
     root = Path(__file__).parent.parent.parent
     environment = os.environ | {"TF_DETERMINISTIC_OPS": "1"}
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=root)
     found = json.loads(done.stdout)
     assert len(found["alone"]) == 4
-    assert found["together"] == found["alone"]
-    assert [len(found[f"processes {way}"]) for way in ("together", "alone")] == [2, 4], "per variant, and per training"
+    assert found["together"] == found["side by side"] == found["alone"]
+    processes = [len(found[f"processes {way}"]) for way in ("together", "side by side", "alone")]
+    assert processes == [2, 2, 4], "per variant, and per training"
+
+
+def test_an_interruption_ends_those_that_run_side_by_side(tmp_path):
+    """The first training runs alone, for it tells that it computes on a processor; then two run at once."""
+    started = []
+
+    def interrupt(trial, _):
+        if len(started) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(trainings(2, epochs=7), tmp_path, started.append, interrupt, at_once=2)
+    assert workers() == set()
 
 
 def test_one_that_is_killed_costs_its_own_trial_alone(tmp_path):
@@ -100,13 +117,3 @@ def test_idle_workers_are_bounded_and_the_first_ones_stay(tmp_path, monkeypatch)
     processes = [outcome.environment.process for outcome in found]
     assert processes[:2] == processes[3:5]
     assert len(set(processes)) == 4
-
-
-def test_only_short_trainings_share_a_step_and_only_those_of_equal_settings():
-    first, again = trainings(2, variants=("vit",))
-    longer = first.model_copy(update={"training": first.training.model_copy(update={"epochs": 10**5})})
-    (other,), (warmer,) = trainings(variants=("eanet",)), trainings(variants=("vit",), learning_rate="1e-2")
-    assert shared_step(first) == shared_step(again)
-    assert shared_step(first) not in (shared_step(other), shared_step(warmer))
-    assert shared_step(longer) is None
-    assert {shared_step(trial) for trial in planned("scaling")} == {None}

@@ -256,7 +256,10 @@ def test_memory_of_a_training_is_that_of_its_step_and_not_of_the_images(tmp_path
     datasets.save(digits, tmp_path / "one")
     many = {part: np.concatenate([getattr(digits, part)] * 300) for part in ("train_images", "train_labels")}
     datasets.save(dataclasses.replace(digits, **many), large)
-    (one,), (other,) = (in_one_process([trials(epochs=1)[1]], tmp_path, images) for images in (tmp_path / "one", large))
+    (one,), (other,) = (
+        in_one_process([trials(epochs=1, batch_size="512")[1]], tmp_path, images)
+        for images in (tmp_path / "one", large)
+    )
     assert many["train_images"].nbytes > 25 * 2**20
     assert abs(other.peak_memory_bytes - one.peak_memory_bytes) < 15 * 2**20
     assert other.device_peak_memory_bytes == pytest.approx(one.device_peak_memory_bytes, abs=2**20)

@@ -14,16 +14,26 @@ def masks(layer, shape, count):
 
 @pytest.mark.parametrize("rate", [0.1, 0.2, 0.5, 0.9])
 def test_the_rate_is_met_within_what_chance_allows(rate):
+    """Over many calls, of which each has the threshold below the rate or the one above."""
     layer = Dropout(rate, seed=3)
-    kept = masks(layer, (101, 1009), 3)
-    assert abs(layer.fraction_kept - (1 - rate)) <= 0.5 / LEVELS
-    assert stats.binomtest(int(kept.sum()), kept.size, layer.fraction_kept).pvalue > 1e-4
+    assert layer.fraction_kept == pytest.approx(1 - rate, abs=1e-12)
+    dropped = 1 - masks(layer, (31, 101), 1009).mean(axis=(1, 2))
+    standard_error = dropped.std(ddof=1) / len(dropped) ** 0.5
+    assert abs(dropped.mean() - rate) < 4 * standard_error < 0.002
 
 
-def test_neighbours_the_two_of_one_random_number_too_are_independent():
+def test_a_rate_between_two_thresholds_takes_the_upper_one_in_its_share_of_the_calls():
+    layer = Dropout(51.2 / LEVELS, seed=29)
+    thresholds = [int(layer._threshold()) for _ in range(997)]
+    assert set(thresholds) == {51, 52}
+    assert stats.binomtest(thresholds.count(52), len(thresholds), 0.2).pvalue > 1e-4
+
+
+def test_neighbours_those_of_one_random_number_too_are_independent():
     """Each pair of neighbours as often both kept, one, or none, as independent values are: a chi-squared test."""
     kept = masks(Dropout(0.3, seed=5), (211, 2000), 1)[0]
-    for first, second in ((kept[:, ::2], kept[:, 1::2]), (kept[:, 1:-1:2], kept[:, 2::2]), (kept[:-1], kept[1:])):
+    pairs = [(kept[:, i::4], kept[:, j::4]) for i, j in ((0, 1), (1, 2), (2, 3), (0, 3))]  # of one number
+    for first, second in (*pairs, (kept[:, 3:-1:4], kept[:, 4::4]), (kept[:-1], kept[1:])):
         table = [[np.sum((first == a) & (second == b)) for b in (False, True)] for a in (False, True)]
         assert stats.chi2_contingency(table).pvalue > 1e-4
 

@@ -284,13 +284,14 @@ def test_a_model_is_what_its_settings_say_and_is_saved_whole(config, images, tmp
 
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(again.predict(images, verbose=0), probabilities)
+    np.testing.assert_allclose(again.predict(images, verbose=0), probabilities, rtol=1e-5)
     assert [again.get_layer(f"block_{n}").attention.settings for n in range(2)] == [config.attention] * 2
     assert trainable(again) == trainable(model), "what blocks share they share when loaded"
 
 
 def test_one_training_step_changes_every_weight(case, config, images, labels):
-    model = build_model(config)
+    model = build_model(config, "corrected")
+    adapt_normalization(model, images)  # else JAX clips what the loss of a saturated model says to a gradient of 0
     model.compile("sgd", "categorical_crossentropy", jit_compile=False)
     before = [weight.copy() for weight in model.get_weights()]
     assert np.isfinite(model.train_on_batch(images, labels))

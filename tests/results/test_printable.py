@@ -20,6 +20,10 @@ def test_plain_text_stays():
         assert printable(text) == cell(text) == markdown(text).replace("\\[", "[").replace("\\]", "]") == text
 
 
+def test_a_space_that_does_not_break_is_a_space():
+    assert printable("0.3\N{NO-BREAK SPACE}M, 95\N{NARROW NO-BREAK SPACE}%") == "0.3 M, 95 %"
+
+
 @given(TEXTS)
 def test_no_cell_is_a_formula(text):
     assert not re.match(r"\s*[=+@\t\r-]", cell(text))

@@ -98,14 +98,15 @@ def kill(run: subprocess.Popen[bytes], target: str, rng: random.Random) -> bool:
 
 
 def check_records(folder: Path, seen: Seen) -> None:
-    """Every record is whole, those of before are what they were, and at most one trial is begun and has not ended.
+    """Every record is whole, those of before are what they were, and of each variant at most one trial, for they run
+    side by side, is begun and has not ended.
 
     A killed worker's trial ends as failed and waits for the next command: it is not in flight.
     """
     run = store.load(folder)
     seen.losses += [f"{name} is broken: {reason}" for name, reason in run.broken.items()]
     in_flight = store.checkpoints(folder) - run.done - {failure.trial_id for failure in run.failures}
-    if len(in_flight) > 1:
+    if len({trial_id.split("-")[1] for trial_id in in_flight}) < len(in_flight):
         seen.losses.append(f"{len(in_flight)} trials were in flight at once: {', '.join(sorted(in_flight))}")
     now = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()

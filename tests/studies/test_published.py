@@ -10,7 +10,7 @@ from models.build import adapt_normalization, build_attention, build_model
 from models.config import VARIANTS, ModelConfig
 from models.layers.blocks import EncoderBlock
 from models.layers.dropout import Dropout
-from models.layers.self import dropped_attention
+from models.layers.self import attend
 from tests.studies.published import attention_model, build_published_model
 
 EANET, VIT = VARIANTS["eanet"].model, VARIANTS["vit"].model
@@ -122,7 +122,7 @@ def test_self_attention_with_dropout_has_the_gradients_of_its_product_with_the_s
     inputs = [tf.constant(value.astype("float32")) for value in values]
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        total = tf.reduce_sum(dropped_attention(*inputs, kept) * by_output)
+        total = tf.reduce_sum(attend(*inputs, kept) * by_output)
     gradients = tape.gradient(total, inputs)
 
     def reference(query, key, value):
