@@ -25,8 +25,9 @@ def temporary():
 
 def test_a_run_of_step_times_leaves_nothing(tmp_path, temporary):
     """TensorFlow writes a file for each function that it traces, and removes it in no fork."""
+    sizes = ["core.patches=13", "core.processes=1", "model.patches=9", "model.processes=1"]
     subprocess.run(
-        [*COMMAND, "--set", "core.patches=13", "--set", "core.processes=1", "--out", str(tmp_path / "run")],
+        [*COMMAND, *(word for size in sizes for word in ("--set", size)), "--out", str(tmp_path / "run")],
         check=True,
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
