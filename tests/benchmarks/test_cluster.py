@@ -65,7 +65,8 @@ def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path)
     )  # fmt: skip
     assert on_cluster.returncode == 0, on_cluster.stderr
     assert "[4/4] accuracy: 4 trials in " in on_cluster.stdout
-    local = command(*asked, "--out", tmp_path / "local", TF_DETERMINISTIC_OPS="1")
+    here = ("--threads", available_threads())
+    local = command(*asked, *here, "--out", tmp_path / "local", TF_DETERMINISTIC_OPS="1")
     assert local.returncode == 0, local.stderr
     theirs, ours = ({r.trial_id: r for r in store.load(tmp_path / where).trainings} for where in ("ray", "local"))
     assert len(theirs) == 4
