@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, model_validator
 
 from models.attentions.attention import Attention
+from models.attentions.cross_covariance import CrossCovariance
 from models.attentions.external import ExternalAttention
+from models.attentions.fourier import Fourier
 from models.attentions.fused_self import FusedSelfAttention
 from models.attentions.identity import Identity
+from models.attentions.linear import LinearAttention
+from models.attentions.linformer import Linformer
 from models.attentions.mean import Mean
+from models.attentions.nystroem import Nystroem
+from models.attentions.performer import Performer
+from models.attentions.pooling import Pooling
 from models.attentions.random_mixing import RandomMixing
 from models.attentions.self import SelfAttention
 from models.cost import Cost, Part, dense
@@ -58,6 +65,13 @@ VARIANTS = {
         color="#d6457f",
         marker="X",
     ),
+    "linear": Variant(title="linear attention", attention=LinearAttention(), color="#3a7d7d", marker="d"),
+    "performer": Variant(title="Performer", attention=Performer(), color="#7b68c8", marker="H"),
+    "linformer": Variant(title="Linformer", attention=Linformer(), color="#5b8c2a", marker="8"),
+    "nystroem": Variant(title="Nystroem", attention=Nystroem(), color="#b0621e", marker="1"),
+    "cross-covariance": Variant(title="XCA", attention=CrossCovariance(), color="#c0504d", marker="2"),
+    "fourier": Variant(title="FNet", attention=Fourier(), color="#5f7f9f", marker="3"),
+    "pooling": Variant(title="PoolFormer", attention=Pooling(), color="#907040", marker="4"),
 }
 """Name -> variant. `eanet` and `vit` are the tutorial's; `eanet-factored` is the same function as `eanet`, with the
 paper's order of products."""

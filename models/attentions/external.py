@@ -18,10 +18,13 @@ class ExternalAttention(Attention):
     published, they share one pair of memories of `memory_units` rows (`memory_sharing` "heads"). With "none" each head
     has its own pair; with "layers" all blocks share one pair.
 
+    `memory_value_start` "keys" begins M_v as M_k^T, as the authors' code does, and not on its own.
+
     `implementation` is the order of the products, for the same function: "factored" as published, "folded" with W_q M_k
     and M_v W_o multiplied first, "auto" the one with fewer multiply-adds per token (`folds`).
 
-    Sources: Guo et al. 2021, arXiv:2105.02358; for O(d S N), https://keras.io/examples/vision/eanet/.
+    Sources: Guo et al. 2021, arXiv:2105.02358; for O(d S N), https://keras.io/examples/vision/eanet/; the authors'
+    code, https://github.com/MenghaoGuo/EANet.
     """
 
     kind: Literal["external"] = "external"
@@ -32,6 +35,7 @@ class ExternalAttention(Attention):
     normalization: Literal["patches", "units", "double"] = "double"
     attention_dropout: Rate = 0.2
     projection_dropout: Rate = 0.2
+    memory_value_start: Annotated[Literal["own", "keys"], Field(exclude_if=lambda start: start == "own")] = "own"
     implementation: Annotated[Literal["auto", "factored", "folded"], Field(exclude_if=lambda name: name == "auto")] = (
         "auto"
     )

@@ -73,6 +73,8 @@ class ExternalAttention(AttentionLayer):
         for layer, inputs in ((self.memory_key, self.head_dim), (self.memory_value, s.memory_units)):
             if not layer.built:  # another block may have built shared memories
                 layer.build((batch, self.total_heads, patches, inputs))
+                if layer is self.memory_value and s.memory_value_start == "keys":
+                    layer.kernel.assign(swap(self.memory_key.kernel))
         self.output_projection.build((batch, patches, wide))
         self.attention_drop = Dropout(s.attention_dropout, dtype=self.dtype_policy)
         self.projection_drop = Dropout(s.projection_dropout, dtype=self.dtype_policy)

@@ -80,11 +80,13 @@ def sized(variant, scope, phase, patches):
 
 
 @pytest.mark.parametrize("phase", ["train", "infer"])
-@pytest.mark.parametrize("variant", ["eanet", "vit", "vit-fused"])
+@pytest.mark.parametrize(
+    "variant", ["eanet", "vit", "vit-fused", "linear", "performer", "linformer", "nystroem", "cross-covariance"]
+)
 def test_closed_form_activations_are_within_a_factor_of_2_of_the_measured_peak(variant, phase, tmp_path):
     """At three sizes of the attention and one of the model, each in a process of its own, as a run measures it."""
     trials = [sized(variant, "core", phase, patches) for patches in (256, 576, 1024)]
-    if variant != "vit-fused":
+    if variant in ("eanet", "vit"):
         trials.append(sized(variant, "model", phase, 1024))
     for trial, record in zip(trials, outcomes(trials, tmp_path), strict=True):
         weights = 4 * cost_of(trial).parameters * COPIES_OF_WEIGHTS[phase]

@@ -17,10 +17,17 @@ import pytest
 
 from benchmarks.steptime import layer_step
 from models.attentions.attention import Attention, Grows
+from models.attentions.cross_covariance import CrossCovariance
 from models.attentions.external import ExternalAttention
+from models.attentions.fourier import Fourier
 from models.attentions.fused_self import FusedSelfAttention
 from models.attentions.identity import Identity
+from models.attentions.linear import LinearAttention
+from models.attentions.linformer import Linformer
 from models.attentions.mean import Mean
+from models.attentions.nystroem import ITERATIONS, Nystroem
+from models.attentions.performer import Performer
+from models.attentions.pooling import Pooling
 from models.attentions.random_mixing import RandomMixing
 from models.attentions.self import SelfAttention
 from models.build import adapt_normalization, build_attention, build_model, layer_of
@@ -28,6 +35,8 @@ from models.config import ATTENTIONS, VARIANTS, ModelConfig, Variant
 from results import published
 
 BATCH, PATCHES, HEADS, WIDTH, COEFFICIENT, UNITS, KEY_DIM = 5, 11, 3, 7, 2, 13, 17
+UNITS_OF_LESS = 5
+"""Landmarks, or patches that they are projected to: fewer than there are."""
 DIM = HEADS * WIDTH
 tensorflow_alone = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="takes TensorFlow's graphs")
 
@@ -72,6 +81,90 @@ def self_attention(settings, x, weights):
     return out
 
 
+def in_heads(mix):
+    """A reference of attentions with heads: `mix` takes one head's queries, keys and values `(patches, key_dim)`, the
+    settings, the head's number, and those weights that are not of the projections."""
+
+    def reference(settings, x, weights):
+        wide = settings.heads * settings.key_dim
+        first = next(place for place, weight in enumerate(weights) if weight.shape == (x.shape[-1], wide))
+        w_query, b_query, w_key, b_key, w_value, b_value, w_out, b_out = weights[first : first + 8]
+        others = [*weights[:first], *weights[first + 8 :]]
+        out = np.empty(x.shape, complex)
+        for image in range(len(x)):
+            projected = [x[image] @ w + b for w, b in ((w_query, b_query), (w_key, b_key), (w_value, b_value))]
+            heads = []
+            for head in range(settings.heads):
+                columns = slice(head * settings.key_dim, (head + 1) * settings.key_dim)
+                heads.append(mix(*(values[:, columns] for values in projected), settings, head, *others))
+            out[image] = np.concatenate(heads, axis=1) @ w_out + b_out
+        return out
+
+    return reference
+
+
+def by_kernel(query, key, value):
+    """Each patch's mean of the values, weighted by the products of its features with those of all patches."""
+    weights = query @ key.T
+    return weights @ value / weights.sum(axis=1, keepdims=True)
+
+
+def linear(query, key, value, settings, head):
+    def feature(x):
+        return np.where(x.real > 0, x, np.exp(x) - 1) + 1
+
+    return by_kernel(feature(query), feature(key), value)
+
+
+def performer(query, key, value, settings, head, random):
+    def features(x):
+        projected = x @ random.T / settings.key_dim**0.25
+        return np.where(projected.real > 0, projected, 0) + 1e-3
+
+    return by_kernel(features(query), features(key), value)
+
+
+def linformer(query, key, value, settings, head, of_keys, of_values):
+    scores = query @ (of_keys.T @ key).T / np.sqrt(settings.key_dim)
+    return softmax(scores, axis=1) @ (of_values.T @ value)
+
+
+def cross_covariance(query, key, value, settings, head, temperature):
+    query, key = (x / np.sqrt((x * x).sum(axis=0)) for x in (query, key))
+    return value @ softmax(temperature[head, 0, 0] * query.T @ key, axis=1).T
+
+
+def nystroem(query, key, value, settings, head):
+    root = np.sqrt(settings.key_dim)
+    segments = [np.flatnonzero(np.arange(PATCHES) * UNITS_OF_LESS // PATCHES == mark) for mark in range(UNITS_OF_LESS)]
+    query_marks, key_marks = (np.stack([x[members].mean(axis=0) for members in segments]) for x in (query, key))
+    to_marks, between, from_marks = (
+        softmax(a @ b.T / root, axis=1) for a, b in ((query, key_marks), (query_marks, key_marks), (query_marks, key))
+    )
+    columns, one = between.sum(axis=0), np.eye(UNITS_OF_LESS)
+    inverse = between.T / columns[np.argmax(columns.real)]
+    for _ in range(ITERATIONS):
+        product = between @ inverse
+        inverse = inverse @ (13 * one - product @ (15 * one - product @ (7 * one - product))) / 4
+    return to_marks @ inverse @ (from_marks @ value)
+
+
+def fourier(settings, x, weights):
+    """By the cosines and sines themselves, which stay real for a real x."""
+
+    def angles(size):
+        return 2 * np.pi * np.outer(np.arange(size), np.arange(size)) / size
+
+    patches, features = angles(x.shape[1]), angles(x.shape[2])
+    return np.cos(patches) @ x @ np.cos(features) - np.sin(patches) @ x @ np.sin(features)
+
+
+def pooling(settings, x, weights):
+    """On 1 x 11 patches, for 11 is a prime: the mean of those beside a patch and itself."""
+    around = [x[:, max(0, n - 1) : n + 2].mean(axis=1) for n in range(x.shape[1])]
+    return np.stack(around, axis=1) - x
+
+
 @dataclass(frozen=True)
 class Case:
     """An attention in sizes that are distinct primes, and its reference: a function of x and its layer's weights.
@@ -104,6 +197,16 @@ CASES = {
     "identity": Case(Identity(), lambda _, x, weights: x),
     "mean": Case(Mean(), lambda _, x, weights: x.mean(axis=1, keepdims=True) + np.zeros(x.shape)),
     "random-mixing": Case(RandomMixing(), lambda _, x, weights: weights[0] @ x, ("mixing",)),
+    "external-start": of_external(memory_value_start="keys"),
+    "linear": Case(LinearAttention(heads=HEADS, key_dim=KEY_DIM), in_heads(linear)),
+    "performer": Case(Performer(heads=HEADS, key_dim=KEY_DIM, features=UNITS), in_heads(performer), ("/random",)),
+    "linformer": Case(Linformer(heads=HEADS, key_dim=KEY_DIM, projected=UNITS_OF_LESS), in_heads(linformer)),
+    "nystroem": Case(
+        Nystroem(heads=HEADS, key_dim=KEY_DIM, landmarks=UNITS_OF_LESS), in_heads(nystroem), ("/key/bias",)
+    ),
+    "cross-covariance": Case(CrossCovariance(heads=HEADS, key_dim=KEY_DIM), in_heads(cross_covariance)),
+    "fourier": Case(Fourier(), fourier),
+    "pooling": Case(Pooling(), pooling),
 }
 SMALL = {"image_size": 15, "channels": 2, "classes": 7, "patch_size": 5, "blocks": 2, "mlp_dim": 13}
 
