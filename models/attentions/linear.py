@@ -26,6 +26,6 @@ class LinearAttention(Attention):
         sizes = (self.heads, self.key_dim, dim, patches)
         values = patches * self.heads * self.key_dim
         yield into_heads(*sizes)
-        yield Part("state", multiply_adds=values * self.key_dim, kept=4 * values, working=5 * values)
+        yield Part("state", multiply_adds=values * self.key_dim, kept=4 * values, working=4 * values)
         yield Part("read", multiply_adds=values * self.key_dim, kept=2 * values, working=4 * values)
         yield out_of_heads(*sizes)

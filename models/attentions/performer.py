@@ -29,7 +29,7 @@ class Performer(Attention):
         products = values * self.features
         yield into_heads(*sizes)
         yield Part(
-            "features", multiply_adds=2 * products, kept=2 * values + 4 * features, working=values + 4 * features
+            "features", multiply_adds=2 * products, kept=2 * values + 4 * features, working=3 * values + 2 * features
         )
         yield Part("state", multiply_adds=products, kept=values, working=values + 2 * features)
         yield Part("read", multiply_adds=products, kept=2 * values + features, working=2 * values + 2 * features)
