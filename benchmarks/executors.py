@@ -74,7 +74,7 @@ def run_local(
     most `at_once`, share the `threads`, else all that there are.
     """
     threads = threads or default_threads()  # before `Workers` set the variable that it reads
-    on_processor = False  # which the first training's record tells
+    on_processor = False  # which the first training's record reports
     with tempfile.TemporaryDirectory(dir=get_temp_dir()) as logs:
         for _, group in itertools.groupby(trials, key=lambda trial: trial.suite):
             waiting = list(group)
@@ -158,7 +158,6 @@ class Workers:
         self.context, self.target = start_context(backend), target
         self.variables, self.origin, self.logs = variables, origin, logs
         self.kept: dict[str, Worker] = {}
-        self.suite = ""
         self.started = 0
 
     def __enter__(self) -> Self:
@@ -181,9 +180,8 @@ class Workers:
         """Yields what `run` does, and None whenever `look_seconds` have passed without an answer."""
         trial = task.trial
         step = shared_step(trial)
-        if step is None or trial.suite != self.suite:
+        if step is None:
             self._end_kept()
-        self.suite = trial.suite
         worker = self.kept.pop(step or "", None)
         if worker is None or not worker.process.is_alive():
             worker = self._start()

@@ -44,7 +44,7 @@ def plus_column(x: Any, column: Any) -> Any:
     """Adds a bias of one value a row, `(..., 1)`, to `x` `(batch, ..., patches)`.
 
     The bias is repeated for each image first: its gradient is then a sum over the patches and a small one over the
-    images. TensorFlow takes ten times as long for both sums in one.
+    images. TensorFlow takes much longer for both sums in one (docs/speed.md).
     """
     between = (1,) * (len(x.shape) - 1 - len(column.shape))
     return x + ops.broadcast_to(column, (ops.shape(x)[0], *between, *column.shape))

@@ -305,6 +305,16 @@ def test_what_is_forgotten_of_an_attention_is_an_error_that_names_it():
             Variant(**given)
 
 
+@pytest.mark.parametrize("memory_sharing", ["heads", "none", "layers"])
+def test_values_begin_as_the_transposed_keys_where_the_settings_say_so(memory_sharing):
+    for start in ("keys", "own"):
+        settings = of_external(memory_value_start=start, memory_sharing=memory_sharing).attention
+        for layer in layer_of(settings).for_blocks(settings, DIM, 2):
+            layer.build((BATCH, PATCHES, DIM))
+            key, value = (keras.ops.convert_to_numpy(m.kernel) for m in (layer.memory_key, layer.memory_value))
+            assert np.array_equal(value, key.swapaxes(-1, -2)) == (start == "keys")
+
+
 def relative_error(actual, expected):
     return np.abs(actual - expected).max() / np.abs(expected).max()
 
