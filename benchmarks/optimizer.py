@@ -16,7 +16,8 @@ class AdamW(keras.optimizers.Optimizer):
     """The function of `keras.optimizers.AdamW`, with the moments of all weights in one vector each.
 
     Keras's own updates each weight by some thirty operations. Tracing them is a third of what the first step of a small
-    model takes (docs/speed.md). `learning_rate` is a number or a schedule. Source: Loshchilov and Hutter 2017, arXiv:1711.05101.
+    model takes (docs/speed.md). `learning_rate` is a number or a schedule.
+    Source: Loshchilov and Hutter 2017, arXiv:1711.05101.
     """
 
     def __init__(self, learning_rate: Any, weight_decay: float) -> None:
