@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from benchmarks import memory
 from benchmarks.cifar_files import KERAS_HOME, OWN_KERAS_HOME, keras_home
 from benchmarks.environment import Origin, default_threads, isolate, worker_variables
 from benchmarks.schedule import shared_step, side_by_side, startable
 from benchmarks.suite import InputError
-from benchmarks.worker import Answer, Progress, Task, Trouble, work
+from benchmarks.worker import Answer, Progress, Task, Trouble, answer, work
 from results import store
 from results.places import without_places
 from results.records import Failure, Result, TrainRecord
@@ -47,6 +47,10 @@ IMPORT_FAILED = "import-failed"
 MOST_KEPT = 6
 """Idle workers, of about 0.6 GB each: as many as the largest suite of `quick` has compiled steps."""
 
+
+ANSWER_SECONDS = 300.0
+NOBODY = Origin(command="", commit=None, dirty=None)
+Given = TypeVar("Given")
 
 Outcomes = Iterator[tuple[Trial, Result | Failure]]
 Execute = Callable[
@@ -108,6 +112,31 @@ _imported_for: set[str] = set()
 """The backend that the process which workers are forked from has imported: Python has one such process, for good."""
 
 
+def ask(backend: str, question: Callable[..., Given], *arguments: Any) -> Given:
+    """Returns what a function gives in a worker of its own: a user's code runs there and never in this process.
+
+    Raises `InputError` with the reason where the function does, its process dies, or `ANSWER_SECONDS` pass.
+    """
+    logs = Path(tempfile.mkdtemp(dir=get_temp_dir()))  # stays: the workers that are forked later know of it
+    with Workers(backend, worker_variables(backend, default_threads()), NOBODY, logs, answer) as workers:
+        worker = workers.start()
+        connection: Connection[Any, Any] = worker.connection
+        found: Any = Trouble("timeout", f"no answer within {ANSWER_SECONDS:,.0f} s")
+        try:
+            connection.send((question, arguments))
+            if connection.poll(ANSWER_SECONDS):
+                found = connection.recv()
+        except (EOFError, ConnectionError):
+            worker.process.join(END_SECONDS)
+            found = _ending(worker.process.exitcode or 0, False, "an answer")
+        finally:
+            worker.end(0.0)
+    if isinstance(found, Trouble):
+        raise InputError(found.reason)
+    given: Given = found
+    return given
+
+
 def start_context(backend: str) -> "ForkServerContext | SpawnContext":
     """Chooses how workers of this backend start on this platform.
 
@@ -157,7 +186,7 @@ class Workers:
         isolate({**variables, **home})  # for the process that workers are forked from, and those that are spawned
         self.context, self.target = start_context(backend), target
         self.variables, self.origin, self.logs = variables, origin, logs
-        self.kept: dict[str, Worker] = {}
+        self.kept: dict[TrainTrial, Worker] = {}
         self.started = 0
 
     def __enter__(self) -> Self:
@@ -182,9 +211,9 @@ class Workers:
         step = shared_step(trial)
         if step is None:
             self._end_kept()
-        worker = self.kept.pop(step or "", None)
+        worker = self.kept.pop(step, None) if step else None
         if worker is None or not worker.process.is_alive():
-            worker = self._start()
+            worker = self.start()
         kills = memory.kernel_kills()
         patience_seconds = 0.0
         try:
@@ -217,7 +246,8 @@ class Workers:
         else:
             yield outcome
 
-    def _start(self) -> Worker:
+    def start(self) -> Worker:
+        """Starts a worker. Raises `InputError` where none can be started."""
         self.started += 1
         log = self.logs / f"worker-{self.started}.log"
         ours, theirs = self.context.Pipe()
@@ -276,14 +306,14 @@ def _answer(worker: Worker, look_seconds: float) -> Answer | None:
         raise EOFError from error
 
 
-def _ending(code: int, out_of_memory: bool) -> Trouble:
-    """Says how a process ended that gave no record; `out_of_memory` is whether the kernel has ended one for that."""
+def _ending(code: int, out_of_memory: bool, given: str = "a record") -> Trouble:
+    """Says how a process ended that gave nothing; `out_of_memory` is whether the kernel has ended one for that."""
     if code == -signal.SIGKILL and out_of_memory:
         return Trouble("oom", "the machine ran out of memory and the kernel ended its process")
     if code < 0:
         name = {number.value: number.name for number in signal.Signals}.get(-code, f"signal {-code}")
-        return Trouble(f"signal {-code}", f"its process was ended by {name} before it gave a record")
-    return Trouble(f"exit {code}", f"its process exited with {code} before it gave a record")
+        return Trouble(f"signal {-code}", f"its process was ended by {name} before it gave {given}")
+    return Trouble(f"exit {code}", f"its process exited with {code} before it gave {given}")
 
 
 def failure(trial: Trial, trouble: Trouble, log: str = "", places: Mapping[str, str] | None = None) -> Failure:

@@ -28,6 +28,8 @@ from benchmarks.suite import (
     profiles,
     suites,
 )
+from models.attentions.attention import Attention
+from models.attentions.own import OwnAttention
 from models.config import VARIANTS, ModelConfig, Settings
 from results.records import PlannedSuite, PlannedVariant
 from results.trials import (
@@ -49,7 +51,8 @@ SETTINGS_ALLOWED = [*SETTINGS, *SIZE_SETTINGS]
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line changes of a profile. `settings` holds `--set` pairs as they were typed."""
+    """What the command line changes of a profile. `settings` holds `--set` pairs as they were typed, `attentions` the
+    user's own by name, with those that are theirs."""
 
     dataset: str | None = None
     data_dir: str | None = None
@@ -60,15 +63,22 @@ class Overrides:
     backend: Backend = "tensorflow"
     precision: Precision | None = None
     devices: int = 1
+    attentions: Mapping[str, OwnAttention] = field(default_factory=dict)
+
+    @property
+    def named(self) -> set[str]:
+        """The variants that the command names."""
+        return {*self.variants, *self.attentions}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a run, and what the report has to know of each suite that asked for them."""
+    """The trials of a run, what the report has to know of each suite that asked for them, and what a reader should."""
 
     profile: str
     suites: dict[str, PlannedSuite]
     trials: tuple[Trial, ...]
+    notes: tuple[str, ...] = ()
 
     def of(self, suite: str) -> list[Trial]:
         """Returns the suite's trials, in order."""
@@ -94,8 +104,14 @@ def build_plan(
     known_profiles, known_suites = profiles(), suites()
     profile = known_profiles[one_of("profile", profile_name, known_profiles)]
     chosen = {name: known_suites[one_of("suite", name, known_suites)] for name in names}
+    of_suites = {own: name for name, suite in chosen.items() for own in suite.own}
     for variant in overrides.variants:
-        one_of("variant", variant, [*VARIANTS, *(own for suite in chosen.values() for own in suite.own)])
+        one_of("variant", variant, [*VARIANTS, *of_suites, *overrides.attentions])
+    for name in overrides.attentions.keys() & of_suites:
+        raise InputError(f"--attention: {name} is a variant of the suite {of_suites[name]}; rename the file")
+    if overrides.attentions and not any(suite.open for suite in chosen.values()):
+        takers = ", ".join(name for name, suite in known_suites.items() if suite.open)
+        raise InputError(f"--attention changes nothing: of the suites these take one: {takers}")
     dataset = overrides.dataset or profile.dataset
     given = _given(overrides, dataset)
     settings = {"precision": USUAL_PRECISION, **profile.settings}
@@ -114,13 +130,14 @@ def build_plan(
     return Plan(profile_name, planned, tuple(trials))
 
 
-def suites_in(profile: str, variants: Iterable[str] = ()) -> list[str]:
+def suites_in(profile: str, overrides: Overrides) -> list[str]:
     """Names every suite of the profile's `--all` that has one of the variants, or every one where none is named."""
-    asked = set(variants)
+    asked = set(overrides.variants)
     return [
         name
         for name, suite in suites().items()
-        if profile not in suite.not_in_all and (not asked or asked & set(suite.variants))
+        if profile not in suite.not_in_all
+        and (not asked or asked & set(suite.variants) or (suite.open and overrides.attentions))
     ]
 
 
@@ -138,9 +155,10 @@ class Asked:
     overrides: Overrides
 
     def variants(self, suite: Suite) -> list[str]:
-        """Those of the suite's variants that were asked for; all of them, where none was."""
+        """Those of the suite's variants that were asked for; all of them, where none was. The user's own always are."""
         asked = self.overrides.variants
         found = [variant for variant in suite.variants if not asked or variant in asked]
+        found += self.overrides.attentions if suite.open else ()
         if not found:
             raise InputError(f"has none of the variants {', '.join(asked)}; it has: {', '.join(suite.variants)}")
         return found
@@ -158,12 +176,18 @@ class Asked:
         target = getattr(self.model(made.match.variant, own, settings).cost(), figure)
         return min(candidates, key=lambda model: abs(getattr(model.cost(), figure) - target))
 
+    def preset(self, name: str) -> tuple[Attention, list[str]]:
+        """An attention by its variant's name, and which of its settings no run changes."""
+        if name in self.overrides.attentions:
+            return self.overrides.attentions[name], []
+        return VARIANTS[name].attention, VARIANTS[name].fixed
+
     def _preset(self, name: str, settings: Mapping[str, Any], own: Mapping[str, Any] = {}) -> ModelConfig:
         """The preset under the shared settings, except those that make it what it is, and with those of its `own`: what
         two variants do not share is their attention alone."""
-        variant, kind = VARIANTS[name], type(VARIANTS[name].attention)
-        shared = {setting: value for setting, value in settings.items() if setting not in variant.fixed}
-        attention = kind.model_validate(variant.attention.model_dump() | _of(kind, {**shared, **own}))
+        preset, fixed = self.preset(name)
+        shared = {setting: value for setting, value in settings.items() if setting not in fixed}
+        attention = preset.under({**shared, **own})
         data = {"image_size": self.shape.image_size, "channels": self.shape.channels, "classes": self.shape.classes}
         return ModelConfig.model_validate({"attention": attention} | data | _of(ModelConfig, settings))
 
@@ -202,8 +226,8 @@ def _check_effect(chosen: Iterable[Suite], trials: Iterable[Trial], asked: Asked
             used |= OF_TRAININGS
         for variant in asked.variants(suite):
             made = suite.own.get(variant)
-            preset = VARIANTS[made.preset if made else variant]
-            used |= type(preset.attention).model_fields.keys() - {*preset.fixed, *(made.fixed if made else ())}
+            attention, fixed = asked.preset(made.preset if made else variant)
+            used |= attention.compared.keys() - {*fixed, *(made.fixed if made else ())}
     scopes = {trial.scope for trial in trials if isinstance(trial, StepTimeTrial)}
     used |= {name for name in SIZE_SETTINGS if name.split(".")[0] in scopes}
     seeds = [] if asked.overrides.seeds is None else ["seeds"]
@@ -236,7 +260,7 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
                 seed=0,
                 dataset=asked.dataset,
                 data_dir=asked.overrides.data_dir,
-                grid={k: v for k, v in cell.items() if k in SHARED or k in type(model.attention).model_fields},
+                grid={k: v for k, v in cell.items() if k in SHARED or k in model.attention.compared},
                 model=model,
                 training=TrainConfig.model_validate(_of(TrainConfig, together)),
             )
@@ -277,7 +301,7 @@ def _step_times(name: str, suite: StepTimeSuite, asked: Asked) -> tuple[PlannedS
         for (variant, model), phase in itertools.product(models.items(), suite.phases):
             for scope, sizes in scopes.items():
                 usual = variant in (sizes.variants or models)
-                if process < sizes.processes and (usual or variant in asked.overrides.variants):
+                if process < sizes.processes and (usual or variant in asked.overrides.named):
                     timing = {"batch": sizes.batch, "steps": sizes.steps, "seconds": sizes.seconds}
                     shared = {**machine, **timing, "variant": variant, "phase": phase, "process": process}
                     cases += [_step_time(scope, shared, patches, model) for patches in sizes.patches]
@@ -300,8 +324,6 @@ def _sizes(scopes: Scopes, given: Mapping[str, str]) -> Scopes:
 
 def _step_time(scope: str, shared: Mapping[str, Any], patches: int, model: ModelConfig) -> StepTimeTrial:
     if scope == "core":
-        if not model.attention.cost(model.embedding_dim, patches).multiply_adds:
-            raise InputError(f"{shared['variant']} has no multiply-adds in the core scope: time it in the model scope")
         return CoreStepTrial(**shared, patches=patches, dim=model.embedding_dim, attention=model.attention)
     side = math.isqrt(patches)
     if side**2 != patches:

@@ -59,6 +59,8 @@ class Rounds:
                 set_aside = ", ".join(store.set_aside(self.folder, before.broken))
                 _warn(f"set aside as *.broken and to be run again: {set_aside}")
             store.write_plan(self.folder, self._asked(), before.plan)
+            for trial in self.plan.distinct:
+                store.keep_source(self.folder, trial.attention)
             if said := by_other_code(before, self.plan, self.origin):
                 _warn(said)
             remaining = [trial for trial in self.plan.distinct if trial.trial_id not in before.done]
@@ -100,7 +102,9 @@ class Rounds:
 
     def _asked(self) -> RunPlan:
         """What the report has to know of the plan."""
-        return RunPlan(profile=self.plan.profile, command=self.origin.command, suites=self.plan.suites)
+        return RunPlan(
+            profile=self.plan.profile, command=self.origin.command, suites=self.plan.suites, notes=self.plan.notes
+        )
 
     def _announce(self, remaining: Sequence[Trial]) -> None:
         there = len(self.plan.distinct) - len(remaining)

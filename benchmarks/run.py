@@ -14,11 +14,11 @@ from rich.console import Console
 from typer import Option
 
 import results
-from benchmarks import datasets, estimate, listing
+from benchmarks import datasets, estimate, listing, own_attentions
 from benchmarks.checks import check_asked, check_data, check_devices_here, check_executor
 from benchmarks.environment import default_threads
 from benchmarks.executors import run_local
-from benchmarks.plan import Overrides, build_plan, suites_in
+from benchmarks.plan import SETTINGS_ALLOWED, Overrides, build_plan, suites_in
 from benchmarks.provenance import origin
 from benchmarks.rounds import Rounds, shown
 from benchmarks.suite import InputError, one_of, profiles, require_once, suites
@@ -42,11 +42,14 @@ Examples:
   python -m benchmarks.run --suite accuracy --seeds 10
   python -m benchmarks.run --suite scaling --set core.patches=256,512,1024,2048,4096,8192 --set core.batch=1
   python -m benchmarks.run --suite accuracy --profile tutorial --data-dir ~/cifar --epochs 2 --set patch_size=4
+  python -m benchmarks.run --suite rivals --suite scaling --attention my_attention.py
   python -m benchmarks.run --all --quiet
   python -m benchmarks.run --all --executor ray --ray-address 10.0.0.1:6379 --trial-gpus 1
 """
 
 DATASETS_HELP = "; ".join(f"{name}: {of.title}" for name, of in datasets.DATASETS.items()) + "."
+ATTENTION_HELP = """An attention of your own, compared with the others in suites that take one (rivals, scaling); may
+be given again. The file runs with your rights; docs/adding-an-attention.md has one of 30 lines."""
 SET_HELP = "Change a setting for all variants; may be given again."
 THREADS_HELP = "Threads of each trial here, one trial after the other; else OMP_NUM_THREADS, or all there are."
 ADDRESS_HELP = "The cluster; else one that runs here, or a new one of this machine."
@@ -68,6 +71,7 @@ def command(
     epochs: Annotated[int | None, Option(help="Epochs of every training.")] = None,
     seeds: Annotated[int | None, Option(help="Trainings per variant.", min=1, max=1000)] = None,
     variant: Annotated[list[str], Option(help="Only this variant; may be given again.")] = [],  # noqa: B006
+    attention: Annotated[list[Path], Option(metavar="FILE.py", help=ATTENTION_HELP)] = [],  # noqa: B006
     set_: Annotated[list[str], Option("--set", metavar="KEY=VALUE", help=SET_HELP)] = [],  # noqa: B006
     backend: Annotated[Backend, Option(help="What Keras runs on.")] = "tensorflow",
     precision: Annotated[Precision | None, Option(help="Keras dtype policy; else float32.")] = None,
@@ -94,19 +98,26 @@ def command(
         raise InputError("--all runs every suite: give it or --suite, not both")
     if dataset is not None:
         one_of("dataset", dataset, datasets.DATASETS)
+    settings = _settings(set_)
+    own = own_attentions.described(attention, backend, settings) if attention else {}
+    of_own = {name for described in own.values() for name, _ in described.settings} - set(SETTINGS_ALLOWED)
     overrides = Overrides(
         dataset=dataset,
         data_dir=None if data_dir is None else str(data_dir.expanduser().resolve()),
         epochs=epochs,
         seeds=seeds,
         variants=tuple(variant),
-        settings=_settings(set_),
+        settings={name: text for name, text in settings.items() if name not in of_own},
         backend=backend,
         precision=precision,
         devices=devices,
+        attentions=own,
     )
-    names = suites_in(profile, overrides.variants) if all_suites else suite
+    names = suites_in(profile, overrides) if all_suites else suite
     plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
+    plan = own_attentions.costed(plan, backend) if own else plan
+    for note in plan.notes:
+        print(f"note: {note}", file=sys.stderr)
     folder = _folder(out, profile, overrides, threads, fresh)
     check_asked(plan, overrides)
     at_once = default_threads() if executor == "local" and threads is None else 1
@@ -172,7 +183,7 @@ def main() -> int:
     try:
         if any(not argument.isprintable() for argument in sys.argv[1:]):
             raise InputError("an argument holds characters that cannot be printed")
-        require_once(sys.argv[1:], ("--set", "--suite", "--variant"))
+        require_once(sys.argv[1:], ("--attention", "--set", "--suite", "--variant"))
         return app(standalone_mode=False) or 0
     except (InputError, datasets.DataError, store.StoreError) as error:
         message = str(error)

@@ -10,7 +10,7 @@ SHORT_SECONDS = 120
 """A training whose estimate is longer has its own process: sharing one gains it nothing."""
 
 
-def shared_step(trial: Trial) -> str | None:
+def shared_step(trial: Trial) -> TrainTrial | None:
     """Names the compiled step that a short training shares with those of other seeds; None for all other trials.
 
     A step time is measured in a fresh process, and a long training would hold its memory for nothing.

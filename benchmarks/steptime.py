@@ -46,7 +46,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     memory.require(held, trial.batch, trial.phase, trial.precision)
     watch = memory.Watch()
     case = build_case(trial)
-    value_bytes = memory.VALUE_BYTES[trial.precision]
+    value_bytes, told = memory.VALUE_BYTES[trial.precision], trial.attention.tells_cost
     moments: list[disturbance.Moment] = []
     (timing,) = stopwatch.measure_in_turns(
         [case.step],
@@ -60,8 +60,8 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     return StepTimeRecord(
         trial_id=trial.trial_id,
         trial=trial,
-        multiply_adds=case.cost.multiply_adds,
-        activation_bytes=held.activation_bytes(trial.batch, trial.phase, value_bytes),
+        multiply_adds=case.cost.multiply_adds if told else None,
+        activation_bytes=held.activation_bytes(trial.batch, trial.phase, value_bytes) if told else None,
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,

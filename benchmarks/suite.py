@@ -175,12 +175,14 @@ class _Suite(Settings):
     """What suites of both kinds have.
 
     `variants` are presets, or are made in `own`; `background` is what a reader of the report should know besides the
-    question. Suites are run by `order`, then by name. `not_in_all` names the profiles whose `--all` leaves it out.
+    question. Suites are run by `order`, then by name. `not_in_all` names the profiles whose `--all` leaves it out. An
+    `open` one also runs the attentions that `--attention` names.
     """
 
     question: str
     background: str = ""
     order: int = 9
+    open: bool = False
     not_in_all: Annotated[tuple[Literal["quick", "tutorial", "full"], ...], EACH_ONCE] = ()
     variants: Names
     own: dict[Annotated[str, Field(pattern=f"^{NAME}$")], OwnVariant] = Field(default_factory=dict)

@@ -177,12 +177,11 @@ def read(dataset: str, data_dir: str | None, images_at: Path | None) -> datasets
 
 
 @functools.lru_cache(maxsize=1)
-def prepare(step: str, images_at: Path | None) -> Prepared:
+def prepare(trial: TrainTrial, images_at: Path | None) -> Prepared:
     """Prepares the trainings of equal `TrainTrial.step`, whose images are read; the first of them will compile it.
 
     The watch over the memory begins here: all that is built later is the model's.
     """
-    trial = TrainTrial.model_validate_json(step)
     configure_keras(trial.precision)
     if trial.devices > 1:
         split_batches(trial.devices)
@@ -287,7 +286,7 @@ def train(
         validation_images=len(validation_images),
         test_images=len(data.test_images),
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        multiply_adds=trial.model.cost().multiply_adds,
+        multiply_adds=trial.model.cost().multiply_adds if trial.model.attention.tells_cost else None,
         epochs=history.passed.epochs,
         interrupted_after=history.passed.interrupted_after,
         interrupted_in=history.passed.interrupted_in,

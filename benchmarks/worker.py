@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from benchmarks import memory
 from benchmarks.environment import Origin, pinned_threads
+from benchmarks.suite import InputError
 from results.records import Result
 from results.trials import TrainTrial, Trial
 
@@ -71,6 +73,16 @@ def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]", variables
     with contextlib.suppress(EOFError):
         while True:
             tasks.send(_outcome(tasks.recv(), origin, tasks))
+
+
+def answer(origin: Origin, log: Path, questions: "Connection[Any, Any]", variables: Mapping[str, str]) -> None:
+    """Answers one question, a function and its arguments: with what it returns, or with the `Trouble` it ran into."""
+    settle(log, variables)
+    function, arguments = questions.recv()
+    try:
+        questions.send(function(*arguments))
+    except InputError as error:
+        questions.send(Trouble("failed", str(error)))
 
 
 def settle(log: Path, variables: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from models.attentions.linear import LinearAttention
 from models.attentions.linformer import Linformer
 from models.attentions.mean import Mean
 from models.attentions.nystroem import Nystroem
+from models.attentions.own import OwnAttention
 from models.attentions.performer import Performer
 from models.attentions.pooling import Pooling
 from models.attentions.random_mixing import RandomMixing
@@ -76,11 +77,11 @@ VARIANTS = {
 """Name -> variant. `eanet` and `vit` are the tutorial's; `eanet-factored` is the same function as `eanet`, with the
 paper's order of products."""
 ATTENTIONS: dict[str, type[Attention]] = {v.attention.kind: type(v.attention) for v in VARIANTS.values()}
-"""Kind -> attention class."""
+"""Kind -> attention class, of those that are here."""
 if TYPE_CHECKING:
     AttentionConfig = Attention
 else:
-    AttentionConfig = reduce(or_, ATTENTIONS.values())
+    AttentionConfig = reduce(or_, ATTENTIONS.values(), OwnAttention)
 
 
 class ModelConfig(Settings):

@@ -70,7 +70,7 @@ class Cost:
     def activation_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
         """Returns the peak bytes of activations: all that is kept in training, and the largest working set."""
         kept = sum(part.kept for part in self.parts) if phase == "train" else 0
-        return batch * value_bytes * (kept + max(part.working for part in self.parts))
+        return batch * value_bytes * (kept + max((part.working for part in self.parts), default=0))
 
     def needed_bytes(self, batch: int, phase: Phase, value_bytes: int = 4) -> int:
         """Returns the memory that a step needs: activations, and the weights in float32, in `COPIES_OF_WEIGHTS`."""

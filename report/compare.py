@@ -219,6 +219,8 @@ def _counts(pair: Pair) -> Iterator[Change]:
         ("parameters", pair.now.first.parameters, pair.before.first.parameters),
         ("multiply-adds", pair.now.first.multiply_adds, pair.before.first.multiply_adds),
     ):
+        if now is None or before is None:
+            continue
         yield Change(
             subject=pair.name,
             figure=figure,

@@ -12,7 +12,7 @@ from report.groups import MACHINE, Group, Stopped, differing, mean_of
 from report.words import NOTHING
 from results import growth as growths
 from results import repetition
-from results.growth import Claim, Growth, Law
+from results.growth import Claim, Growth
 from results.records import Environment, StepTimeRecord
 from results.repetition import Repeated
 from results.stats import Interval
@@ -126,14 +126,6 @@ class Curve(Group):
         if any(min(point.bytes_by_process) <= 0 for point in self.points):
             return None
         return growths.fit_growth({point.patches: point.bytes_by_process for point in self.points})
-
-    @cached_property
-    def multiply_adds(self) -> Law | None:
-        """Those of one image, exactly; None for records that no model fits exactly."""
-        try:
-            return growths.exact_growth({point.patches: point.first.multiply_adds for point in self.points})
-        except ValueError:
-            return None
 
 
 def curves(run: Run) -> tuple[Curve, ...]:

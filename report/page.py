@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from models.attentions.own import OwnAttention
 from report import groups, history, sentences, tables, verdicts, words
 from report.figures import figures
 from report.findings import Findings, find
@@ -126,6 +127,11 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         points=len(findings.points),
         narrow=repetition.NARROW,
         images=_images(run),
+        own={
+            f"{r.variant} ({r.trial.attention.source_sha256[:7]})": r.trial.attention
+            for r in run.results
+            if isinstance(r.trial.attention, OwnAttention)
+        },
     )
 
 

@@ -205,11 +205,11 @@ CROSSOVERS: tuple[Column[Crossover], ...] = (
     Column("ratio", "times as fast at the largest N", lambda c: c.ratio, words.one_place),
     Column("largest", "largest N", lambda c: c.largest, words.count),
 )
-GROWTH_CAPTION = """The part of the fitted value that is quadratic at the largest N decides. "At most linear" is
-supported where its 95 % interval lies below a quarter; "quadratic" where it lies above. The fitted model is the best by
-AICc of a, a + bN, a + bN log N and a + bN + cN², fitted to every process. The log-log slope is of the upper half of the
-sizes, as measured."""
-CLAIMED = {"linear": "at most linear", "quadratic": "quadratic", None: NOTHING}
+GROWTH_CAPTION = """The part of the fitted value that is quadratic at the largest N decides. "At most linear" and "at
+most N log N" are supported where its 95 % interval lies below a quarter; "quadratic" where it lies above. The fitted
+model is the best by AICc of a, a + bN, a + bN log N and a + bN + cN², fitted to every process. The log-log slope is of
+the upper half of the sizes, as measured."""
+CLAIMED = {"linear": "at most linear", "N log N": "at most N log N", "quadratic": "quadratic", None: NOTHING}
 
 
 def _law(verdict: Verdict) -> str:

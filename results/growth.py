@@ -7,7 +7,6 @@ processes, except those that were plainly disturbed.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from results.stats import CONFIDENCE, FEWEST_PROCESSES, SMALLEST_SPREAD, Interva
 
 Values = Mapping[int, Sequence[float] | np.ndarray]
 """Number of patches -> the values of its processes."""
-Claim = Literal["linear", "quadratic"]
+Claim = Literal["linear", "N log N", "quadratic"]
 Verdict = Literal["supported", "contradicted", "inconclusive", "not tested"]
 
 
@@ -64,9 +63,10 @@ class Growth:
 FEWEST_SIZES = 6
 MATERIAL_SHARE = 0.25
 """Smallest fraction of the value at the largest size that counts as a bend: below it, a growth is linear."""
-EXCLUDED: dict[Claim, float] = {"linear": CONFIDENCE, "quadratic": 0.99}
+EXCLUDED: dict[Claim, float] = {"linear": CONFIDENCE, "N log N": 0.0, "quadratic": 0.99}
 """Claim -> the confidence with which N log N has to be excluded: more for "quadratic", as a quadratic fitted to N log N
 has a part of about `MATERIAL_SHARE` itself."""
+OPPOSITE: dict[Verdict, Verdict] = {"supported": "contradicted", "contradicted": "supported"}
 
 
 def fit_growth(values: Values) -> Growth | None:
@@ -82,11 +82,15 @@ def fit_growth(values: Values) -> Growth | None:
 
 
 def verdict(growth: Growth | None, claim: Claim) -> Verdict:
-    """Returns whether the values support a claimed growth; "linear" is a bound from above, which a constant meets.
+    """Returns whether the values support a claimed growth; "linear" and "N log N" are bounds from above.
 
     The interval of the quadratic part decides: "linear" needs it below `MATERIAL_SHARE`, "quadratic" at or above it.
-    "Supported" also needs the classification to agree, and N log N to be excluded.
+    "Supported" also needs the classification to agree, and N log N to be excluded. "N log N" is the opposite of
+    "quadratic": supported where that is contradicted.
     """
+    if claim == "N log N":
+        opposite = verdict(growth, "quadratic")
+        return OPPOSITE.get(opposite, opposite)
     if growth is None or growth.quadratic_share.low is None or growth.quadratic_share.high is None:
         return "not tested"
     linear, quadratic = growth.quadratic_share.high < MATERIAL_SHARE, growth.quadratic_share.low >= MATERIAL_SHARE
@@ -142,24 +146,6 @@ def ratio(ours: Values, base: Values, patches: int) -> Interval:
     (mean,) = _log_means(ours, [patches]) - _log_means(base, [patches])
     error = math.sqrt(1 / len(ours[patches]) + 1 / len(base[patches]))
     return exponential(_pooled_interval(mean, error, groups, n))
-
-
-def exact_growth(values: Mapping[int, int]) -> Law:
-    """Returns the polynomial of degree 2 at most that whole numbers follow exactly.
-
-    Raises `ValueError` where they follow none or are fewer than three.
-    """
-    if len(values) < 3:
-        raise ValueError("a polynomial of degree 2 needs three values")
-    (x0, y0), (x1, y1), (x2, y2), *rest = ((Fraction(x), Fraction(y)) for x, y in sorted(values.items()))
-    first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
-    quadratic = (second - first) / (x2 - x0)
-    linear = first - quadratic * (x0 + x1)
-    constant = y0 - linear * x0 - quadratic * x0**2
-    if any(constant + linear * x + quadratic * x**2 != y for x, y in rest):
-        raise ValueError("the values follow no polynomial of degree 2 exactly")
-    name = "quadratic" if quadratic else "linear" if linear else "constant"
-    return Law(name, ((float(constant), 0.0), (float(linear), 1.0), (float(quadratic), 2.0)), 1.0)
 
 
 Family = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]

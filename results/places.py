@@ -11,6 +11,7 @@ OPTIONS = {
     "--worktree": "DIR",
     "--record": "FILE",
     "--ray-address": "HOST:PORT",
+    "--attention": "FILE.py",
 }
 """Options whose value is a place -> how their help names it."""
 
@@ -32,7 +33,9 @@ def command(module: str, arguments: Sequence[str], root: Path) -> str:
 
 def _place(option: str, value: str, root: Path) -> str:
     inside = option != "--ray-address" and Path(value).expanduser().resolve().is_relative_to(root)
-    return value if inside and not Path(value).is_absolute() else OPTIONS[option]
+    if inside and not Path(value).is_absolute():
+        return value
+    return Path(value).name if option == "--attention" else OPTIONS[option]
 
 
 def without_places(text: str, known: Mapping[str, str]) -> str:

@@ -82,12 +82,13 @@ class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
 
     `metrics` are the test result, by the names of `results.metrics`; one from before a metric was described lacks it.
-    `multiply_adds` is the closed form of one image, forward. `train_step_seconds` is the median over the epochs of an
-    epoch's mean step, with input and metrics and without a step that compiles; None where there was no other. The
-    losses hold the label smoothing of the training. Where the training was interrupted and went on from its checkpoint,
-    `interrupted_after` names the epochs after which, and `interrupted_in` where; `environment` is that of the last
-    process, and so are the peaks of memory, which are those of `StepTimeRecord`: those of the process's first few
-    steps, without the images. Records from before version 3 had measured them with the images, and have none.
+    `multiply_adds` is the closed form of one image, forward, None where an attention of a user's file does not tell its
+    cost. `train_step_seconds` is the median over the epochs of an epoch's mean step, with input and metrics and without
+    a step that compiles; None where there was no other. The losses hold the label smoothing of the training. Where the
+    training was interrupted and went on from its checkpoint, `interrupted_after` names the epochs after which, and
+    `interrupted_in` where; `environment` is that of the last process, and so are the peaks of memory, which are those
+    of `StepTimeRecord`: those of the process's first few steps, without the images. Records from before version 3 had
+    measured them with the images, and have none.
 
     `dataset_sha256` is of the images in their order, which decides which of them validate; `dataset_content_sha256` is
     of the same in whatever order, and None in records from before it was told.
@@ -102,7 +103,7 @@ class TrainRecord(Record):
     validation_images: Positive
     test_images: Positive
     parameters: Positive
-    multiply_adds: Positive
+    multiply_adds: Count | None
     epochs: Annotated[tuple[Epoch, ...], Field(min_length=1)]
     interrupted_after: tuple[int, ...] = ()
     interrupted_in: tuple[Environment, ...] = ()
@@ -152,7 +153,8 @@ class StepTimeRecord(Record):
 
     `scope` "core" is the attention layer alone (train: forward and backward), "model" the whole model (train: one
     optimiser step). `multiply_adds` is the closed form of one image, forward, whatever the phase.
-    `activation_bytes` is the closed form of what the step holds at once (`models.cost`).
+    `activation_bytes` is the closed form of what the step holds at once (`models.cost`). Both are None where an
+    attention of a user's file does not tell its cost.
     `peak_memory_bytes` is the largest resident size of the process over its baseline, which is its size once the
     libraries are imported and the backend has started; `device_peak_memory_bytes` is the most that the backend's own
     allocator has handed out at once, on the host or an accelerator, or None where it does not tell.
@@ -162,8 +164,8 @@ class StepTimeRecord(Record):
 
     kind: Literal["steptime"] = "steptime"
     trial: StepTimeTrial
-    multiply_adds: Positive
-    activation_bytes: Positive
+    multiply_adds: Count | None
+    activation_bytes: Positive | None
     compile_seconds: Seconds
     warmup_seconds: tuple[Seconds, ...]
     samples_seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
@@ -245,12 +247,16 @@ class PlannedSuite(Frozen):
 
 
 class RunPlan(Frozen):
-    """What a run's folder was asked for, by the latest command and those before it."""
+    """What a run's folder was asked for, by the latest command and those before it.
+
+    `notes` are what the command found that a reader of the results should know.
+    """
 
     schema_version: Literal[1] = 1
     profile: str
     command: str
     suites: dict[SuiteName, PlannedSuite]
+    notes: Annotated[tuple[str, ...], Field(exclude_if=lambda notes: not notes)] = ()
 
     @model_validator(mode="before")
     @classmethod

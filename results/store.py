@@ -18,6 +18,8 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from models.attentions.attention import Attention
+from models.attentions.own import OwnAttention
 from results.printable import printable
 from results.records import (
     RECORD,
@@ -203,6 +205,15 @@ def _require(folder: Path) -> None:
         raise StoreError(f"the run's folder {folder} is gone: what it held is lost, run the command again")
 
 
+def keep_source(folder: Path, attention: Attention) -> None:
+    """Writes the file of a user's own attention into the run's folder, by its hash, once."""
+    if isinstance(attention, OwnAttention):
+        there = folder / "attentions" / f"{attention.source_sha256[:12]}-{attention.file}"
+        there.parent.mkdir(exist_ok=True)
+        if not there.exists():
+            replace(there, attention.source.encode())
+
+
 def checkpoint(folder: Path, trial_id: str) -> Path:
     """Names the file that holds a training's state until its result is written."""
     return folder / "checkpoints" / f"{trial_id}.npz"
@@ -245,7 +256,8 @@ def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
                 }
             )
         suites[name] = suite
-    merged = plan.model_copy(update={"suites": suites})
+    notes = tuple(dict.fromkeys((before.notes if before else ()) + plan.notes))
+    merged = plan.model_copy(update={"suites": suites, "notes": notes})
     replace(folder / "plan.json", (merged.model_dump_json(indent=1) + "\n").encode())
 
 
@@ -291,7 +303,7 @@ def replace(path: Path, content: bytes) -> None:
 
 def refuse_links(folder: Path) -> None:
     """Raises `StoreError` where a folder of the run's is a link: a run writes nothing outside its own."""
-    for name in ("records", "checkpoints", "tables"):
+    for name in ("records", "checkpoints", "tables", "attentions"):
         if (folder / name).is_symlink():
             raise StoreError(
                 f"{folder / name} is a link, and a run writes nothing outside its folder: put a folder there"

@@ -8,25 +8,19 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
+from pydantic import BaseModel, Field
 
+from models.attentions.attention import Attention
 from models.config import AttentionConfig, Count, ModelConfig, Rate, Settings
+from models.settings import Chosen
+from models.settings import Name as Name
+from models.settings import Value as Value
 
 Backend = Literal["tensorflow", "jax", "torch"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Positive = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(max_length=200, pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$")]
-"""A name of printable letters."""
 SuiteName = Annotated[str, Field(pattern=r"^[^./\\\p{C}\p{Zl}\p{Zp}][^/\\\p{C}\p{Zl}\p{Zp}]{0,49}$")]
 """A suite's name: its table is a file of that name, which has 255 bytes at most."""
-Value = str | bool | int | float | None
-"""A setting's value."""
-Cell = Annotated[
-    tuple[tuple[Name, Value], ...],
-    BeforeValidator(lambda given: tuple(given.items()) if isinstance(given, Mapping) else given),
-    PlainSerializer(dict),
-]
-"""A cell of a grid, setting -> value: hashable, and an object in JSON."""
 Conditions = tuple[tuple[str, Value], ...]
 """The settings, by name, that have to be equal in results that are averaged."""
 
@@ -86,7 +80,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, value in settings.items():
         if isinstance(value, BaseModel):
-            found |= _flat(dict(value), "" if name in ("model", "training") else f"{prefix}{name}.")
+            parts = value.compared if isinstance(value, Attention) else dict(value)
+            found |= _flat(parts, "" if name in ("model", "training") else f"{prefix}{name}.")
         else:
             found[prefix + name] = value
     return found
@@ -105,9 +100,13 @@ class TrainTrial(_Trial):
     dataset: Name
     data_dir: str | None = None
     devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
-    grid: Cell = ()
+    grid: Chosen = ()
     model: ModelConfig
     training: TrainConfig
+
+    @property
+    def attention(self) -> AttentionConfig:
+        return self.model.attention
 
     @property
     def conditions(self) -> Conditions:
@@ -120,9 +119,9 @@ class TrainTrial(_Trial):
         return self._conditions("backend", "precision", "protocol", "dataset", "devices", "training")
 
     @property
-    def step(self) -> str:
-        """Everything that its compiled step depends on, as JSON: trainings with equal ones can share the step."""
-        return self.model_copy(update={"suite": "any", "variant": "any", "grid": (), "seed": 0}).model_dump_json()
+    def step(self) -> "TrainTrial":
+        """The trial without what its compiled step does not depend on: trainings with equal ones can share the step."""
+        return self.model_copy(update={"suite": "any", "variant": "any", "grid": (), "seed": 0})
 
     @property
     def label(self) -> str:

@@ -1,22 +1,22 @@
 """Defines what all attentions have: settings, cost, and how the cost is claimed to grow. No Keras."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from models.cost import Cost, Part, Phase
-from models.settings import Settings
+from models.settings import Settings, Value
 
 Role = Literal["rival", "base", "control"]
 
 
 @dataclass(frozen=True)
 class Grows:
-    """How time and peak memory of a step are claimed to grow with the patches; "linear" is a bound from above."""
+    """How time and peak memory of a step are claimed to grow with the patches; "quadratic" alone is no upper bound."""
 
-    time: Literal["linear", "quadratic"]
-    memory: Literal["linear", "quadratic"]
+    time: Literal["linear", "N log N", "quadratic"]
+    memory: Literal["linear", "N log N", "quadratic"]
 
 
 class Attention(Settings):
@@ -38,8 +38,22 @@ class Attention(Settings):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         for name in ("parts", "grows", "role"):
-            if name not in vars(cls):
+            if name not in vars(cls) and name not in cls.model_fields:
                 raise TypeError(f"the attention {cls.__name__} ({cls.__module__}) does not say its {name}")
+
+    @property
+    def compared(self) -> dict[str, Value]:
+        """The settings in which two attentions of a kind can differ, by name."""
+        return dict(self)
+
+    @property
+    def tells_cost(self) -> bool:
+        """Whether `parts` are known."""
+        return True
+
+    def under(self, settings: Mapping[str, Any]) -> Self:
+        """Returns the attention with those of the settings that it has. Raises `pydantic.ValidationError`."""
+        return type(self).model_validate(self.model_dump() | {k: v for k, v in settings.items() if k in self.compared})
 
     @abstractmethod
     def parts(self, dim: int, patches: int) -> Iterator[Part]:

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from models.attentions.attention import Attention
+from models.attentions.attention import Attention, Grows
 from models.cost import Part
 
 
 class Fourier(Attention):
     """y = the real part of the discrete Fourier transform of x over the features and over the patches.
 
-    Its time is O(N log N), for which no claim is tested yet; it has no matrix product.
+    It has no matrix product.
     Source: Lee-Thorp et al. 2021, arXiv:2105.03824, equation 3.
     """
 
     kind: Literal["fourier"] = "fourier"
 
-    grows = None
+    grows = Grows(time="N log N", memory="linear")
     role = "rival"
 
     def parts(self, dim: int, patches: int) -> Iterator[Part]:

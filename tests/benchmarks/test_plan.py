@@ -81,14 +81,6 @@ def test_sizes_can_be_set(made):
     assert {(t.patches, t.batch) for t in trials if t.scope == "model"} == {(9, 5)}
 
 
-def test_a_core_without_multiply_adds_is_an_error_and_no_failed_trial(monkeypatch):
-    sizes = {"quick": {"core": CORE}}
-    suite = {"question": "How long?", "kind": "steptime", "variants": ("mean",), **sizes}
-    monkeypatch.setattr("benchmarks.plan.suites", lambda: {"means": StepTimeSuite.model_validate(suite)})
-    with pytest.raises(InputError, match="suite means: mean has no multiply-adds in the core scope: time it in the"):
-        plan("means")
-
-
 @pytest.mark.parametrize(
     ("names", "given", "message"),
     [
@@ -237,13 +229,17 @@ def test_a_trial_that_two_suites_ask_for_is_run_once_and_stands_in_both():
 
 def test_all_suites_of_a_variant_are_those_that_have_it(made):
     made()
-    assert suites_in("quick", ["random-mixing"]) == ["times"]
-    assert suites_in("quick") == suites_in("quick", ["vit", "nothing"]) == ["trains", "times"]
+    assert suites_in("quick", Overrides(variants=("random-mixing",))) == ["times"]
+    assert (
+        suites_in("quick", Overrides())
+        == suites_in("quick", Overrides(variants=("vit", "nothing")))
+        == ["trains", "times"]
+    )
 
 
 def test_a_profile_leaves_out_the_suites_that_say_so():
     """Half precision has nothing to say on a CPU; it can still be asked for by name."""
-    assert set(suites_in("full")) - set(suites_in("quick")) == {"precision"}
+    assert set(suites_in("full", Overrides())) - set(suites_in("quick", Overrides())) == {"precision"}
     assert plan("precision", seeds=1).trials
 
 

@@ -5,12 +5,12 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.products import counted_multiply_adds
 from models.attentions.external import ExternalAttention
 from models.attentions.fused_self import FusedSelfAttention
 from models.attentions.self import SelfAttention
 from models.build import build_attention, build_model
 from models.config import VARIANTS
-from tests.models.test_variants import counted_multiply_adds
 
 EANET, VIT = VARIANTS["eanet"].model, VARIANTS["vit"].model
 COUNTS = st.integers(1, 7)

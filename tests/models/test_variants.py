@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.products import counted_multiply_adds
 from benchmarks.steptime import layer_step
 from models.attentions.attention import Attention, Grows
 from models.attentions.cross_covariance import CrossCovariance
@@ -362,28 +363,6 @@ def test_the_cost_is_that_of_the_layer_and_of_its_graph(case):
     counted = counted_multiply_adds(lambda x: layer(x, training=False), (1, PATCHES, DIM))
     assert counted == cost.multiply_adds + cost.weight_multiply_adds
     assert 0 < cost.activation_bytes(2, "infer") <= cost.activation_bytes(2, "train")
-
-
-def counted_multiply_adds(step, *shapes):
-    """Those of the matrix products in TensorFlow's graph of a step, from the shapes of their operands."""
-    import tensorflow as tf
-
-    graph = tf.function(step).get_concrete_function(*(tf.TensorSpec(shape, "float32") for shape in shapes)).graph
-    return sum(map(multiply_adds_of, graph.get_operations()))
-
-
-def multiply_adds_of(operation):
-    if operation.type == "Einsum":
-        given, _ = operation.get_attr("equation").decode().split("->")
-        axes = zip(given.split(","), (operand.shape for operand in operation.inputs), strict=True)
-        return math.prod(
-            {name: size for names, shape in axes for name, size in zip(names, shape, strict=True)}.values()
-        )
-    if operation.type in ("MatMul", "BatchMatMulV2"):
-        swapped = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
-        return operation.outputs[0].shape.num_elements() * operation.inputs[0].shape[-2 if swapped else -1]
-    assert "MatMul" not in operation.type, operation.type
-    return 0
 
 
 def test_a_model_is_what_its_settings_say_and_is_saved_whole(config, images, tmp_path):

@@ -16,9 +16,7 @@ from results import growth, stats, store
 from results.growth import (
     EXCLUDED,
     MATERIAL_SHARE,
-    Law,
     crossover,
-    exact_growth,
     fit_growth,
     log_log_slope,
     upper_half,
@@ -146,18 +144,25 @@ def test_sizes_that_lie_off_together_widen_the_interval():
 def test_a_constant_meets_a_bound_from_above_and_contradicts_a_square():
     growth = fit_growth(processes(lambda n: 0.005, noise=0.05))
     assert (verdict(growth, "linear"), verdict(growth, "quadratic")) == ("supported", "contradicted")
+    assert verdict(growth, "N log N") == "supported"
+
+
+def test_a_line_meets_n_log_n_and_a_square_contradicts_it():
+    line, square = (fit_growth(processes(lambda n, k=k: 1e-6 * n**k, noise=0.02)) for k in (1, 2))
+    assert (verdict(line, "N log N"), verdict(square, "N log N")) == ("supported", "contradicted")
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])
-def test_n_log_n_supports_neither_claim(noise):
+def test_n_log_n_supports_no_claim_of_less_nor_of_more(noise):
     growth = fit_growth(processes(lambda n: 3e-6 * n * math.log(n), noise=noise))
     assert verdict(growth, "linear") == "inconclusive"
     assert verdict(growth, "quadratic") != "supported"
+    assert verdict(growth, "N log N") != "contradicted"
 
 
 def test_too_little_is_not_tested():
     assert fit_growth({n: [float(n)] * 3 for n in SIZES[:5]}) is None
-    assert verdict(None, "linear") == "not tested"
+    assert {verdict(None, claim) for claim in ("linear", "N log N", "quadratic")} == {"not tested"}
     growth = fit_growth(processes(lambda n: 1e-5 * n, count=2))
     assert (growth.slope.low, growth.quadratic_share.low, growth.slope.n) == (None, None, 2)
     assert verdict(growth, "linear") == "not tested"
@@ -293,15 +298,6 @@ def test_crossovers_interval_covers_what_it_says():
         crossing = crossover(ours, base)
         held += crossing.low <= 300 <= crossing.high
     assert held >= 0.93 * 500
-
-
-def test_exact_growth_is_exact_and_refuses_what_is_not():
-    assert exact_growth({n: 65_536 * n + 512 * n**2 for n in SIZES}) == Law(
-        "quadratic", ((0, 0), (65_536, 1), (512, 2)), 1
-    )
-    assert exact_growth({n: 640 + 40_960 * n for n in SIZES}).terms == ((640, 0), (40_960, 1), (0, 2))
-    with pytest.raises(ValueError, match="no polynomial"):
-        exact_growth({n: n**3 for n in SIZES})
 
 
 def test_a_ratio_at_a_size_takes_its_spread_from_all_sizes():
