@@ -27,18 +27,21 @@ from models.settings import Rate as Rate
 from models.settings import Settings as Settings
 from models.settings import require_divisor
 
+Marker = str | tuple[int, int, int]
+"""A marker that can be filled: by matplotlib's name, or a star of so many points, as `(points, 1, angle)`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """One of the compared models: the tutorial's with another `attention`.
 
-    `title` is its name for people; `color` and `marker`, which can be filled, are unique, in every figure.
+    `title` is its name for people; `color` and `marker` are unique, in every figure.
     """
 
     title: str
     attention: Attention
     color: str
-    marker: str
+    marker: Marker
 
     @property
     def fixed(self) -> list[str]:

@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from models.config import Marker
 from report import groups, plot, verdicts, words
 from report.accuracy import Comparison, Study
 from report.findings import Findings
 from report.groups import BASE, OURS, PUBLISHED, Group, Training
 from report.growth import Crossover, Curve, StepTime
 from report.parts import Figure
-from report.plot import INK, End, Marker, drawn, labels_of, style_of
+from report.plot import INK, End, drawn, labels_of, style_of
 from report.race import COSTS, Race
 from results import published
 from results.growth import Growth
@@ -465,13 +466,13 @@ def _cost(race: Race, metric: Metric, key: str) -> Figure:
                 ends.append(End(x, y, _cut(model.full_name), color, _is_plain(model)))
         plot.few_numbers(ax)
         unit = f" ({metric.unit})" if metric.unit else ""
-        ax.set(xlabel=cost.axis, ylabel=f"{metric.test_title}{unit}, {metric.better} is better")
+        ax.set(xlabel=cost.axis, ylabel=f"{metric.test_title}{unit}\n{metric.better} is better")
         plot.name_ends(axes, [ends])
 
-    height = plot.tall_enough(3.4, [[_cut(model.full_name) for model in named]])
+    height = plot.tall_enough(3.8, [[_cut(model.full_name) for model in named]])
     without = [model.full_name for model in race.models if model not in models]
     unnamed = " Points without a name are of the variant of their colour, with a suite's settings."
-    left_out = f" Left out, with no known {cost.name}: {', '.join(without)}."
+    left_out = f" Left out, with no known {cost.name}: {'; '.join(without)}."
     return drawn(
         f"costs-{metric.name}-{key}",
         words.sentence(f"{metric.test_title} against {cost.name}: {len(best)} of {len(models)} models undominated"),
@@ -480,7 +481,7 @@ def _cost(race: Race, metric: Metric, key: str) -> Figure:
             for model, mean in zip(models, means, strict=True)
         ),
         "Means with 95 % intervals over seeds. The line joins those that no other beats in both: "
-        f"{', '.join(model.full_name for model in best)}."
+        f"{'; '.join(model.full_name for model in best)}."
         f"{unnamed if len(named) < len(models) else ''}{left_out if without else ''}",
         paint,
         height=height,

@@ -18,13 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from scipy.optimize import isotonic_regression
 
-from models.config import VARIANTS
+from models.config import VARIANTS, Marker
 from report.groups import Group
 from report.parts import Figure
 from results.stats import Interval
 
-Marker = str | tuple[int, int, int]
-"""A marker by its name, or a regular star by its points, 1, and the angle that it is turned by."""
 INK = "#010203"
 """Stands for the page's text colour, and becomes `currentColor` in the SVG, so that a figure fits light and dark."""
 STYLES = {variant.title: (variant.color, variant.marker) for variant in VARIANTS.values()}

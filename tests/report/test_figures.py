@@ -106,9 +106,10 @@ def test_a_figure_of_costs_says_its_own_numbers_and_which_models_are_undominated
     costs = figures.costs(find(run_of(*trained())).race)
     first, loss = costs["test top-1", "multiply-adds per image"], costs["test loss", "parameters"]
     assert first.title == "Test top-1 against multiply-adds per image: 3 of 10 models undominated"
-    assert "beats in both: EANet, ViT, PoolFormer." in first.caption
+    assert "beats in both: EANet; ViT; PoolFormer." in first.caption
     assert "PoolFormer: 91.9 % at 5,000" in first.alt
-    assert ">test loss, lower is better<" in loss.svg
+    assert ">higher is better<" in first.svg
+    assert ">lower is better<" in loss.svg
     assert loss.title.endswith("1 of 10 models undominated")
     assert "EANet: 0.50 at 100" in loss.alt
 
@@ -119,7 +120,7 @@ def test_a_model_that_does_not_tell_its_multiply_adds_is_named_as_left_out():
     ]
     costs = figures.costs(find(run_of(*records)).race)
     without, whole = costs["test top-1", "multiply-adds per image"], costs["test top-1", "parameters"]
-    assert without.caption.endswith("Left out, with no known multiply-adds per image: linear attention, FNet.")
+    assert without.caption.endswith("Left out, with no known multiply-adds per image: linear attention; FNet.")
     assert "FNet" not in without.alt
     assert "Left out" not in whole.caption
     assert "FNet" in whole.alt
