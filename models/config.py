@@ -28,6 +28,9 @@ from models.settings import Rate as Rate
 from models.settings import Settings as Settings
 from models.settings import require_divisor
 
+Marker = str | tuple[int, int, int]
+"""A marker that can be filled: by matplotlib's name, or a star of so many points, as `(points, 1, angle)`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -39,7 +42,7 @@ class Variant:
     title: str
     attention: Attention
     color: str
-    marker: str
+    marker: Marker
 
     @property
     def fixed(self) -> list[str]:
@@ -69,10 +72,10 @@ VARIANTS = {
     "linear": Variant(title="linear attention", attention=LinearAttention(), color="#3a7d7d", marker="d"),
     "performer": Variant(title="Performer", attention=Performer(), color="#7b68c8", marker="H"),
     "linformer": Variant(title="Linformer", attention=Linformer(), color="#5b8c2a", marker="8"),
-    "nystroem": Variant(title="Nystroem", attention=Nystroem(), color="#b0621e", marker="1"),
-    "cross-covariance": Variant(title="XCA", attention=CrossCovariance(), color="#c0504d", marker="2"),
-    "fourier": Variant(title="FNet", attention=Fourier(), color="#5f7f9f", marker="3"),
-    "pooling": Variant(title="PoolFormer", attention=Pooling(), color="#907040", marker="4"),
+    "nystroem": Variant(title="Nystroem", attention=Nystroem(), color="#b0621e", marker="p"),
+    "cross-covariance": Variant(title="XCA", attention=CrossCovariance(), color="#c0504d", marker="h"),
+    "fourier": Variant(title="FNet", attention=Fourier(), color="#5f7f9f", marker="<"),
+    "pooling": Variant(title="PoolFormer", attention=Pooling(), color="#907040", marker=">"),
 }
 """Name -> variant. `eanet` and `vit` are the tutorial's; `eanet-factored` is the same function as `eanet`, with the
 paper's order of products."""

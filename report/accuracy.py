@@ -157,15 +157,8 @@ class Study:
 
     @property
     def metric(self) -> Metric:
-        """What it is judged by; a loss holds the label smoothing of the trainings, and its name says so."""
-        metric = METRICS[self.plan.metric]
-        return replace(metric, title=f"{metric.title}{self.smoothing}") if metric.smoothed else metric
-
-    @property
-    def smoothing(self) -> str:
-        """Words for the label smoothing that its losses hold, " with label smoothing 0.1"; else nothing."""
-        found = sorted({training.trial.training.label_smoothing for training in self.trainings})
-        return f" with label smoothing {' or '.join(map(words.setting, found))}" if any(found) else ""
+        """What it is judged by."""
+        return groups.metric_of(METRICS[self.plan.metric], self.trainings)
 
     @property
     def title(self) -> str:

@@ -1,6 +1,6 @@
 """Findings -> figures. Each is declared in one place: its key, title, numbers in words, caption and painter."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -9,17 +9,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from report import plot, verdicts, words
+from models.config import Marker
+from report import groups, plot, verdicts, words
 from report.accuracy import Comparison, Study
 from report.findings import Findings
-from report.groups import BASE, OURS, Training
+from report.groups import BASE, OURS, PUBLISHED, Group, Training
 from report.growth import Crossover, Curve, StepTime
 from report.parts import Figure
-from report.plot import INK, drawn, labels_of, style_of
+from report.plot import INK, End, drawn, labels_of, style_of
 from report.race import COSTS, Race
 from results import published
 from results.growth import Growth
-from results.metrics import TOP1
+from results.metrics import TOP1, Metric
 from results.stats import Interval
 
 
@@ -31,7 +32,6 @@ def figures(findings: Findings) -> dict[str, Figure]:
         *map(learning, findings.studies),
         *(growth(quantity, findings.curves, findings.crossovers) for quantity in QUANTITIES),
         ablations(findings.ablations),
-        costs(findings.race),
     ]
     return {figure.name: figure for figure in made if figure}
 
@@ -191,36 +191,41 @@ def learning(study: Study) -> Figure:
     grids = sorted({training.grid for training in study.trainings})
     rows = [[label] for label in labels] if len(grids) > 1 else [labels]
     curves = CURVES[:2] if study.is_ablation else CURVES
-    panels = [(row, *curve) for row in rows for curve in curves]
+    panels = [([t for t in study.trainings if t.name in row], *curve) for row in rows for curve in curves]
+
+    def name(training: Training) -> str:
+        return _cut(training.full_name if len(rows) == 1 else ", ".join(training.settings))
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
-        for ax, (row, figure, part, unit, scale) in zip(axes, panels, strict=True):
-            shown = [training for training in study.trainings if training.name in row]
+        ends = []
+        for ax, (shown, figure, part, unit, scale) in zip(axes, panels, strict=True):
+            of_panel = [*_tutorial_log(ax, shown, figure, scale)]
             for training in shown:
                 color, marker = style_of(training.name, labels)
                 style: dict[str, Any] = {"color": color, "linestyle": LINES[grids.index(training.grid) % len(LINES)]}
+                style |= {"zorder": 3 if stands_out(training) else 2}
                 seeds = [[getattr(epoch, figure) * scale for epoch in record.epochs] for record in training.records]
                 if len(seeds) > 1:
                     lines = [list(enumerate(seed, start=1)) for seed in seeds]
-                    ax.add_collection(LineCollection(lines, **style, alpha=0.25, linewidth=0.8))
+                    ax.add_collection(LineCollection(lines, **style, alpha=0.25, linewidth=0.5))
                 shortest = min(map(len, seeds))
                 mean = np.mean([seed[:shortest] for seed in seeds], axis=0)
                 style |= {"marker": marker, "markevery": max(1, shortest // 8), "markersize": 4}
-                name = _cut(training.full_name if len(rows) == 1 else ", ".join(training.settings))
-                ax.plot(range(1, shortest + 1), mean, **style, label=name)
-            _tutorial_log(ax, shown, figure, scale)
-            of = f"{row[0]}, " if len(rows) > 1 else ""
-            loss = f"{unit}{study.smoothing}" if unit == "loss" else unit
+                ax.plot(range(1, shortest + 1), mean, **style, linewidth=_width(training))
+                of_panel.append(End(shortest, float(mean[-1]), name(training), color, stands_out(training)))
+            of = f"{shown[0].name}, " if len(rows) > 1 else ""
+            loss = f"{unit}{groups.smoothing(study.trainings)}" if unit == "loss" else unit
             ax.set(title=f"{of}{part}", xlabel="epoch", ylabel=loss)
             plot.whole_epochs(ax, max(training.epochs for training in study.trainings))
+            ends.append(of_panel)
         for unit in {unit for *_, unit, _ in panels}:
             alike = [ax for ax, panel in zip(axes, panels, strict=True) if panel[3] == unit]
             limits = [limit for ax in alike for limit in ax.get_ylim()]
             for ax in alike:
                 ax.set_ylim(min(limits), max(limits))
-        for ax in axes[:: len(curves)]:
-            ax.legend(fontsize=8)
+        plot.name_ends(axes, ends)
 
+    names = [[LOG, *map(name, shown)] for shown, *_ in panels]
     return drawn(
         f"{study.suite}-learning",
         f"Learning curves: {_ends(study)}",
@@ -228,14 +233,24 @@ def learning(study: Study) -> Figure:
             f"{t.full_name} ends at {_end(t, 'top1')} top-1 in training and {_end(t, 'val_top1')} in validation"
             for t in study.trainings
         ),
-        "Thin lines are single seeds. Training accuracy is taken with augmentation and dropout on, so it may lie below "
-        "validation.",
+        "The faintest lines are single seeds. Training accuracy is taken with augmentation and dropout on, so it may "
+        "lie below validation.",
         paint,
         panels=len(panels),
         columns=len(curves),
-        height=2.9,
-        phone_height=None if study.is_ablation else 2.4,
+        height=plot.tall_enough(2.9, names),
+        phone_height=None if study.is_ablation else plot.tall_enough(2.4, names),
     )
+
+
+def stands_out(group: Group) -> bool:
+    """Whether it is of the tutorial's two variants, which are drawn in bold."""
+    return group.variant in PUBLISHED
+
+
+def _width(group: Group) -> float:
+    """Width of a group's line in points."""
+    return 2.0 if stands_out(group) else 0.9
 
 
 def _ends(study: Study) -> str:
@@ -256,14 +271,17 @@ def _end(training: Training, figure: str) -> str:
     return f"{words.one_place(_last(training, figure) * 100)} %"
 
 
-def _tutorial_log(ax: Axes, shown: Iterable[Training], figure: str, scale: float) -> None:
+LOG = "EANet, tutorial's log"
+
+
+def _tutorial_log(ax: Axes, shown: Iterable[Training], figure: str, scale: float) -> Iterator[End]:
     """The Keras 3 log as the tutorial prints it, as far as was trained here: a thin line behind the measured ones."""
     alike = [t.epochs for t in shown if (t.variant, t.trial.dataset) == (OURS, published.SETTINGS["dataset"])]
     if alike:
         log = published.keras3_log()[: max(alike)]
         values = [getattr(epoch, figure) * scale for epoch in log]
-        label = "EANet in the tutorial's log"
-        ax.plot([epoch.epoch for epoch in log], values, color=INK, linewidth=0.8, alpha=0.6, zorder=1, label=label)
+        ax.plot([epoch.epoch for epoch in log], values, color=INK, linewidth=0.8, alpha=0.6, zorder=1)
+        yield End(log[-1].epoch, values[-1], LOG, INK, stands_out=False)
 
 
 PANELS = {
@@ -283,6 +301,10 @@ class Quantity(NamedTuple):
     scale: float
     of_point: Callable[[StepTime], Interval | None]
     of_curve: Callable[[Curve], Growth | None]
+
+    def of(self, curve: Curve) -> list[tuple[int, Interval]]:
+        """The sizes at which it is known, with its values."""
+        return [(point.patches, value) for point in curve.points if (value := self.of_point(point))]
 
 
 QUANTITIES = (
@@ -307,13 +329,10 @@ def speed(curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | 
     def paint(axes: list[Axes], on_phone: bool) -> None:
         (ax,) = axes
         plot.plain_numbers(ax)
-        for curve, end, align in zip(shown, ends, ("top", "bottom"), strict=False):
+        ax.set(xlabel="patches N", ylabel="ms")
+        for curve in shown:
             _curve(ax, curve, TIME, style_of(curve.name, labels))
-            last = (curve.sizes[-1], curve.points[-1].step_seconds.estimate * TIME.scale)
-            style: dict[str, Any] = {"color": style_of(curve.name, labels)[0], "fontweight": "bold", "fontsize": 9}
-            place: dict[str, Any] = {"textcoords": "offset points", "va": align, "annotation_clip": False}
-            ax.annotate(end, last, (8, 4 if align == "top" else -4), **place, **style)
-        ax.set(xlabel="patches N", ylabel="ms", ylim=(ax.get_ylim()[0], 2 * ax.get_ylim()[1]))
+        plot.name_ends(axes, [[_end_of(c, TIME, end, labels) for c, end in zip(shown, ends, strict=True)]])
 
     times = f": {words.speedup(crossed.ratio)} at N = {crossed.largest:,}" if crossed else ""
     return drawn(
@@ -333,40 +352,44 @@ def _written(quantity: Quantity, point: StepTime) -> str:
     return f"{words.significant(value.estimate * quantity.scale)} {quantity.unit}" if value else ""
 
 
-def _curve(ax: Axes, curve: Curve, quantity: Quantity, style: tuple[str, str], label: str | None = None) -> None:
+def _curve(ax: Axes, curve: Curve, quantity: Quantity, style: tuple[str, Marker]) -> None:
     """Draws the measured points with their intervals as a band, and the fitted model as a line."""
-    known = [(p.patches, value) for p in curve.points if (value := quantity.of_point(p))]
-    if not known:
-        return
-    (sizes, values), (color, marker) = zip(*known, strict=True), style
+    (sizes, values), (color, marker) = zip(*quantity.of(curve), strict=True), style
     y = [value.estimate * quantity.scale for value in values]
-    ax.plot(sizes, y, color=color, marker=marker, markersize=4, linestyle="none", label=label)
+    over: dict[str, Any] = {"color": color, "zorder": 3 if stands_out(curve) else 2}
+    ax.plot(sizes, y, **over, marker=marker, markersize=5 if stands_out(curve) else 3, linestyle="none")
     plot.band(ax, list(sizes), list(values), quantity.scale, color)
     if fitted := quantity.of_curve(curve):
-        dense = np.geomspace(sizes[0], sizes[-1], 60)
-        ax.plot(dense, [fitted.law.at(size) * quantity.scale for size in dense], color=color, linewidth=1.2)
+        dense = np.geomspace(sizes[0], sizes[-1], 25)
+        ax.plot(dense, [fitted.law.at(size) * quantity.scale for size in dense], **over, linewidth=_width(curve))
+
+
+def _end_of(curve: Curve, quantity: Quantity, name: str, labels: list[str]) -> End:
+    """The last point of a curve, with its name."""
+    patches, value = quantity.of(curve)[-1]
+    return End(patches, value.estimate * quantity.scale, name, style_of(curve.name, labels)[0], stands_out(curve))
 
 
 def growth(quantity: Quantity, curves: Sequence[Curve], crossovers: Iterable[Crossover]) -> Figure | None:
     """Draws time or memory against the patches, a panel per scope and phase: points, and fitted models as lines."""
-    if not any(quantity.of_point(point) for curve in curves for point in curve.points):
+    known = [curve for curve in curves if quantity.of(curve)]
+    if not known:
         return None
-    labels = labels_of(curves)
-    panels = [panel for panel in PANELS if any((curve.scope, curve.phase) == panel for curve in curves)]
+    labels = labels_of(known)
+    panels = {panel: [c for c in known if (c.scope, c.phase) == panel] for panel in PANELS}
+    panels = {panel: shown for panel, shown in panels.items() if shown}
     crossed = [c for c in crossovers if quantity is TIME and (c.ours.variant, c.base.variant) == (OURS, BASE)]
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
-        for ax, panel in zip(axes, panels, strict=True):
+        for ax, (panel, shown) in zip(axes, panels.items(), strict=True):
             plot.plain_numbers(ax)
             ax.set(title=PANELS[panel], xlabel="patches N", ylabel=quantity.unit)
-            for curve in curves:
-                if (curve.scope, curve.phase) == panel:
-                    _curve(ax, curve, quantity, style_of(curve.name, labels), _cut(curve.name))
+            for curve in shown:
+                _curve(ax, curve, quantity, style_of(curve.name, labels))
             for crossover in crossed:
                 if (crossover.ours.scope, crossover.ours.phase) == panel:
                     _mark_crossover(ax, crossover)
-        named = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        axes[0].legend(named.values(), named.keys(), loc="upper left", fontsize=8)
+        plot.name_ends(axes, [[_end_of(c, quantity, _cut(c.name), labels) for c in shown] for shown in panels.values()])
 
     def in_words(curve: Curve) -> str:
         points = [point for point in (curve.points[0], curve.points[-1]) if quantity.of_point(point)]
@@ -374,16 +397,17 @@ def growth(quantity: Quantity, curves: Sequence[Curve], crossovers: Iterable[Cro
         return f"{PANELS[curve.scope, curve.phase]}, {curve.name}: {said}"
 
     marks = " A dotted line marks where EANet's step becomes the faster one." if any(map(_is_inside, crossed)) else ""
+    names = [[_cut(curve.name) for curve in shown] for shown in panels.values()]
     return drawn(
         quantity.name,
         f"{quantity.title} against the number of patches",
-        "; ".join(map(in_words, curves)),
+        "; ".join(map(in_words, known)),
         f"Log axes; bands are 95 % intervals over processes, lines are the fitted models.{marks}",
         paint,
         panels=len(panels),
         columns=2,
-        height=2.9,
-        phone_height=2.7,
+        height=plot.tall_enough(2.9, names),
+        phone_height=plot.tall_enough(2.7, names),
     )
 
 
@@ -400,43 +424,71 @@ def _mark_crossover(ax: Axes, crossover: Crossover) -> None:
     ax.axvline(patches.estimate, color=INK, linewidth=0.8, linestyle=":")
     said = f"EANet is faster\nabove N = {patches.estimate:,.0f}"
     places: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-    ax.annotate(said, (patches.estimate, 0.0), (3, 3), **places, va="bottom", fontsize=8)
+    ax.annotate(said, (patches.estimate, 1.0), (3, -3), **places, va="top", fontsize=8)
     if patches.low is not None and patches.high is not None:
         smallest, largest = ax.get_xlim()
         ax.axvspan(max(patches.low, smallest), min(patches.high, largest), color=INK, alpha=0.08, linewidth=0)
 
 
-def costs(race: Race | None) -> Figure | None:
-    """Draws mean accuracy against each cost for all models that were trained alike, and joins those that no other beats
-    in both."""
+def costs(race: Race | None) -> dict[tuple[str, str], Figure]:
+    """Draws each metric against each cost of the models that were trained alike: (metric, cost), for people, -> figure.
+
+    The first is the one to begin with.
+    """
     if race is None:
-        return None
-    labels, keys = labels_of(race.models), list(race.costs)
+        return {}
+    return {
+        (metric.test_title, cost.name): _cost(race, metric, key)
+        for metric in race.metrics.values()
+        for key, cost in race.costs.items()
+    }
+
+
+def _cost(race: Race, metric: Metric, key: str) -> Figure:
+    """Draws the mean of a metric against a cost for all models that have both, and joins the undominated ones."""
+    cost, models, best = COSTS[key], race.having(key), race.front(key, metric)
+    labels, scale = labels_of(race.models), words.UNITS[metric.unit].scale
+    means = [model.mean(metric) for model in models]
+    named = [model for model in models if model in best or not model.grid]
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
-        for ax, key in zip(axes, keys, strict=True):
-            cost, best = COSTS[key], race.front(key)
-            corners = [(cost.at(model), model.mean(TOP1).estimate * 100) for model in best]
-            ax.plot(*zip(*corners, strict=True), color=INK, drawstyle="steps-post", linewidth=0.8, alpha=0.6)
-            for model in race.models:
-                x, mean, (color, marker) = cost.at(model), model.mean(TOP1), style_of(model.name, labels)
-                ax.plot([x], [mean.estimate * 100], color=color, marker=marker, linestyle="none", label=model.name)
-                plot.bar(ax, x, mean, 100, color=color, linewidth=1, alpha=0.6)
-            plot.few_numbers(ax)
-            ax.set(xlabel=cost.axis, ylabel="test top-1 (%)")
-        handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-        axes[0].legend([handles[label] for label in labels], labels, fontsize=8)
+        (ax,) = axes
+        corners = [(cost.at(model), model.mean(metric).estimate * scale) for model in best]
+        ax.plot(*zip(*corners, strict=True), color=INK, drawstyle="steps-post", linewidth=0.8, alpha=0.6, zorder=1)
+        ends = []
+        for model, mean in zip(models, means, strict=True):
+            x, y, (color, marker) = cost.at(model), mean.estimate * scale, style_of(model.name, labels)
+            face = color if _is_plain(model) else "none"
+            over = 3 if _is_plain(model) else 2
+            plot.bar(ax, x, mean, scale, color=color, linewidth=1, alpha=0.4, zorder=over)
+            ax.plot([x], [y], color=color, marker=marker, markersize=7, markerfacecolor=face, zorder=over)
+            if model in named:
+                ends.append(End(x, y, _cut(model.full_name), color, _is_plain(model)))
+        plot.few_numbers(ax)
+        unit = f" ({metric.unit})" if metric.unit else ""
+        ax.set(xlabel=cost.axis, ylabel=f"{metric.test_title}{unit}\n{metric.better} is better")
+        plot.name_ends(axes, [ends])
 
-    fronts = {key: race.front(key) for key in keys}
+    height = plot.tall_enough(3.8, [[_cut(model.full_name) for model in named]])
+    without = [model.full_name for model in race.models if model not in models]
+    unnamed = " Points without a name are of the variant of their colour, with a suite's settings."
+    left_out = f" Left out, with no known {cost.name}: {'; '.join(without)}."
     return drawn(
-        "costs",
-        f"Accuracy against cost: {len(race.models)} models that were trained alike",
+        f"costs-{metric.name}-{key}",
+        words.sentence(f"{metric.test_title} against {cost.name}: {len(best)} of {len(models)} models undominated"),
         "; ".join(
-            f"undominated in {COSTS[key].name}: {', '.join(m.full_name for m in best)}" for key, best in fronts.items()
+            f"{model.full_name}: {words.value_estimate(metric, mean)} at {cost.written(model)}"
+            for model, mean in zip(models, means, strict=True)
         ),
-        "Means with 95 % intervals over seeds. The line joins those that no other beats in both.",
+        "Means with 95 % intervals over seeds. The line joins those that no other beats in both: "
+        f"{'; '.join(model.full_name for model in best)}."
+        f"{unnamed if len(named) < len(models) else ''}{left_out if without else ''}",
         paint,
-        panels=len(keys),
-        columns=len(keys),
-        height=3.4,
+        height=height,
+        phone_height=height,
     )
+
+
+def _is_plain(model: Training) -> bool:
+    """Whether it is one of the tutorial's two variants with no setting of a suite's."""
+    return stands_out(model) and model.full_name == words.variant_name(model.variant)

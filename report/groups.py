@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from models.config import VARIANTS
@@ -235,6 +235,17 @@ class Training(Group):
 def mean_of(values: Sequence[float]) -> Interval | None:
     """Geometric mean over the processes; None where none measured it."""
     return stats.geometric_mean_interval(values) if values and min(values) > 0 else None
+
+
+def smoothing(trainings: Iterable[Training]) -> str:
+    """Words for the label smoothing that their losses hold, " with label smoothing 0.1"; else nothing."""
+    found = sorted({training.trial.training.label_smoothing for training in trainings})
+    return f" with label smoothing {' or '.join(map(words.setting, found))}" if any(found) else ""
+
+
+def metric_of(metric: Metric, trainings: Iterable[Training]) -> Metric:
+    """The metric as it is of such trainings: a loss holds their label smoothing, and its title says so."""
+    return replace(metric, title=f"{metric.title}{smoothing(trainings)}") if metric.smoothed else metric
 
 
 def data(record: TrainRecord) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.attentions.own import OwnAttention
 from report import groups, history, sentences, tables, verdicts, words
-from report.figures import figures
+from report.figures import costs, figures
 from report.findings import Findings, find
 from report.history import Trend
 from report.parts import render
@@ -108,6 +108,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         sections=[(key, title) for key, (title, is_there) in sections.items() if is_there],
         suites=run.plan.suites if run.plan else {},
         figures=drawn,
+        costs=costs(findings.race),
         tables=tables.tables(findings),
         trends=trends,
         embedded={

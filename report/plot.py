@@ -3,19 +3,22 @@
 import io
 import math
 import re
+import textwrap
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import matplotlib.style
 import matplotlib.ticker
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from scipy.optimize import isotonic_regression
 
-from models.config import VARIANTS
+from models.config import VARIANTS, Marker
 from report.groups import Group
 from report.parts import Figure
 from results.stats import Interval
@@ -25,7 +28,7 @@ INK = "#010203"
 STYLES = {variant.title: (variant.color, variant.marker) for variant in VARIANTS.values()}
 """Title of a variant -> its colour and its marker."""
 OWN_COLORS = ("#cc6677", "#7a7fd0", "#6b8e23", "#1f9aa8", "#a0693d")
-OWN_MARKERS = ("*", "p", "h", "<", ">")
+OWN_MARKERS: tuple[Marker, ...] = ("*", (4, 1, 0), (6, 1, 0), (5, 1, 36), (4, 1, 45))
 """Styles for the variants that a suite makes itself."""
 FULL, HALF, PHONE = 11.0, 5.6, 4.3
 """Widths of a drawing in inches: as wide as the page's text, half of it, and a phone."""
@@ -53,7 +56,7 @@ Paint = Callable[[list[Axes], bool], None]
 """Paints the panels of a drawing; the second argument is whether it is the one for a phone."""
 
 
-def style_of(label: str, labels: list[str]) -> tuple[str, str]:
+def style_of(label: str, labels: list[str]) -> tuple[str, Marker]:
     """Returns colour and marker of a label among those of a figure.
 
     The colour is that of its variant through the whole page, also where a setting stands behind its name; then, and
@@ -155,6 +158,67 @@ def _of_style(style: str) -> dict[str, str]:
     return found
 
 
+class End(NamedTuple):
+    """Where a line ends in its panel, the name that is written there, its colour, and whether it stands out."""
+
+    x: float
+    y: float
+    name: str
+    color: str
+    stands_out: bool
+
+
+LONGEST_LINE = 22
+"""Letters of a name that stand on one line at the end of a curve."""
+LINE = 11.5
+"""Height of such a line in points."""
+
+
+def _on_lines(name: str) -> str:
+    return "\n".join(line for part in name.split("\n") for line in textwrap.wrap(part, LONGEST_LINE))
+
+
+def tall_enough(least: float, names: Iterable[Sequence[str]]) -> float:
+    """Returns the height of a panel in inches, axes and title included, that has room for all names at its right."""
+    lines = max(sum(1 + _on_lines(name).count("\n") for name in panel) for panel in names)
+    return max(least, 0.9 + lines * LINE / 72)
+
+
+def name_ends(axes: Sequence[Axes], ends: Sequence[Sequence[End]]) -> None:
+    """Writes each line's name right of its panel, in its colour, as level with its end as the other names leave room.
+
+    All else has to be drawn before.
+    """
+    canvas = axes[0].get_figure(root=True)
+    assert canvas is not None
+    canvas.draw_without_rendering()  # from here on limits and heights are known
+    for ax, of_panel in zip(axes, ends, strict=True):
+        points = ax.get_window_extent().height * 72 / canvas.dpi
+        names = [_on_lines(end.name) for end in of_panel]
+        at = [ax.transAxes.inverted().transform(ax.transData.transform((end.x, end.y))) for end in of_panel]
+        levels = spread([y for _, y in at], [LINE / points * (1 + name.count("\n")) for name in names])
+        for end, name, (x, y), level in zip(of_panel, names, at, levels, strict=True):
+            weight = "bold" if end.stands_out else "normal"
+            style: dict[str, Any] = {"transform": ax.transAxes, "color": end.color}
+            ax.plot([x, 1.02], [y, level], **style, linewidth=0.8, linestyle=":", clip_on=False, zorder=1)
+            ax.text(1.03, level, name, **style, fontsize=9, fontweight=weight, va="center", linespacing=1)
+
+
+def spread(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
+    """Returns the centres of labels of such heights, between 0 and 1, that overlap nowhere and keep their order.
+
+    They are as near to where they are wanted as can be, by least squares: what is left of each centre when the labels
+    below it are taken off has only to be in order.
+    """
+    order = np.argsort(wanted, kind="stable")
+    tall = np.asarray(heights)[order]
+    below = np.cumsum(tall) - tall / 2
+    free = isotonic_regression(np.asarray(wanted)[order] - below).x if len(order) else below
+    centres = np.empty(len(order))
+    centres[order] = below + np.clip(free, 0, max(0.0, 1 - tall.sum()))
+    return centres.tolist()
+
+
 def plain_numbers(ax: Axes) -> None:
     """Log axes with plain numbers, a label for every factor of 4 across and of about 3 upwards."""
     ax.set(xscale="log", yscale="log")
@@ -166,7 +230,7 @@ def plain_numbers(ax: Axes) -> None:
 
 
 def few_numbers(ax: Axes) -> None:
-    """A log axis across with few numbers, written in short: 5 M, 200 k, 20."""
+    """A log axis across with few numbers, however far it reaches, written in short: 5 M, 200 k, 20."""
 
     def short(value: float, _: object) -> str:
         for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -175,7 +239,9 @@ def few_numbers(ax: Axes) -> None:
         return f"{value:g}"
 
     ax.set(xscale="log")
-    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(base=10, subs=(1, 2, 5)))
+    low, high = ax.get_xlim()
+    of_decades = mpl.ticker.LogLocator(base=10, subs=(1, 3) if high > 10 * low else (1, 2, 5))
+    ax.xaxis.set_major_locator(of_decades if high > 4 * low else mpl.ticker.MaxNLocator(4))
     ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(short))
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
@@ -186,7 +252,7 @@ def whole_epochs(ax: Axes, epochs: int) -> None:
     ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def whisker(ax: Axes, value: Interval, row: float, scale: float, style: tuple[str, str], *, filled: bool) -> None:
+def whisker(ax: Axes, value: Interval, row: float, scale: float, style: tuple[str, Marker], *, filled: bool) -> None:
     """An estimate with its interval, where there is one, lying down."""
     color, marker = style
     if value.low is not None and value.high is not None:

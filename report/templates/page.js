@@ -312,6 +312,24 @@
     figure.querySelector("figcaption").append(" ", button);
   }
 
+  // Figures of which the reader chooses one, by what it has upwards and across
+
+  function addSelects(choice) {
+    const all = [...choice.children];
+    const said = element("span", { className: "hidden", role: "status" });
+    const selects = ["upwards", "across"].map((name) => {
+      const options = [...new Set(all.map((one) => one.dataset[name]))].map((text) => element("option", {}, text));
+      return element("select", { name }, ...options);
+    });
+    function show() {
+      for (const one of all) one.hidden = selects.some(({ name, value }) => one.dataset[name] !== value);
+      said.textContent = all.find((one) => !one.hidden).querySelector("strong").textContent;
+    }
+    for (const select of selects) select.addEventListener("change", show);
+    const labels = selects.map((select) => element("label", {}, `${select.name}: `, select));
+    choice.before(element("div", { className: "tools" }, ...labels, said));
+  }
+
   // The records, as a table that is made when it is asked for: there may be thousands
 
   function showRecords(raw) {
@@ -337,6 +355,7 @@
 
   document.querySelectorAll("table.data").forEach((table) => addControls(table));
   document.querySelectorAll("figure").forEach(addSaving);
+  document.querySelectorAll(".choice").forEach(addSelects);
   for (const raw of document.querySelectorAll("details.raw")) {
     raw.addEventListener("toggle", () => raw.open && showRecords(raw));
   }

@@ -15,6 +15,7 @@ from report.__main__ import main
 from report.compare import build as build_comparison
 from report.page import build
 from results import frames, store
+from tests import samples
 from tests.report.conftest import EVIL, write_run
 from tests.report.page_reader import change_of
 
@@ -232,6 +233,76 @@ def test_the_keyboard_alone_reaches_the_verdicts_and_sorts(visit, address):
     assert menu.get_attribute("open") is not None
     page.keyboard.press("Escape")
     assert menu.get_attribute("open") is None
+
+
+@pytest.fixture(scope="module")
+def race(tmp_path_factory):
+    """The page of a run with six models that were trained alike, each seed in a process of its own."""
+    folder = write_run(tmp_path_factory.mktemp("race") / "run")
+    for place in range(4):
+        for seed in range(3):
+            where = samples.environment(process=f"{place} {seed}")
+            size = {"model": {"mlp_dim": 100 + place}, "parameters": 100 + place, "where": where}
+            store.write(folder, samples.training("eanet", seed, top1=0.9 + 0.01 * place, suite="sizes", **size))
+    return build(folder)[0]
+
+
+def costs_shown(page):
+    """The title, the numbers in words and the labels of the axes of the figures of costs that are seen."""
+    figures = page.locator(".choice figure:visible").all()
+    return [
+        (
+            figure.locator("strong").inner_text(),
+            figure.locator("[role=img]:visible").get_attribute("aria-label"),
+            figure.locator("svg:visible").text_content(),
+        )
+        for figure in figures
+    ]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_reader_chooses_both_axes_of_the_costs(visit, race, size):
+    page = visit(race.as_uri(), size)
+    open_all(page)
+    ((title, told, axes),) = costs_shown(page)
+    assert title.startswith("Test top-1 against multiply-adds per image: ")
+    page.get_by_label("upwards").select_option("test loss")
+    page.get_by_label("across").select_option("parameters")
+    ((chosen, told_then, axes_then),) = costs_shown(page)
+    assert chosen.startswith("Test loss against parameters: ")
+    assert all(words in axes for words in ("test top-1 (%)", "higher is better", "multiply-adds per image (log)"))
+    assert all(words in axes_then for words in ("test loss", "lower is better", "parameters (log)"))
+    assert "% at " in told
+    assert told_then.startswith(chosen)
+    assert "% at " not in told_then
+    assert page.locator("#costs [role=status]").text_content() == chosen
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    with page.expect_download() as download:
+        page.locator(".choice figure:visible .save").click()
+    assert download.value.suggested_filename == "figure-costs-test_loss-parameters.svg"
+    assert visit.noise == Noise()
+
+
+def test_the_keyboard_chooses_the_axes(visit, race):
+    page = visit(race.as_uri())
+    page.locator("#costs > summary").focus()
+    page.keyboard.press("Enter")
+    for key in ("Tab", "ArrowDown", "Tab", "ArrowDown"):
+        page.keyboard.press(key)
+    ((title, *_),) = costs_shown(page)
+    assert title.startswith("Test top-5 against parameters: ")
+
+
+def test_without_its_script_the_page_shows_the_first_figure_of_the_costs(browser, race):
+    page = browser.new_context(java_script_enabled=False, viewport=DESKTOP).new_page()
+    page.goto(race.as_uri())
+    page.locator("#costs > summary").click()
+    ((title, *_),) = costs_shown(page)
+    assert title.startswith("Test top-1 against multiply-adds per image: ")
+    assert page.locator("#costs select").count() == 0, "what does nothing is not there"
+    page.context.close()
 
 
 def test_the_data_inside_are_the_records_by_the_names_of_the_tables(visit, address, full_run):

@@ -1,11 +1,14 @@
 """What the figures share: a colour means one variant through the whole page, and is seen on light and on dark."""
 
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 
 from models.config import VARIANTS
-from report.plot import OWN_COLORS, OWN_MARKERS, drawn, style_of
+from report.plot import OWN_COLORS, OWN_MARKERS, drawn, few_numbers, spread, style_of
 
 PAPERS = ("#ffffff", "#14181e")
 """The page's background, light and dark (style.css)."""
@@ -67,3 +70,41 @@ def test_a_suites_own_variants_look_like_no_published_one():
     assert len(set(own)) == 2
     assert not {color for color, _ in own} & {variant.color for variant in VARIANTS.values()}
     assert not set(OWN_MARKERS) & {variant.marker for variant in VARIANTS.values()}
+
+
+@pytest.mark.parametrize("marker", [*(variant.marker for variant in VARIANTS.values()), *OWN_MARKERS])
+def test_every_marker_can_be_filled_or_not_which_tells_what_is_significant(marker):
+    assert MarkerStyle(marker).is_filled()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "heights", "expected"),
+    [
+        ([0.2, 0.9, 0.5], [0.1, 0.1, 0.1], [0.2, 0.9, 0.5]),  # where there is room each is level with its line
+        ([0.5, 0.5], [0.1, 0.1], [0.45, 0.55]),
+        ([0.52, 0.5, 0.9], [0.1, 0.1, 0.1], [0.56, 0.46, 0.9]),  # nobody else has to move
+        ([0.5, 0.5], [0.1, 0.3], [0.4, 0.6]),  # of two lines, and of one
+        ([0.0, 0.01, 1.0], [0.1, 0.1, 0.1], [0.05, 0.15, 0.95]),  # none leaves the panel
+        ([], [], []),
+    ],
+)
+def test_labels_stand_as_near_to_their_lines_as_lets_none_overlap(wanted, heights, expected):
+    assert spread(wanted, heights) == pytest.approx(expected)
+
+
+def test_many_labels_keep_the_order_of_their_lines():
+    wanted = [0.9 + 0.001 * (n * 7 % 12) for n in range(12)]
+    levels = spread(wanted, [1 / 14] * 12)
+    order = sorted(range(12), key=wanted.__getitem__)
+    gaps = [levels[b] - levels[a] for a, b in pairwise(order)]
+    assert min(gaps) == pytest.approx(1 / 14)
+    assert max(levels) + 1 / 28 <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("ends", [(61, 78), (200, 900), (8, 70), (19e3, 160e3), (3e5, 15e6)])
+def test_an_axis_of_costs_has_a_few_numbers_however_far_it_reaches(ends):
+    ax = Figure().subplots()
+    ax.plot(ends, [0, 1])
+    few_numbers(ax)
+    low, high = ax.get_xlim()
+    assert 2 <= sum(low <= tick <= high for tick in ax.get_xticks()) <= 5
