@@ -166,9 +166,8 @@ def test_a_cost_that_is_wrong_or_not_told_is_noted(file, tmp_path):
     )
     (record,) = outcomes(of(silent), tmp_path)
     assert record.multiply_adds is None
-    convolved = planned(
-        file(("swap(self.mixed(ops", "swap(keras.layers.Conv1D(64, 1, name='c')(swap(x)) * 0 + self.mixed(ops"))
-    )
+    kernel = "ops.ones((1, x.shape[1], x.shape[1]))"
+    convolved = planned(file(("swap(self.mixed(ops", f"swap(ops.conv(swap(x), {kernel}) + self.mixed(ops")))
     assert "has products in Conv" in convolved.notes[0]
 
 
