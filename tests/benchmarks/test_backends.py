@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import executors
+from benchmarks import datasets, executors
+from benchmarks.own_attentions import costed, described
+from benchmarks.plan import Overrides, build_plan
 from results import store
 from results.records import StepTimeRecord, TrainRecord
+from tests.benchmarks.test_own_attentions import DOCUMENTED
 from tests.trials import SMALL, outcomes, planned
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,6 +49,18 @@ def test_the_accuracy_suite_trains_on_the_same_batches_as_tensorflow(tmp_path, b
     assert {record.batch_order_sha256 for record in there} == {on_tensorflow.batch_order_sha256}
     assert there[0].parameters == on_tensorflow.parameters
     assert there[0].trial_id != on_tensorflow.trial_id
+
+
+def test_an_attention_of_a_users_file_is_trained_and_timed(tmp_path, backend):
+    (tmp_path / "token_mlp.py").write_text(DOCUMENTED)
+    own = described([tmp_path / "token_mlp.py"], backend, {})
+    asked = Overrides(attentions=own, variants=("vit",), backend=backend, seeds=1, epochs=1, settings=SMALL)
+    plan = costed(build_plan(["rivals", "scaling"], "quick", lambda name: datasets.shape(name, None), asked), backend)
+    first = {(t.suite, getattr(t, "scope", "")): t for t in reversed(plan.trials) if t.variant == "token-mlp"}
+    found = outcomes(first.values(), tmp_path, timeout_seconds=lambda _: 240.0, backend=backend)
+    assert {type(outcome) for outcome in found} == {TrainRecord, StepTimeRecord}, found
+    assert len(found) == 3
+    assert {outcome.environment.backend for outcome in found} == {backend}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")

@@ -23,6 +23,7 @@ from benchmarks.suite import InputError  # noqa: E402
 from results import store  # noqa: E402
 from results.records import StepTimeRecord, TrainRecord  # noqa: E402
 from results.trials import CoreStepTrial  # noqa: E402
+from tests.benchmarks.test_own_attentions import DOCUMENTED  # noqa: E402
 from tests.trials import ORIGIN, SMALL, history, step_times, trainings  # noqa: E402
 
 pytestmark = [
@@ -55,6 +56,20 @@ def command(*arguments, **environment):
     """The command as a user types it."""
     typed = [sys.executable, "-m", "benchmarks.run", *map(str, arguments), *SETTINGS]
     return subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, env=os.environ | environment, timeout=250)
+
+
+def test_an_attention_of_a_users_file_goes_with_its_trials(nodes, tmp_path):
+    (tmp_path / "token_mlp.py").write_text(DOCUMENTED)
+    asked = ("--suite", "rivals", "--variant", "vit", "--attention", tmp_path / "token_mlp.py", "--seeds", 1)
+    on_cluster = command(
+        *asked, "--epochs", 1, "--out", tmp_path / "ray", "--executor", "ray", "--ray-address", nodes.address,
+        "--trial-cpus", available_threads(),
+    )  # fmt: skip
+    assert (on_cluster.returncode, on_cluster.stderr) == (0, "")
+    (tmp_path / "token_mlp.py").unlink()
+    local = command(*asked[:4], "--seeds", 1, "--epochs", 1, "--out", tmp_path / "ray")
+    assert "0 trials to run" in local.stdout, "nothing is left to do"
+    assert {r.variant for r in store.load(tmp_path / "ray").trainings} == {"vit", "token-mlp"}
 
 
 def test_results_equal_those_of_a_local_run_and_name_their_node(nodes, tmp_path):
