@@ -15,8 +15,12 @@ def batch_order(seed: int, epoch: int, images: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(images)
 
 
-def batches(images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, batch_size: int) -> Any:
-    """Makes the batches of all epochs, each epoch's in the order of (seed, epoch), as `fit` takes them best.
+def batches(
+    images: np.ndarray, labels: np.ndarray, chosen: np.ndarray, *, epochs: range, seed: int, batch_size: int
+) -> Any:
+    """Makes the batches of the `chosen` images for all epochs, each epoch's in the order of (seed, epoch).
+
+    No image is copied but into its batch.
 
     On TensorFlow that is a dataset that is ahead of its step, elsewhere a generator. Keras would make a generator a
     dataset whose size TensorFlow tunes, and after a fit would wait for the tuner to wake up, for up to as long as the
@@ -25,10 +29,10 @@ def batches(images: np.ndarray, labels: np.ndarray, epochs: range, seed: int, ba
 
     def made() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for epoch in epochs:
-            order = batch_order(seed, epoch, len(images))
+            order = chosen[batch_order(seed, epoch, len(chosen))]
             for start in range(0, len(order), batch_size):
-                chosen = order[start : start + batch_size]
-                yield images[chosen], labels[chosen]
+                members = order[start : start + batch_size]
+                yield images[members], labels[members]
 
     if keras.backend.backend() != "tensorflow":
         return made()
@@ -62,6 +66,12 @@ class WholeTests(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.distribution = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
+
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.on_test_begin()
+
+    def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.on_test_end()
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         keras.distribution.set_distribution(self.distribution)

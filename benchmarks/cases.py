@@ -24,6 +24,6 @@ def gate_cases() -> dict[str, StepTimeTrial]:
 
 def _cases(sizes: Mapping[str, str], variants: tuple[str, ...]) -> dict[str, StepTimeTrial]:
     overrides = Overrides(variants=variants, settings=sizes)
-    plan = build_plan(["scaling"], "quick", lambda name: datasets.shape(name, None), overrides)
+    plan = build_plan(["scaling"], "quick", lambda name: datasets.survey(name, None).shape, overrides)
     first = [trial for trial in plan.trials if isinstance(trial, StepTimeTrial) and trial.process == 0]
     return dict(sorted((f"{trial.scope}-{trial.phase}-{trial.variant}-n{trial.patches}", trial) for trial in first))

@@ -6,12 +6,15 @@ Each check raises `InputError` or `DataError` with one line that says what to do
 import importlib.util
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 
 from benchmarks import datasets
 from benchmarks.environment import MODULES, available_threads
 from benchmarks.plan import Overrides, Plan
 from benchmarks.suite import InputError
+from results.printable import printable
+from results.records import ImagesOfRun
 from results.trials import TrainTrial
 
 
@@ -61,8 +64,8 @@ def check_devices_here(devices: int) -> None:
             raise InputError(f"--devices {devices}: JAX has {counted or 'none'} on this machine")
 
 
-def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
-    """Reads the whole dataset before anything is written, so that bad data costs no trial. Returns name -> SHA-256.
+def check_data(plan: Plan, overrides: Overrides) -> dict[str, ImagesOfRun]:
+    """Reads the whole dataset before anything is written, so that bad data costs no trial, and returns what it found.
 
     Raises `DataError` too where a training would have no images of some class, or none to validate with, or a batch
     that its devices cannot share.
@@ -76,7 +79,7 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
                     f"{name} is not part of this project: give its folder with --data-dir DIR, "
                     f"or download it with --dataset {name}"
                 )
-            loaded[name] = datasets.load(name, overrides.data_dir)
+            loaded[name] = datasets.load(name, overrides.data_dir, datasets.shape_of(trial.model))
         chosen, _ = datasets.split(loaded[name], trial.seed, settings.validation_split, settings.train_share)
         images, batch = len(chosen), settings.batch_size
         for size in (min(batch, images), images % batch):
@@ -85,7 +88,24 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, str]:
                     f"--devices {trial.devices} cannot share a batch of {size} (an epoch has {images:,} images in "
                     f"batches of {batch}): give another number, or another batch_size with --set"
                 )
-    return {name: data.sha256 for name, data in loaded.items()}
+    return {name: _described(overrides.data_name or name, data) for name, data in loaded.items()}
+
+
+def _described(name: str, data: datasets.Images) -> ImagesOfRun:
+    _, height, width, channels = data.train_images.shape
+    counts = (Counter(labels.tolist()) for labels in (data.train_labels, data.test_labels))
+    train_counts, test_counts = (tuple(count[label] for label in range(data.classes)) for count in counts)
+    return ImagesOfRun(
+        name=name,
+        sha256=data.sha256,
+        height=height,
+        width=width,
+        channels=channels,
+        classes=tuple(map(printable, data.class_names)) or tuple(map(str, range(data.classes))),
+        train_counts=train_counts,
+        test_counts=test_counts,
+        duplicates=int(data.duplicates.sum()),
+    )
 
 
 def _trainings(plan: Plan) -> list[TrainTrial]:

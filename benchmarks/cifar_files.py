@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import os
 import pickle
 import re
 import struct
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.image_files import DataError, DatasetShape, Images
+from benchmarks.downloads import downloaded, keras_home
+from benchmarks.image_files import DataError, DatasetShape, Images, Survey, Wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SITE = "https://www.cs.toronto.edu/~kriz"
 LARGEST_BYTES = 512 * 2**20
 """The limit of a file, and of all that an archive holds: a small archive can unpack to gigabytes."""
-KERAS_HOME, OWN_KERAS_HOME = "EANET_ABLATION_KERAS_HOME", "eanet-ablation-keras"
-"""The variable that holds the user's KERAS_HOME for workers, and the name of their own, without a keras.json."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ class CifarFiles:
     labels: str
     classes: int
 
-    def shape(self, data_dir: str | None) -> DatasetShape:
+    def survey(self, data_dir: str | None, _: Wanted) -> Survey:
         """Returns the shape of its images, once they are there. Raises `DataError`."""
         if data_dir is not None:
             self._find(Path(data_dir))
-        return DatasetShape(32, 3, self.classes)
+        return Survey(DatasetShape(32, 32, 3, self.classes, 50_000))
 
-    def read(self, data_dir: str | None) -> Images:
+    def read(self, data_dir: str | None, _: DatasetShape) -> Images:
         """Reads its images from `data_dir`, or else from where Keras keeps its datasets. Raises `DataError`."""
         import numpy as np
 
@@ -67,7 +65,7 @@ class CifarFiles:
     def _find(self, path: Path) -> Path:
         """Finds the standard folder, which `path` is or contains, or its archive."""
         of_keras = path / f"{self.folder}-target" / self.folder  # as it unpacks the archive
-        for folder in (path, path / self.folder, of_keras):
+        for folder in (path, path / self.folder, of_keras, *sorted(path.glob(f"*/{self.folder}"))):
             if (folder / self.train[0]).is_file():
                 return folder
         for archive in (path, path / self.archive):
@@ -80,20 +78,7 @@ class CifarFiles:
         folder = keras_home() / "datasets"
         with contextlib.suppress(DataError):
             return self._find(folder)
-        from sklearn.datasets import fetch_file
-
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            print(f"downloading {SITE}/{self.archive} into {folder}", flush=True)
-            return Path(fetch_file(f"{SITE}/{self.archive}", folder, sha256=self.archive_sha256, n_retries=0))
-        except OSError as error:
-            raise DataError(f"could not download {self.name} ({error}): give its folder with --data-dir DIR") from None
-
-
-def keras_home() -> Path:
-    """Returns the folder of the user's Keras."""
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    return Path(os.environ[KERAS_HOME]) if home.name == OWN_KERAS_HOME else home
+        return downloaded(self.name, f"{SITE}/{self.archive}", folder, self.archive_sha256)
 
 
 def _file(path: Path) -> IO[bytes]:

@@ -183,7 +183,7 @@ class Cluster:
         """Puts the trial's dataset, once, into the cluster's store, from which each node takes it; also names it."""
         asked = (trial.dataset, trial.data_dir)
         if asked not in self.images:
-            data = datasets.load(*asked)
+            data = datasets.load(*asked, datasets.shape_of(trial.model))
             self.images[asked] = (data.sha256[:16], ray.put(data))
         return self.images[asked]
 

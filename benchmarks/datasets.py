@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.array_files import IdxFiles, read_npz, survey_npz
 from benchmarks.cifar_files import CifarFiles
 from benchmarks.image_files import DataError as DataError
 from benchmarks.image_files import DatasetShape as DatasetShape
 from benchmarks.image_files import Images as Images
-from benchmarks.image_files import folder_shape, read_folder
+from benchmarks.image_files import Survey as Survey
+from benchmarks.image_files import Wanted as Wanted
+from benchmarks.image_files import read_folder, survey_folder
+from models.config import ModelConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,19 +25,20 @@ if TYPE_CHECKING:
 class Dataset:
     """A dataset as an entry of `DATASETS`; another dataset is another entry.
 
-    `title` is its name for people. `shape` and `read` take the folder of --data-dir, or None, and raise `DataError`;
-    `shape` reads no more than it needs. `train_images` is about how many a training has, for the estimate of its time.
-    A dataset that `comes_with` a package takes no --data-dir, and is not looked for before it is read.
+    `title` is its name for people. `survey` takes the folder of --data-dir, or None, and the images that are wanted;
+    it reads no more than it needs. `read` takes the folder, and the shape of the survey. Both raise `DataError`. A
+    dataset that `comes_with` a package takes no --data-dir, and is not looked for before it is read. One of `any_size`
+    takes --image-size and --image-mode.
     """
 
     title: str
-    shape: Callable[[str | None], DatasetShape]
-    read: Callable[[str | None], Images]
-    train_images: int
+    survey: Callable[[str | None, Wanted], Survey]
+    read: Callable[[str | None, DatasetShape], Images]
     comes_with: str | None = None
+    any_size: bool = False
 
 
-def _digits(_: str | None) -> Images:
+def _digits(_: str | None, shape: DatasetShape) -> Images:
     """Loads 1,797 scans of 8 x 8 pixels (UCI optdigits); 360 of them, stratified by class, are the test set."""
     import numpy as np
     from sklearn.datasets import load_digits
@@ -67,22 +72,56 @@ CIFAR100 = CifarFiles(
     labels="fine_labels",
     classes=100,
 )
+COARSE = replace(CIFAR100, name="cifar100-coarse", labels="coarse_labels", classes=20)
+MNIST = IdxFiles(
+    name="mnist",
+    folder="MNIST/raw",
+    site="https://storage.googleapis.com/cvdf-datasets/mnist",
+    hashes={
+        "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+)
+FASHION_MNIST = IdxFiles(
+    name="fashion-mnist",
+    folder="FashionMNIST/raw",
+    site="https://fashion-mnist.s3.eu-central-1.amazonaws.com",
+    hashes={
+        "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
+)
 DATASETS = {
-    "digits": Dataset("8 x 8 scans", lambda _: DatasetShape(8, 1, 10), _digits, 1150, comes_with="scikit-learn"),
-    "cifar10": Dataset("CIFAR-10", CIFAR10.shape, CIFAR10.read, 40_000),
-    "cifar100": Dataset("CIFAR-100", CIFAR100.shape, CIFAR100.read, 40_000),
-    "folder": Dataset("images of your own", folder_shape, read_folder, 10_000),
+    "digits": Dataset(
+        "8 x 8 scans", lambda *_: Survey(DatasetShape(8, 8, 1, 10, 1437)), _digits, comes_with="scikit-learn"
+    ),
+    "cifar10": Dataset("CIFAR-10", CIFAR10.survey, CIFAR10.read),
+    "cifar100": Dataset("CIFAR-100", CIFAR100.survey, CIFAR100.read),
+    "cifar100-coarse": Dataset("CIFAR-100 by its 20 coarse classes", COARSE.survey, COARSE.read),
+    "mnist": Dataset("MNIST", MNIST.survey, MNIST.read),
+    "fashion-mnist": Dataset("Fashion-MNIST", FASHION_MNIST.survey, FASHION_MNIST.read),
+    "folder": Dataset("images of your own", survey_folder, read_folder, any_size=True),
+    "npz": Dataset("arrays of your own", survey_npz, read_npz, any_size=True),
 }
 
 
-def shape(name: str, data_dir: str | None) -> DatasetShape:
-    """Finds image size, channels and classes of a dataset, without reading all images. Raises `DataError`."""
-    return DATASETS[name].shape(data_dir)
+def survey(name: str, data_dir: str | None, wanted: Wanted = Wanted()) -> Survey:  # noqa: B008
+    """Finds the shape of a dataset's images, without reading them all. Raises `DataError`."""
+    return DATASETS[name].survey(data_dir, wanted)
 
 
-def load(name: str, data_dir: str | None) -> Images:
-    """Reads a dataset. Raises `DataError` for a folder that is missing, incomplete, damaged or not of images."""
-    return DATASETS[name].read(data_dir)
+def load(name: str, data_dir: str | None, shape: DatasetShape | None = None) -> Images:
+    """Reads a dataset at a shape, else at its own. Raises `DataError` where it is missing, incomplete or damaged."""
+    return DATASETS[name].read(data_dir, shape or survey(name, data_dir).shape)
+
+
+def shape_of(model: ModelConfig) -> DatasetShape:
+    """Returns the shape of the images that a model takes."""
+    return DatasetShape(model.image_size, model.width, model.channels, model.classes, 0)
 
 
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")

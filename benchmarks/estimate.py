@@ -10,7 +10,6 @@ import statistics
 import time
 
 from benchmarks import stopwatch
-from benchmarks.datasets import DATASETS
 from models.cost import Cost
 from results.trials import CoreStepTrial, TrainTrial, Trial
 
@@ -21,6 +20,7 @@ TRAIN_PER_FORWARD = 3
 START_SECONDS = {"train": 2.3, "core": 0.5, "model": 1.2}
 SECONDS_PER_EPOCH = 0.06
 USUAL_THREADS = 2
+UNKNOWN_IMAGES = 10_000
 MOST_SECONDS = 10 * 86400.0
 PACE_SECONDS = 0.041
 """What one round of `pace` takes on the machine of the constants."""
@@ -53,7 +53,8 @@ def seconds(trial: Trial, threads: int = USUAL_THREADS) -> float:
     """Estimates the seconds of the trial with so many threads, on the machine of the constants."""
     if isinstance(trial, TrainTrial):
         settings = trial.training
-        steps = math.ceil(settings.train_share * DATASETS[trial.dataset].train_images / settings.batch_size)
+        images = (trial.images or UNKNOWN_IMAGES) * (1 - settings.validation_split) * settings.train_share
+        steps = math.ceil(images / settings.batch_size)
         step = _step("train", trial.model.cost(), settings.batch_size * TRAIN_PER_FORWARD, threads)
         return START_SECONDS["train"] + settings.epochs * (SECONDS_PER_EPOCH + 1.1 * steps * step)
     cost = trial.attention.cost(trial.dim, trial.patches) if isinstance(trial, CoreStepTrial) else trial.model.cost()

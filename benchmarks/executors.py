@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from benchmarks import memory
-from benchmarks.cifar_files import KERAS_HOME, OWN_KERAS_HOME, keras_home
+from benchmarks.downloads import KERAS_HOME, OWN_KERAS_HOME, keras_home
 from benchmarks.environment import Origin, default_threads, isolate, worker_variables
 from benchmarks.schedule import shared_step, side_by_side, startable
 from benchmarks.suite import InputError

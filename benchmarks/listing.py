@@ -22,7 +22,7 @@ def show_all(console: Console) -> None:
     console.print(table)
     console.print()
     table = Table("suite", "question", "quick: trials", "time here", box=None, pad_edge=False)
-    plan = build_plan(list(suites()), "quick", lambda name: datasets.shape(name, None), Overrides())
+    plan = build_plan(list(suites()), "quick", lambda name: datasets.survey(name, None).shape, Overrides())
     threads = default_threads()
     for name, suite in plan.suites.items():
         trials = plan.of(name)

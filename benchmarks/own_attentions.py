@@ -95,7 +95,7 @@ def costed(plan: Plan, backend: str) -> Plan:
         told |= zip(of_file, found, strict=True)
         notes += [f"{file} {one.remark}" for one in found if one.remark][:1]
     trials = tuple(_with_parts(trial, told[sizes[trial]].parts) if trial in sizes else trial for trial in plan.trials)
-    return replace(plan, trials=trials, notes=tuple(notes))
+    return replace(plan, trials=trials, notes=(*plan.notes, *notes))
 
 
 def _size(trial: Trial) -> Size | None:

@@ -44,6 +44,7 @@ from results.trials import (
 )
 
 USUAL_PRECISION: Precision = "float32"
+FEWEST_ROWS = 4
 OF_TRAININGS = {*TrainConfig.model_fields, "seeds"}
 SETTINGS_ALLOWED = [*SETTINGS, *SIZE_SETTINGS]
 """Every name that `--set` may give."""
@@ -56,6 +57,7 @@ class Overrides:
 
     dataset: str | None = None
     data_dir: str | None = None
+    data_name: str | None = None
     epochs: int | None = None
     seeds: int | None = None
     variants: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ def build_plan(
 ) -> Plan:
     """Plans the trials of the named suites under a profile.
 
-    `shape` tells a dataset's image size, channels and classes. Raises `InputError` for anything unknown or out
+    `shape` tells the shape of a dataset's images. Raises `InputError` for anything unknown or out
     of range, and for what would change nothing.
     """
     known_profiles, known_suites = profiles(), suites()
@@ -114,20 +116,22 @@ def build_plan(
         raise InputError(f"--attention changes nothing: of the suites these take one: {takers}")
     dataset = overrides.dataset or profile.dataset
     given = _given(overrides, dataset)
-    settings = {"precision": USUAL_PRECISION, **profile.settings}
-    asked = Asked(profile_name, profile.seeds, settings, dataset, shape(dataset), given, overrides)
+    of_data = shape(dataset)
+    settings, notes = _fitting({"precision": USUAL_PRECISION, **profile.settings}, of_data, given)
+    asked = Asked(profile_name, profile.seeds, settings, dataset, of_data, given, overrides)
     planned: dict[str, PlannedSuite] = {}
     trials: list[Trial] = []
     for name, suite in chosen.items():
         with explained(f"suite {name}"):
             of_suite: list[Trial]
             if isinstance(suite, TrainSuite):
-                planned[name], of_suite = _trainings(name, suite, asked)
+                planned[name], of_suite, left_out = _trainings(name, suite, asked)
+                notes += [f"{name} leaves out {', '.join(left_out)}: it does not divide the images"] if left_out else []
             else:
                 planned[name], of_suite = _step_times(name, suite, asked)
         trials += of_suite
     _check_effect(chosen.values(), trials, asked)
-    return Plan(profile_name, planned, tuple(trials))
+    return Plan(profile_name, planned, tuple(trials), tuple(notes))
 
 
 def suites_in(profile: str, overrides: Overrides) -> list[str]:
@@ -188,7 +192,9 @@ class Asked:
         preset, fixed = self.preset(name)
         shared = {setting: value for setting, value in settings.items() if setting not in fixed}
         attention = preset.under({**shared, **own})
-        data = {"image_size": self.shape.image_size, "channels": self.shape.channels, "classes": self.shape.classes}
+        data: dict[str, Any] = {"image_size": self.shape.height, "channels": self.shape.channels}
+        data |= {"classes": self.shape.classes}
+        data |= {"image_width": self.shape.width} if self.shape.width != self.shape.height else {}
         return ModelConfig.model_validate({"attention": attention} | data | _of(ModelConfig, settings))
 
 
@@ -238,14 +244,42 @@ def _check_effect(chosen: Iterable[Suite], trials: Iterable[Trial], asked: Asked
             raise InputError(f"{name} changes nothing: none of the chosen {why}")
 
 
-def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite, list[Trial]]:
+def _fitting(
+    settings: dict[str, Any], shape: DatasetShape, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Returns the settings with a patch size that divides the images, and in words what was changed.
+
+    One that does not gives way to the next that leaves at least `FEWEST_ROWS` rows and columns of patches, or else to
+    the largest that does; one that the command gives stays.
+    """
+    own = settings["patch_size"]
+    if "patch_size" in given or _divides(own, shape):
+        return settings, []
+    few = min(shape.height, shape.width) // FEWEST_ROWS
+    divisors = [size for size in range(1, max(few, 1) + 1) if _divides(size, shape)]
+    chosen = next((size for size in divisors if size > own), divisors[-1])
+    said = f"patch_size is {chosen}: {own} does not divide images of {shape.width} x {shape.height}"
+    return settings | {"patch_size": chosen}, [f"{said} (--set patch_size=N)"]
+
+
+def _divides(size: int, shape: DatasetShape) -> bool:
+    return shape.height % size == shape.width % size == 0
+
+
+def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite, list[Trial], list[str]]:
     """Seed by seed, the variants of one seed next to each other, so that a stopped run has whole pairs.
 
-    A variant that has none of a grid's settings is trained once.
+    A variant that has none of a grid's settings is trained once. Returns too, in words, which patch sizes of its grid
+    were left out.
     """
     variants, quick = asked.variants(suite), suite.quick if asked.profile_name == "quick" else None
     grid = {k: v for k, v in (suite.quick_grid if quick else suite.grid).items() if k not in asked.given}
     settings = {**asked.settings, **({"epochs": quick.epochs} if quick else {}), **asked.given}
+    left_out = [size for size in grid.get("patch_size", ()) if not _divides(size, asked.shape)]
+    if left_out:
+        grid["patch_size"] = tuple(size for size in grid["patch_size"] if size not in left_out)
+        if not grid["patch_size"]:
+            raise InputError("none of its patch sizes divides the images: give another with --set patch_size=N")
     firsts: dict[str, TrainTrial] = {}
     for cell in _combinations(grid):
         together = {**settings, **cell}
@@ -260,6 +294,8 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
                 seed=0,
                 dataset=asked.dataset,
                 data_dir=asked.overrides.data_dir,
+                data_name=asked.overrides.data_name,
+                images=asked.shape.train_images,
                 grid={k: v for k, v in cell.items() if k in SHARED or k in model.attention.compared},
                 model=model,
                 training=TrainConfig.model_validate(_of(TrainConfig, together)),
@@ -275,13 +311,13 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
         question=suite.question,
         background=suite.background,
         grid=tuple(grid),
-        base={setting: value for setting, value in suite.base.items() if setting in grid},
+        base={setting: value for setting, value in suite.base.items() if value in grid.get(setting, ())},
         own={own: _planned_variant(made, models[own]) for own, made in suite.own.items() if own in models},
         base_variant=suite.base_variant,
         metric=suite.metric,
         trial_ids=tuple(trial.trial_id for trial in trials),
     )
-    return planned, list(trials)
+    return planned, list(trials), [f"patch_size {size}" for size in left_out]
 
 
 def _planned_variant(made: OwnVariant, model: ModelConfig) -> PlannedVariant:
@@ -329,5 +365,5 @@ def _step_time(scope: str, shared: Mapping[str, Any], patches: int, model: Model
     if side**2 != patches:
         near = f"{side**2}, {(side + 1) ** 2}"
         raise InputError(f"patches = {patches} of the model scope is not a square number; near it: {near}")
-    image = model.model_copy(update={"image_size": side * model.patch_size})
+    image = model.model_copy(update={"image_size": side * model.patch_size, "image_width": None})
     return ModelStepTrial(**shared, patches=patches, model=image)

@@ -24,7 +24,7 @@ from benchmarks.provenance import ROOT, by_other_code
 from benchmarks.schedule import expected_seconds
 from benchmarks.suite import InputError
 from results import store
-from results.records import Failure, RunPlan
+from results.records import Failure, ImagesOfRun, RunPlan
 from results.trials import Trial
 
 REPORT_SHARE = 0.05
@@ -50,15 +50,18 @@ class Rounds:
     timeout_seconds: float | None
     pages_between: bool
 
-    def run(self, data_hashes: dict[str, str]) -> int:
-        """Runs what is missing and writes the report. Returns the exit status; an interruption is told on stderr."""
+    def run(self, images: dict[str, ImagesOfRun]) -> int:
+        """Runs what is missing, on the `images` of each dataset, and writes the report. Returns the exit status.
+
+        An interruption is told on stderr.
+        """
         with store.locked(self.folder):
             before = store.load(self.folder)
-            self._check_same_data(before, data_hashes)
+            self._check_same_data(before, {name: of.sha256 for name, of in images.items()})
             if before.broken:
                 set_aside = ", ".join(store.set_aside(self.folder, before.broken))
                 _warn(f"set aside as *.broken and to be run again: {set_aside}")
-            store.write_plan(self.folder, self._asked(), before.plan)
+            store.write_plan(self.folder, self._asked(tuple(images.values())), before.plan)
             for trial in self.plan.distinct:
                 store.keep_source(self.folder, trial.attention)
             if said := by_other_code(before, self.plan, self.origin):
@@ -93,17 +96,21 @@ class Rounds:
         """A trial's id names its dataset, not its pixels: results on other images must not pass for these."""
         planned = {trial.trial_id for trial in self.plan.trials}
         for record in before.trainings:
-            expected = hashes.get(record.dataset, record.dataset_sha256)
+            expected = hashes.get(record.trial.dataset, record.dataset_sha256)
             if record.trial_id in planned and record.dataset_sha256 != expected:
                 raise InputError(
                     f"{shown(self.folder)} has results on other images of {record.dataset} (SHA-256 "
                     f"{record.dataset_sha256[:12]}, not {expected[:12]}): choose another folder with --out, or --fresh"
                 )
 
-    def _asked(self) -> RunPlan:
+    def _asked(self, images: tuple[ImagesOfRun, ...]) -> RunPlan:
         """What the report has to know of the plan."""
         return RunPlan(
-            profile=self.plan.profile, command=self.origin.command, suites=self.plan.suites, notes=self.plan.notes
+            profile=self.plan.profile,
+            command=self.origin.command,
+            suites=self.plan.suites,
+            notes=self.plan.notes,
+            images=images,
         )
 
     def _announce(self, remaining: Sequence[Trial]) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from benchmarks import datasets, estimate, listing, own_attentions
 from benchmarks.checks import check_asked, check_data, check_devices_here, check_executor
 from benchmarks.environment import default_threads
 from benchmarks.executors import run_local
+from benchmarks.image_files import LARGEST_SIDE
 from benchmarks.plan import SETTINGS_ALLOWED, Overrides, build_plan, suites_in
 from benchmarks.provenance import origin
 from benchmarks.rounds import Rounds, shown
@@ -47,6 +49,10 @@ Examples:
   python -m benchmarks.run --all --executor ray --ray-address 10.0.0.1:6379 --trial-gpus 1
 """
 
+SIZE_HELP = """Scales and crops images of your own to this size (32, or 48x32 as width x height); else their own, or
+32 where they differ."""
+MODE_HELP = "Reads images of your own so; else in colour where any has some."
+NAME_HELP = "What images of your own are called; else as their folder."
 DATASETS_HELP = "; ".join(f"{name}: {of.title}" for name, of in datasets.DATASETS.items()) + "."
 ATTENTION_HELP = """An attention of your own, compared with the others in suites that take one (rivals, scaling); may
 be given again. The file runs with your rights; docs/adding-an-attention.md has one of 30 lines."""
@@ -68,6 +74,9 @@ def command(
     dry_run: Annotated[bool, Option("--dry-run", help="Show trials with estimated times, and run nothing.")] = False,
     dataset: Annotated[str | None, Option(help=DATASETS_HELP)] = None,
     data_dir: Annotated[Path | None, Option(help="The dataset's folder, one that contains it, or its archive.")] = None,
+    image_size: Annotated[str | None, Option(metavar="SIZE", help=SIZE_HELP)] = None,
+    image_mode: Annotated[Literal["grey", "colour"] | None, Option(help=MODE_HELP)] = None,
+    name: Annotated[str | None, Option(help=NAME_HELP)] = None,
     epochs: Annotated[int | None, Option(help="Epochs of every training.")] = None,
     seeds: Annotated[int | None, Option(help="Trainings per variant.", min=1, max=1000)] = None,
     variant: Annotated[list[str], Option(help="Only this variant; may be given again.")] = [],  # noqa: B006
@@ -98,12 +107,15 @@ def command(
         raise InputError("--all runs every suite: give it or --suite, not both")
     if dataset is not None:
         one_of("dataset", dataset, datasets.DATASETS)
+    wanted = _wanted(image_size, image_mode)
+    data_name = _data_name(dataset, data_dir, name, wanted)
     settings = _settings(set_)
     own = own_attentions.described(attention, backend, settings) if attention else {}
     of_own = {name for described in own.values() for name, _ in described.settings} - set(SETTINGS_ALLOWED)
     overrides = Overrides(
         dataset=dataset,
         data_dir=None if data_dir is None else str(data_dir.expanduser().resolve()),
+        data_name=data_name,
         epochs=epochs,
         seeds=seeds,
         variants=tuple(variant),
@@ -113,12 +125,21 @@ def command(
         devices=devices,
         attentions=own,
     )
+    surveys: dict[str, datasets.Survey] = {}
+
+    def shape(of: str) -> datasets.DatasetShape:
+        surveys[of] = datasets.survey(of, overrides.data_dir, wanted)
+        return surveys[of].shape
+
     names = suites_in(profile, overrides) if all_suites else suite
-    plan = build_plan(names, profile, lambda name: datasets.shape(name, overrides.data_dir), overrides)
+    plan = build_plan(names, profile, shape, overrides)
     plan = own_attentions.costed(plan, backend) if own else plan
+    plan = replace(plan, notes=(*(note for survey in surveys.values() for note in survey.notes), *plan.notes))
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr)
-    folder = _folder(out, profile, overrides, threads, fresh)
+    folder = _folder(
+        out, profile, overrides, {"threads": threads, "image_size": image_size, "image_mode": image_mode}, fresh
+    )
     check_asked(plan, overrides)
     at_once = default_threads() if executor == "local" and threads is None else 1
     threads_here = threads or default_threads()
@@ -127,20 +148,45 @@ def command(
         return
     of_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
     check_executor(overrides, executor, threads, of_cluster)
-    hashes, here = check_data(plan, overrides), origin()
+    images, here = check_data(plan, overrides), origin()
     rounds = functools.partial(
         Rounds, console, plan, folder, here, threads=threads_here, at_once=at_once, timeout_seconds=timeout
     )
     if executor == "local":
         check_devices_here(overrides.devices)
         execute = functools.partial(run_local, overrides.backend, here, threads=threads_here, at_once=at_once)
-        raise typer.Exit(rounds(execute=execute, pages_between=True).run(hashes))
+        raise typer.Exit(rounds(execute=execute, pages_between=True).run(images))
     from benchmarks.cluster import Share, connected
 
     share = Share(cpus=trial_cpus or TRIAL_CPUS, gpus=trial_gpus or 0)
     with connected(ray_address, overrides.backend, share, here, plan.trials) as cluster:
-        status = rounds(execute=cluster.run, pages_between=False).run(hashes)
+        status = rounds(execute=cluster.run, pages_between=False).run(images)
     raise typer.Exit(status)
+
+
+def _wanted(size: str | None, mode: Literal["grey", "colour"] | None) -> datasets.Wanted:
+    if size is None:
+        return datasets.Wanted(None, mode)
+    found = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", size)
+    width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        raise InputError(
+            f"--image-size {size!r}: expected N or WIDTHxHEIGHT, such as 32 or 48x32, up to {LARGEST_SIDE}"
+        )
+    return datasets.Wanted((height, width), mode)
+
+
+def _data_name(dataset: str | None, data_dir: Path | None, name: str | None, wanted: datasets.Wanted) -> str | None:
+    """What images of one's own are called, who alone have a name, a size and a mode of a user's choice."""
+    if dataset is not None and datasets.DATASETS[dataset].any_size:
+        found = name or (data_dir.expanduser().resolve().stem if data_dir else dataset)
+        if found in datasets.DATASETS and found != dataset:
+            raise InputError(f"--name {found}: that is another dataset; choose another with --name")
+        return printable(found)[:80]
+    for option, value in (("--name", name), ("--image-size", wanted.size), ("--image-mode", wanted.mode)):
+        if value is not None:
+            raise InputError(f"{option} is for images of your own: give --dataset folder or npz, too")
+    return None
 
 
 def _settings(given: Iterable[str]) -> dict[str, str]:
@@ -155,14 +201,16 @@ def _settings(given: Iterable[str]) -> dict[str, str]:
     return settings
 
 
-def _folder(out: Path | None, profile: str, overrides: Overrides, threads: int | None, fresh: bool) -> Path:
+def _folder(
+    out: Path | None, profile: str, overrides: Overrides, others: dict[str, int | str | None], fresh: bool
+) -> Path:
     """The run's folder: one for each set of settings, the newest of its kind, or with `fresh` the next new one.
 
     A setting that is given is in the name even with the profile's own value: it holds for suites that vary it, too.
     """
     usual = {"dataset": profiles()[profile].dataset, "backend": "tensorflow", "precision": "float32", "devices": 1}
     asked = {name: getattr(overrides, name) for name in usual if getattr(overrides, name) not in (None, usual[name])}
-    given = {"epochs": overrides.epochs, "threads": threads}
+    given = {"name": overrides.data_name, "epochs": overrides.epochs, **others}
     asked |= {name: value for name, value in given.items() if value is not None}
     changes = dict(sorted((asked | dict(overrides.settings)).items()))
     name = "-".join([profile, *(f"{key}={value}" for key, value in changes.items())])

@@ -102,7 +102,7 @@ def _model(trial: ModelStepTrial) -> Case:
     """Builds the whole model: one optimizer step on one batch, or the predictions for it. Both return NumPy values."""
     config = trial.model
     rng = np.random.default_rng(trial.process)
-    images = rng.uniform(0, 255, (trial.batch, config.image_size, config.image_size, config.channels)).astype("float32")
+    images = rng.uniform(0, 255, (trial.batch, config.image_size, config.width, config.channels)).astype("float32")
     labels = np.eye(config.classes, dtype="float32")[rng.integers(config.classes, size=trial.batch)]
     model = build_model(config)
     model.compile(

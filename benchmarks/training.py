@@ -1,10 +1,12 @@
 """Trains and tests the model of a trial -> TrainRecord. All variants of a seed see the same batches in one order."""
 
+import base64
 import functools
 import hashlib
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,10 +24,12 @@ from benchmarks.optimizer import AdamW
 from benchmarks.stopwatch import synchroniser
 from benchmarks.worker import DivergedError, Progress
 from models.build import adapt_normalization, build_model
-from results.records import Epoch, TrainRecord
+from results.records import ALL_CONFUSED, MOST_CONFUSED, Epoch, Predictions, TrainRecord
 from results.trials import TrainConfig, TrainTrial
 
 EVALUATION_BATCH = 256
+UNEVEN = 1.5
+"""Classes are uneven where the largest has more than so many times the test images of the smallest."""
 SIGN_SECONDS = 10
 WATCHED_STEPS = 3
 """After so many steps all that a step needs has been held at once."""
@@ -47,13 +51,15 @@ def fit_in_order(
     model: keras.Model,
     images: np.ndarray,
     labels: np.ndarray,
+    chosen: np.ndarray,
+    *,
     epochs: range,
     seed: int,
     batch_size: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **options: Any,
 ) -> None:
-    """Fits the model to the images in the order of (seed, epoch), reseeded at each epoch.
+    """Fits the model to the chosen images in the order of (seed, epoch), reseeded at each epoch.
 
     One call of `fit` serves all epochs, on batches that are made while the step before them computes: a call per epoch
     costs more, and Keras would shuffle the batches of a `PyDataset` (docs/measurements.md).
@@ -61,8 +67,8 @@ def fit_in_order(
     if epochs:
         start = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: reseed(model, seed, epoch))
         model.fit(
-            batches(images, labels, epochs, seed, batch_size),
-            steps_per_epoch=math.ceil(len(images) / batch_size),
+            batches(images, labels, chosen, epochs=epochs, seed=seed, batch_size=batch_size),
+            steps_per_epoch=math.ceil(len(chosen) / batch_size),
             initial_epoch=epochs.start,
             epochs=epochs.stop,
             callbacks=[start, *callbacks],
@@ -171,9 +177,9 @@ class Prepared:
 
 
 @functools.lru_cache(maxsize=1)
-def read(dataset: str, data_dir: str | None, images_at: Path | None) -> datasets.Images:
+def read(dataset: str, data_dir: str | None, shape: datasets.DatasetShape, images_at: Path | None) -> datasets.Images:
     """Reads a training's images, once for all trainings that share its process."""
-    return datasets.load(dataset, data_dir) if images_at is None else datasets.saved(images_at)
+    return datasets.load(dataset, data_dir, shape) if images_at is None else datasets.saved(images_at)
 
 
 @functools.lru_cache(maxsize=1)
@@ -185,7 +191,7 @@ def prepare(trial: TrainTrial, images_at: Path | None) -> Prepared:
     configure_keras(trial.precision)
     if trial.devices > 1:
         split_batches(trial.devices)
-    data = read(trial.dataset, trial.data_dir, images_at)
+    data = read(trial.dataset, trial.data_dir, datasets.shape_of(trial.model), images_at)
     chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
     watch = memory.Watch()
     model = build_model(trial.model, trial.training.augmentation)
@@ -229,16 +235,15 @@ def train(
     shared_by = trial.devices if on_accelerator() else 1  # the devices of a processor have one memory
     settings = trial.training
     memory.require(held, settings.batch_size // shared_by, "train", trial.precision)
-    data = read(trial.dataset, trial.data_dir, images_at)
+    data = read(trial.dataset, trial.data_dir, datasets.shape_of(trial.model), images_at)
     one_hot = np.eye(data.classes, dtype="float32")
     chosen, validation = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
-    images, validation_images = data.train_images[chosen], data.train_images[validation]
-    labels, validation_labels = one_hot[data.train_labels[chosen]], one_hot[data.train_labels[validation]]
+    labels, sha256 = one_hot[data.train_labels], data.sha256  # which has each image in memory before its watch begins
     prepared = prepare(trial.step, images_at)  # after all that is not the model's memory
     begin(prepared, trial)
     model = prepared.model
     environment = observe(origin, trial.precision, started, model.jit_compile)
-    restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=data.sha256))
+    restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=sha256))
     resumed = len(restored.epochs)
 
     def report_last(passed: Passed) -> None:
@@ -252,19 +257,20 @@ def train(
     if resumed:
         report_last(restored)
     whole = [WholeTests()] if trial.devices > 1 else []
-    history = History(len(images), settings.batch_size, prepared.watch, restored, keep)
+    history = History(len(chosen), settings.batch_size, prepared.watch, restored, keep)
     signs = Signs(
         history.steps, lambda epoch, part: report(Progress(epoch, settings.epochs, resumed=resumed, part=part))
     )
     fit_in_order(
         model,
-        images,
+        data.train_images,
         labels,
-        range(resumed, settings.epochs),
-        trial.seed,
-        settings.batch_size,
-        [history, signs, *whole],
-        validation_data=(validation_images, validation_labels),
+        chosen,
+        epochs=range(resumed, settings.epochs),
+        seed=trial.seed,
+        batch_size=settings.batch_size,
+        callbacks=[history, signs, *whole],
+        validation_data=(data.train_images[validation], labels[validation]),
         validation_batch_size=EVALUATION_BATCH,
     )
     peaks = prepared.peaks = prepared.peaks or history.peaks or memory.Peaks(0, None)
@@ -276,26 +282,56 @@ def train(
         verbose=0,
         return_dict=True,
     )
+    probabilities = model.predict(data.test_images, EVALUATION_BATCH, verbose=0, callbacks=whole)
+    predicted = np.argmax(probabilities, axis=1)
+    right = predicted == data.test_labels
     return TrainRecord(
         trial_id=trial.trial_id,
         trial=trial.model_copy(update={"data_dir": None}),
-        dataset_sha256=data.sha256,
+        dataset_sha256=sha256,
         dataset_content_sha256=data.content_sha256,
-        batch_order_sha256=_order_sha256(trial, len(images)),
-        train_images=len(images),
-        validation_images=len(validation_images),
+        batch_order_sha256=_order_sha256(trial, len(chosen)),
+        train_images=len(chosen),
+        validation_images=validation.stop - validation.start,
         test_images=len(data.test_images),
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
         multiply_adds=trial.model.cost().multiply_adds if trial.model.attention.tells_cost else None,
         epochs=history.passed.epochs,
         interrupted_after=history.passed.interrupted_after,
         interrupted_in=history.passed.interrupted_in,
-        metrics={"top1": test["top1"], "top5": test["top5"], "test_loss": test["loss"]},
+        metrics={"top1": test["top1"], "top5": test["top5"], "test_loss": test["loss"]} | of_images(right, data),
+        predictions=predictions(predicted, data),
         train_step_seconds=float(np.median(steps)) if (steps := history.passed.step_seconds) else None,
         baseline_memory_bytes=prepared.watch.baseline_bytes,
         peak_memory_bytes=peaks.resident_bytes,
         device_peak_memory_bytes=peaks.device_bytes,
         environment=environment,
+    )
+
+
+def of_images(right: np.ndarray, data: datasets.Images) -> dict[str, float]:
+    """Returns the metrics that some test sets need, by whether each image is right: balanced top-1 where the classes
+    are uneven, and top-1 on images that are not trained on where some are."""
+    found = {}
+    by_class = [right[data.test_labels == label] for label in range(data.classes)]
+    counts = [len(of_class) for of_class in by_class]
+    if max(counts) > UNEVEN * min(counts):
+        found["balanced_top1"] = float(np.mean([of_class.mean() for of_class in by_class]))
+    if (duplicates := data.duplicates).any() and not duplicates.all():
+        found["new_top1"] = float(right[~duplicates].mean())
+    return found
+
+
+def predictions(predicted: np.ndarray, data: datasets.Images) -> Predictions:
+    """Returns what a model takes the test images for."""
+    right = predicted == data.test_labels
+    taken = Counter(zip(data.test_labels[~right].tolist(), predicted[~right].tolist(), strict=True))
+    pairs = sorted(taken.items(), key=lambda pair: (-pair[1], pair[0]))
+    shown = pairs if data.classes <= ALL_CONFUSED else pairs[:MOST_CONFUSED]
+    return Predictions(
+        right=base64.b64encode(np.packbits(right).tobytes()).decode(),
+        right_by_class=tuple(np.bincount(data.test_labels[right], minlength=data.classes).tolist()),
+        confused=tuple((*pair, count) for pair, count in shown),
     )
 
 

@@ -29,10 +29,10 @@ def build_attention(attention: Attention) -> AttentionLayer:
 def build_model(config: ModelConfig, augmentation: str = "none") -> keras.Model:
     """Returns the classifier that `config` describes, behind the preprocessing of the recipe `augmentation`.
 
-    Input `(batch, image_size, image_size, channels)` with values from 0 to 255; output `(batch, classes)`
+    Input `(batch, height, width, channels)` with values from 0 to 255; output `(batch, classes)`
     probabilities in float32. Call `adapt_normalization` before training. Source: https://keras.io/examples/vision/eanet/
     """
-    inputs = layers.Input((config.image_size, config.image_size, config.channels))
+    inputs = layers.Input((config.image_size, config.width, config.channels))
     x = inputs
     for layer in RECIPES[augmentation]():
         if keras.backend.backend() == "jax":

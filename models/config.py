@@ -90,11 +90,14 @@ else:
 class ModelConfig(Settings):
     """One image classifier: patches, `blocks` pre-norm encoder blocks, global average pool, softmax.
 
+    `image_size` is the height of the images, and their width where `image_width` is None.
+
     Raises `pydantic.ValidationError` where a value is out of range, `patch_size` does not divide `image_size`, or
     the attention cannot be built on `embedding_dim` features.
     """
 
     image_size: Count = 32
+    image_width: Annotated[Count | None, Field(exclude_if=lambda width: width is None)] = None
     channels: Count = 3
     classes: Annotated[int, Field(ge=2)] = 100
     patch_size: Count = 2
@@ -107,7 +110,12 @@ class ModelConfig(Settings):
     @property
     def patches(self) -> int:
         """Tokens per image."""
-        return (self.image_size // self.patch_size) ** 2
+        return (self.image_size // self.patch_size) * (self.width // self.patch_size)
+
+    @property
+    def width(self) -> int:
+        """Width of the images."""
+        return self.image_width or self.image_size
 
     def cost(self) -> Cost:
         """Returns the cost of the whole model; the parts of the encoder blocks are summed over all blocks."""
@@ -139,6 +147,7 @@ class ModelConfig(Settings):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "ModelConfig":
-        require_divisor("patch_size", self.patch_size, "image_size", self.image_size)
+        for name, side in (("image_size", self.image_size), ("image_width", self.width)):
+            require_divisor("patch_size", self.patch_size, name, side)
         self.attention.require_width(self.embedding_dim)
         return self

@@ -143,7 +143,7 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
 def _circumstances(comparison: Comparison) -> str:
     """Names which ViT, with how many seeds, on what, for how long, at how many patches, and in which cell of a grid."""
     ours, seeds = comparison.ours, words.number_of(comparison.difference.n, "seed")
-    what = [words.dataset(ours.trial.dataset), words.number_of(ours.epochs, "epoch"), f"N = {ours.first.patches}"]
+    what = [words.dataset(ours.first.dataset), words.number_of(ours.epochs, "epoch"), f"N = {ours.first.patches}"]
     return ", ".join([f"vs {comparison.base.name}", seeds, *what, *ours.settings])
 
 

@@ -45,7 +45,7 @@ def _numbers(findings: Findings) -> Iterator[str]:
 def _trained(c: Comparison) -> Iterator[str]:
     values = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
     state = STATES[c.state]
-    yield _row(f"test accuracy, {words.dataset(c.ours.trial.dataset)}", words.difference(TOP1, c.shown), *values)
+    yield _row(f"test accuracy, {words.dataset(c.ours.first.dataset)}", words.difference(TOP1, c.shown), *values)
     yield _row(f"  {words.number_of(c.difference.n, 'seed')}, {state}")
     counts = c.ours.first.parameters, c.base.first.parameters
     yield _row("parameters", f"{counts[0] / counts[1]:.2f}×", *(f"{count:,}" for count in counts))

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from report import groups, sentences, words
+from report import classes, groups, sentences, words
 from report.accuracy import STATES, Comparison, Study
+from report.classes import Part
 from report.findings import Findings
 from report.groups import PUBLISHED, Training, mean_of
 from report.growth import Crossover, Curve, StepTime, Verdict
@@ -45,6 +46,7 @@ def tables(findings: Findings) -> dict[str, Table]:
     made = [
         table("tutorial", REPRODUCTIONS_LABEL, REPRODUCTIONS_CAPTION, REPRODUCTIONS, findings.reproductions, "figure"),
         *map(of_study, findings.studies),
+        *(made for study in findings.published for made in of_classes(findings.run, study)),
         table("crossovers", CROSSOVERS_LABEL, CROSSOVERS_CAPTION, CROSSOVERS, of_the_two, "faster"),
         table("other-crossovers", "The other variants' crossings", CROSSOVERS_CAPTION, CROSSOVERS, others, "faster"),
         table("growth-verdicts", "Growth of time and memory", GROWTH_CAPTION, GROWTH, findings.verdicts),
@@ -70,6 +72,34 @@ REPRODUCTIONS: tuple[Column[Reproduction], ...] = (
 )
 
 
+def of_classes(run: Run, study: Study) -> list[Table]:
+    """Returns the accuracy of each class, and the pairs that are confused most; none where no record tells."""
+    told = classes.of_study(run, study)
+    if told is None:
+        return []
+    name = Column[Part]("class", "class", lambda part: part.name)
+    taken = Column[Part]("taken", "taken for", lambda part: part.taken_for)
+    count = Column[Part]("images", "test images", lambda part: part.images, words.count)
+    shares = [
+        Column[Part](f"share-{place}", t.full_name, partial(_share, t.full_name), words.one_place, "%", 100)
+        for place, t in enumerate(told[1])
+    ]
+    right, mistaken = list(classes.accuracies(*told)), list(classes.confusions(*told))
+    suite = study.suite
+    return [
+        table(f"classes-{suite}", "Accuracy of each class", CLASSES_CAPTION, [name, count, *shares], right, "class"),
+        table(f"confused-{suite}", "Confusions", CONFUSED_CAPTION, [name, taken, count, *shares], mistaken, "class"),
+    ]
+
+
+CLASSES_CAPTION = "Share of the class's test images that are right, over all seeds."
+CONFUSED_CAPTION = "Share of the class's test images that are taken for the other, over all seeds; the most frequent."
+
+
+def _share(name: str, part: Part) -> float | None:
+    return part.shares.get(name)
+
+
 def of_study(study: Study) -> Table:
     """Returns a suite's trainings, a row each: what they are compared with, their accuracy, and what they cost."""
     unit, effects = words.UNITS[study.metric.unit], study.effects
@@ -85,7 +115,7 @@ def of_study(study: Study) -> Table:
         (bool(effects), Column("against-base", f"vs {base}", partial(_difference, effects), *difference)),
         *((_says_something(study, metric), _metric(study, metric)) for metric in METRICS.values()),
         (True, Column("seeds", "seeds", lambda t: len(t.records), words.count)),
-        (True, Column("data", "data", lambda t: t.trial.dataset)),
+        (True, Column("data", "data", lambda t: t.first.dataset)),
         (True, Column("epochs-trained", "epochs", lambda t: t.epochs, words.count)),
         (True, Column("parameters", "parameters", lambda t: t.first.parameters, words.count)),
         (True, Column("multiply-adds", "multiply-adds per image", lambda t: t.first.multiply_adds, words.count)),

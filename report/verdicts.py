@@ -128,7 +128,7 @@ def _of_difference(comparison: Comparison) -> Word:
 def _evidence(c: Comparison) -> str:
     ours, base = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
     settings = f" with {' and '.join(c.ours.settings)}" if c.ours.settings else ""
-    return f"**{ours} vs {base}** on {words.dataset(c.ours.trial.dataset)}{settings}: {c.summary}."
+    return f"**{ours} vs {base}** on {words.dataset(c.ours.first.dataset)}{settings}: {c.summary}."
 
 
 def _why_not(training: Training, others: list[str]) -> str:
@@ -236,7 +236,7 @@ def lead(facts: Sequence[str], found: Sequence[Claim]) -> str:
 
 
 def _lead_accuracy(c: Comparison) -> str:
-    where = f"On {words.dataset(c.ours.trial.dataset)}"
+    where = f"On {words.dataset(c.ours.first.dataset)}"
     low, high = c.shown.low, c.shown.high
     if c.state == "chance":
         return f"{where}, **both models end at chance**."
@@ -253,6 +253,11 @@ def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> li
     parts = [
         f"{count:,} test images of {words.dataset(name)}"
         for name, count in sorted({(t.dataset, t.test_images) for t in run.trainings})
+    ]
+    parts += [
+        f"{of.duplicates:,} of {sum(of.test_counts):,} test images of {words.dataset(of.name)} are training images, too"
+        for of in (run.plan.images if run.plan else ())
+        if of.duplicates
     ]
     if run.environments and all(environment.device == "cpu" for environment in run.environments):
         parts.append("no GPU")

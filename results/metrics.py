@@ -60,6 +60,8 @@ METRICS = {
         _accuracy("top1", "top-1"),
         _accuracy("top5", "top-5", least_classes=6),
         Metric("test_loss", "loss", "", "lower", "of higher loss", "of lower loss", smoothed=True),
+        _accuracy("balanced_top1", "balanced top-1"),
+        _accuracy("new_top1", "top-1 without duplicates"),
     )
 }
 """Name, in a suite's file and as a table's column -> metric."""

@@ -78,6 +78,22 @@ class Record(Frozen):
         return self.trial.variant
 
 
+class Predictions(Frozen):
+    """What a trained model takes the test images for, which a record has since version 4 came to tell it.
+
+    `right` has a bit for each test image in the dataset's order, the first one the highest of the first byte, in
+    base64. `right_by_class` counts the images of each class that it gets right, `confused` those of one class, the
+    first, that it takes for another: of more than `ALL_CONFUSED` classes the `MOST_CONFUSED` pairs with most images.
+    """
+
+    right: str
+    right_by_class: tuple[Count, ...]
+    confused: tuple[tuple[Count, Count, Positive], ...]
+
+
+ALL_CONFUSED, MOST_CONFUSED = 20, 100
+
+
 class TrainRecord(Record):
     """One training: its history, and its test result, measured once after the last epoch.
 
@@ -108,6 +124,7 @@ class TrainRecord(Record):
     interrupted_after: tuple[int, ...] = ()
     interrupted_in: tuple[Environment, ...] = ()
     metrics: Annotated[dict[MetricName, Loss], Field(min_length=1)]
+    predictions: Annotated[Predictions | None, Field(exclude_if=lambda predictions: predictions is None)] = None
     train_step_seconds: Seconds | None
     baseline_memory_bytes: Bytes | None
     peak_memory_bytes: Bytes | None
@@ -120,7 +137,7 @@ class TrainRecord(Record):
 
     @property
     def dataset(self) -> str:
-        return self.trial.dataset
+        return self.trial.data_name or self.trial.dataset
 
     @property
     def patches(self) -> int:
@@ -246,10 +263,27 @@ class PlannedSuite(Frozen):
         return _without(given, "draw")
 
 
+class ImagesOfRun(Frozen):
+    """What a run found of a dataset's images, of `(height, width, channels)`: its `classes` by name, with their images.
+
+    `duplicates` counts the test images that are training images as well, pixel by pixel.
+    """
+
+    name: Name
+    sha256: str
+    height: Positive
+    width: Positive
+    channels: Positive
+    classes: tuple[Name, ...]
+    train_counts: tuple[Count, ...]
+    test_counts: tuple[Count, ...]
+    duplicates: Count
+
+
 class RunPlan(Frozen):
     """What a run's folder was asked for, by the latest command and those before it.
 
-    `notes` are what the command found that a reader of the results should know.
+    `notes` are what the command found that a reader of the results should know, `images` what it trained on.
     """
 
     schema_version: Literal[1] = 1
@@ -257,6 +291,7 @@ class RunPlan(Frozen):
     command: str
     suites: dict[SuiteName, PlannedSuite]
     notes: Annotated[tuple[str, ...], Field(exclude_if=lambda notes: not notes)] = ()
+    images: Annotated[tuple[ImagesOfRun, ...], Field(exclude_if=lambda images: not images)] = ()
 
     @model_validator(mode="before")
     @classmethod

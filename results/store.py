@@ -257,7 +257,8 @@ def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
             )
         suites[name] = suite
     notes = tuple(dict.fromkeys((before.notes if before else ()) + plan.notes))
-    merged = plan.model_copy(update={"suites": suites, "notes": notes})
+    images = tuple({one.sha256: one for one in (*(before.images if before else ()), *plan.images)}.values())
+    merged = plan.model_copy(update={"suites": suites, "notes": notes, "images": images})
     replace(folder / "plan.json", (merged.model_dump_json(indent=1) + "\n").encode())
 
 

@@ -66,8 +66,8 @@ class _Trial(Settings):
 
     @property
     def trial_id(self) -> str:
-        """The case in words and the hash of all that can change the result, which suite and data folder cannot."""
-        content = self.model_dump(mode="json", exclude={"suite", "grid", "data_dir"})
+        """The case in words and the hash of all that can change the result, as no suite's or data folder's name can."""
+        content = self.model_dump(mode="json", exclude={"suite", "grid", "data_dir", "data_name"})
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self._case()}-{digest[:12]}"
 
@@ -91,7 +91,8 @@ class TrainTrial(_Trial):
     """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches.
 
     `grid` names, for people, the settings that its suite's grid gave it; `model`, `training` or `precision` hold them
-    too. With `devices` above 1 its batches are split over as many (`benchmarks.batches`).
+    too. `data_name` is what people call images of their own. `images`, those of its training set, are for its estimate,
+    and in no record. With `devices` above 1 its batches are split over as many (`benchmarks.batches`).
     """
 
     kind: Literal["train"] = "train"
@@ -99,6 +100,8 @@ class TrainTrial(_Trial):
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     dataset: Name
     data_dir: str | None = None
+    data_name: Annotated[Name | None, Field(exclude_if=lambda name: name is None)] = None
+    images: Annotated[Count | None, Field(exclude=True, repr=False)] = None
     devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
     grid: Chosen = ()
     model: ModelConfig
@@ -177,8 +180,12 @@ class ModelStepTrial(_StepTimeTrial):
 
     @property
     def conditions(self) -> Conditions:
-        """The settings that are equal at all points: all except the image size, which sets the number of patches."""
-        return tuple((name, value) for name, value in self._conditions(*CURVE, "model") if name != "image_size")
+        """The settings that are equal at all points: all except the images' size, which sets the number of patches."""
+        return tuple(
+            (name, value)
+            for name, value in self._conditions(*CURVE, "model")
+            if name not in ("image_size", "image_width")
+        )
 
     def _case(self) -> str:
         return f"model-{self.phase}-{self.variant}-n{self.patches}-process{self.process}"

@@ -14,7 +14,7 @@ SMALL = {"blocks": "1", "embedding_dim": "8", "mlp_dim": "7", "patch_size": "4"}
 
 def planned(suite, **overrides):
     """The trials of a suite under these overrides."""
-    return build_plan([suite], "quick", lambda name: datasets.shape(name, None), Overrides(**overrides)).trials
+    return build_plan([suite], "quick", lambda name: datasets.survey(name, None).shape, Overrides(**overrides)).trials
 
 
 def trainings(seeds=1, epochs=2, variants=(), **settings):

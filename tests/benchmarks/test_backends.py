@@ -55,7 +55,9 @@ def test_an_attention_of_a_users_file_is_trained_and_timed(tmp_path, backend):
     (tmp_path / "token_mlp.py").write_text(DOCUMENTED)
     own = described([tmp_path / "token_mlp.py"], backend, {})
     asked = Overrides(attentions=own, variants=("vit",), backend=backend, seeds=1, epochs=1, settings=SMALL)
-    plan = costed(build_plan(["rivals", "scaling"], "quick", lambda name: datasets.shape(name, None), asked), backend)
+    plan = costed(
+        build_plan(["rivals", "scaling"], "quick", lambda name: datasets.survey(name, None).shape, asked), backend
+    )
     first = {(t.suite, getattr(t, "scope", "")): t for t in reversed(plan.trials) if t.variant == "token-mlp"}
     found = outcomes(first.values(), tmp_path, timeout_seconds=lambda _: 240.0, backend=backend)
     assert {type(outcome) for outcome in found} == {TrainRecord, StepTimeRecord}, found

@@ -1,5 +1,6 @@
 """The datasets by name, which of their images are trained on, and their hashes; small ones as files for all tests."""
 
+import gzip
 import io
 import os
 import pickle
@@ -80,13 +81,49 @@ def write_images(root, size=(6, 6), classes=("cat", "dog", "owl"), mode="RGB"):
                 Image.fromarray(pixels).convert(mode).save(folder / f"{number}.png")
 
 
+def write_npz(root, **changes):
+    """An .npz file with Keras's keys, of grey images of 6 x 5."""
+    rng = np.random.default_rng(7)
+    arrays = {
+        "x_train": rng.integers(256, size=(11, 6, 5), dtype=np.uint8),
+        "y_train": np.arange(11) % 3,
+        "x_test": rng.integers(256, size=(7, 6, 5), dtype=np.uint8),
+        "y_test": np.arange(7) % 3,
+    }
+    np.savez(root / "few.npz", **{name: array for name, array in (arrays | changes).items() if array is not None})
+    return root / "few.npz"
+
+
+def write_idx(root, packed=True, **changes):
+    """MNIST's four files, with few images."""
+    rng = np.random.default_rng(11)
+    arrays = {
+        "train-images-idx3-ubyte": rng.integers(256, size=(13, 28, 28), dtype=np.uint8),
+        "train-labels-idx1-ubyte": np.arange(13, dtype=np.uint8) % 10,
+        "t10k-images-idx3-ubyte": rng.integers(256, size=(10, 28, 28), dtype=np.uint8),
+        "t10k-labels-idx1-ubyte": np.arange(10, dtype=np.uint8),
+    }
+    for name, array in (arrays | changes).items():
+        head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+        content = head + array.tobytes()
+        (root / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+
+
 @pytest.mark.parametrize(
     ("name", "write", "shape", "train", "test"),
     [
-        ("digits", None, DatasetShape(8, 1, 10), 1437, 360),
-        ("cifar10", lambda root: write_cifar10(root, [*range(10)]), DatasetShape(32, 3, 10), 10, 10),
-        ("cifar100", lambda root: write_cifar100(root / "cifar-100-python"), DatasetShape(32, 3, 100), 11, 5),
-        ("folder", write_images, DatasetShape(6, 3, 3), 15, 6),
+        ("digits", None, DatasetShape(8, 8, 1, 10, 1437), 1437, 360),
+        ("cifar10", lambda root: write_cifar10(root, [*range(10)]), DatasetShape(32, 32, 3, 10, 50_000), 10, 10),
+        (
+            "cifar100",
+            lambda root: write_cifar100(root / "cifar-100-python"),
+            DatasetShape(32, 32, 3, 100, 50_000),
+            11,
+            5,
+        ),
+        ("folder", write_images, DatasetShape(6, 6, 3, 3, 15), 15, 6),
+        ("npz", write_npz, DatasetShape(6, 5, 1, 3, 11), 11, 7),
+        ("mnist", write_idx, DatasetShape(28, 28, 1, 10, 60_000), 13, 10),
     ],
 )
 def test_a_dataset_has_the_shape_that_it_tells_beforehand_and_is_the_same_each_time(
@@ -96,14 +133,14 @@ def test_a_dataset_has_the_shape_that_it_tells_beforehand_and_is_the_same_each_t
         write(tmp_path)
     data_dir = str(tmp_path) if write else None
     images = datasets.load(name, data_dir)
-    assert datasets.shape(name, data_dir) == shape
+    assert datasets.survey(name, data_dir).shape == shape
     assert images.classes == shape.classes
     for pixels, labels, count in (
         (images.train_images, images.train_labels, train),
         (images.test_images, images.test_labels, test),
     ):
         assert (pixels.dtype, labels.dtype, labels.shape) == (np.uint8, np.int64, (count,))
-        assert pixels.shape == (count, shape.image_size, shape.image_size, shape.channels)
+        assert pixels.shape == (count, shape.height, shape.width, shape.channels)
     assert images.sha256 == datasets.load(name, data_dir).sha256
 
 

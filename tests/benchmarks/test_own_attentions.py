@@ -53,7 +53,7 @@ def planned(path, suite="rivals", given=None, variants=("vit-16",), **overrides)
     own = described([path], "tensorflow", given or {})
     asked = Overrides(attentions=own, variants=variants, **overrides)
     return costed(
-        build_plan([suite], "quick", lambda name: datasets.shape(name, None), asked),
+        build_plan([suite], "quick", lambda name: datasets.survey(name, None).shape, asked),
         overrides.get("backend", "tensorflow"),
     )
 
@@ -112,7 +112,7 @@ def test_it_joins_open_suites_alone_whatever_variants_are_named(file):
     asked = Overrides(attentions=own, variants=("vit-16",))
 
     def build(*suites):
-        return build_plan(suites, "quick", lambda name: datasets.shape(name, None), asked)
+        return build_plan(suites, "quick", lambda name: datasets.survey(name, None).shape, asked)
 
     assert {trial.variant for trial in build("rivals").trials} == {"vit-16", "token-mlp"}
     with pytest.raises(InputError, match="--attention changes nothing: of the suites these take one: scaling, rivals"):

@@ -21,7 +21,7 @@ MODEL = {"patches": (16,), "batch": 5, "processes": 1, "steps": 2, "seconds": 0.
 
 
 def plan(*names, profile="quick", **overrides):
-    return build_plan(names, profile, lambda name: datasets.shape(name, None), Overrides(**overrides))
+    return build_plan(names, profile, lambda name: datasets.survey(name, None).shape, Overrides(**overrides))
 
 
 def step_times(*names, **options):

@@ -11,7 +11,7 @@ from benchmarks.progress import TRUSTED_SECONDS, Display, Eta
 from benchmarks.worker import Progress
 from tests import samples
 
-TRIALS = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1)).trials
+TRIALS = build_plan(["accuracy"], "quick", lambda name: datasets.survey(name, None).shape, Overrides(seeds=1)).trials
 SECONDS = [estimate.seconds(trial) for trial in TRIALS]
 EXPECTED = {trial.trial_id: seconds for trial, seconds in zip(TRIALS, SECONDS, strict=True)}
 

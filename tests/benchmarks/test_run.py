@@ -211,7 +211,7 @@ def test_other_code_is_code_that_measures_otherwise(tmp_path, monkeypatch):
     git("init", "-q")
     first = commit("models/layer.py", "wrong")
     monkeypatch.setattr("benchmarks.provenance.ROOT", tmp_path)
-    plan = build_plan(["accuracy"], "quick", lambda name: datasets.shape(name, None), Overrides(seeds=1))
+    plan = build_plan(["accuracy"], "quick", lambda name: datasets.survey(name, None).shape, Overrides(seeds=1))
 
     def said(here, dirty=False, measured_at=first, measured_dirty=False):
         where = samples.environment(commit=measured_at, dirty=measured_dirty)

@@ -160,7 +160,7 @@ def test_what_reaches_the_model_in_every_epoch_is_the_order_that_the_record_hash
     recorder = Recorder(5, steps=21)
     model = keras.Model(inputs, keras.layers.Dense(1)(recorder(inputs)))
     model.compile("sgd", "mse", jit_compile=False)
-    fit_in_order(model, images, images, range(3), seed=7, batch_size=5)
+    fit_in_order(model, images, images, np.arange(len(images)), epochs=range(3), seed=7, batch_size=5)
     expected = np.concatenate([batch_order(7, epoch, 35) for epoch in range(3)])
     assert keras.ops.convert_to_numpy(recorder.seen).ravel().tolist() == expected.tolist()
 

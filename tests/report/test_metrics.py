@@ -33,12 +33,12 @@ def test_a_metric_that_is_described_is_told_drawn_and_written(monkeypatch):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_each_metric_is_read_from_a_training(name):
-    metric, record = METRICS[name], samples.training("eanet", top1=0.9)
+    metric, record = METRICS[name], samples.told(samples.training("eanet"), **{name: 0.9})
     assert metric.read(record) == record.metrics[name]
     assert metric.resolution(record) == (1 / record.test_images if metric.unit else 0)
     assert (metric.better == "higher") == (name != "test_loss")
 
 
 def test_a_metric_that_nobody_has_described_is_named():
-    with pytest.raises(ValueError, match="should be one of top1, top5, test_loss"):
+    with pytest.raises(ValueError, match="should be one of top1, top5, test_loss, balanced_top1, new_top1"):
         PlannedSuite(question="?", metric="auc", trial_ids=())

@@ -290,12 +290,12 @@ def test_the_published_log_ends_as_the_page_says():
 
 def test_the_tutorial_profile_is_what_the_page_publishes():
     """Compares two accounts of the same page: the profile that trains it, and the settings that claims are held to."""
-    from benchmarks.datasets import shape
+    from benchmarks.datasets import survey
     from benchmarks.plan import Overrides, build_plan
     from report.groups import bare
 
     trained = {}
-    for trial in build_plan(["accuracy"], "tutorial", lambda name: shape(name, None), Overrides()).trials:
+    for trial in build_plan(["accuracy"], "tutorial", lambda name: survey(name, None).shape, Overrides()).trials:
         settings = {bare(name): value for name, value in trial.conditions}
         assert {name: settings.get(name, value) for name, value in SETTINGS.items()} == SETTINGS
         trained |= settings

@@ -63,7 +63,7 @@ def model_steps(variant: str, batch: int, blocks: int) -> Steps:
     from tests.studies.published import build_published_model
 
     overrides = Overrides(variants=(variant,), settings={"blocks": str(blocks)})
-    (trial,) = build_plan(["accuracy"], "tutorial", lambda name: datasets.shape(name, None), overrides).trials
+    (trial,) = build_plan(["accuracy"], "tutorial", lambda name: datasets.survey(name, None).shape, overrides).trials
     assert isinstance(trial, TrainTrial)
     config = trial.model
     rng = np.random.default_rng(0)
