@@ -340,7 +340,10 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         ("--suite speed", "unknown suite 'speed'; allowed: accuracy, scaling, tutorial-drift"),
         ("--all --profile slow", "unknown profile 'slow'; allowed: quick, tutorial, full"),
         ("--all --variant cnn", "unknown variant 'cnn'; allowed: eanet, vit"),
-        ("--all --dataset mnist", "unknown dataset 'mnist'; allowed: digits, cifar10, cifar100, folder"),
+        (
+            "--all --dataset imagenet",
+            "unknown dataset 'imagenet'; allowed: digits, cifar10, cifar100, cifar100-coarse, mnist, fashion-mnist, folder, npz",
+        ),
         ("--all --backend mxnet", "'mxnet' is not one of"),
         ("--all --suite accuracy", "--all runs every suite: give it or --suite, not both"),
         ("--suite scaling --data-dir /tmp", "--data-dir changes nothing: none of the chosen suites trains"),

@@ -5,6 +5,7 @@ Two hundred examples each by default, the same ones every time; `tox -e fuzz` ta
 """
 
 import gzip
+import io
 import json
 import os
 import pickle
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import benchmarks
 from benchmarks import datasets
 from benchmarks.datasets import DataError
+from benchmarks.image_files import SUFFIXES
 from benchmarks.suite import InputError, suites
 from results import store
 from tests.benchmarks.test_datasets import Executes, archive, batch, png
@@ -133,11 +136,24 @@ def test_a_cifar_archive(packed):
         assert [found.name for found in Path(name).iterdir()] == [path.name], "nothing is unpacked"
 
 
-IMAGES = [png(), png("L"), png("RGBA"), png(size=(8, 9)), png("1"), png("I;16")]
+def image(kind, mode="RGB", **options):
+    file = io.BytesIO()
+    Image.new(mode, (8, 9)).save(file, kind, **options)
+    return file.getvalue()
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+IMAGES = [
+    png(), png("L"), png("RGBA"), png(size=(8, 9)), png("1"), png("I;16"), png("P"), png("LA"),
+    image("JPEG", exif=TURNED), image("JPEG", "CMYK"), image("WEBP", exif=TURNED), image("BMP"), image("GIF", "P"),
+    image("TIFF", exif=TURNED), image("TIFF", "F"), image("TIFF", "I;16"), image("PPM"), image("JPEG2000"),
+    image("AVIF"),
+]  # fmt: skip
 
 
 @fuzzed
-@given(content=mutations(IMAGES), suffix=st.sampled_from([".png", ".jpg", ".webp", ".bmp"]))
+@given(content=mutations(IMAGES), suffix=st.sampled_from([".png", ".jpg", ".webp", ".tif", ".gif"]))
 def test_a_folder_of_images(content, suffix):
     with tempfile.TemporaryDirectory() as name:
         for part in ("train", "test"):
@@ -149,7 +165,78 @@ def test_a_folder_of_images(content, suffix):
             data = datasets.load("folder", name)
         except DataError:
             return
-        assert data.train_images.shape == (3, 8, 8, 3)
+        _, height, width, channels = data.train_images.shape
+        assert (height, width) in {(8, 8), (32, 32)}
+        assert channels == 3
+
+
+NAMES = st.sampled_from(
+    ["train", "Test", "val", "cat", ".x", "__MACOSX", "a b", "\u202e", "1.png", "2.GIF", "x.txt", "é"]
+)
+
+
+@fuzzed
+@given(paths=st.lists(st.lists(NAMES, min_size=1, max_size=5), max_size=12))
+def test_a_folder_laid_out_anyhow(paths):
+    """Folders and files of any of these names, one within the other; each file is an image."""
+    with tempfile.TemporaryDirectory() as name:
+        for parts in paths:
+            path = Path(name, *parts)
+            with suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(png())
+        files = [file for file in Path(name).rglob("*") if file.is_file() and file.suffix.lower() in SUFFIXES]
+        with suppress(DataError):
+            shape = datasets.survey("folder", name).shape
+            data = datasets.load("folder", name)
+            assert len(data.train_images) == shape.train_images <= len(files)
+            assert len(data.train_images) + len(data.test_images) <= len(files)
+
+
+def arrays(**changes):
+    rng = np.random.default_rng(3)
+    given = {"x_train": rng.integers(256, size=(5, 6, 7), dtype=np.uint8), "y_train": np.arange(5) % 2}
+    given |= {"x_test": given["x_train"][:3], "y_test": given["y_train"][:3]}
+    file = io.BytesIO()
+    np.savez(file, **given | changes)
+    return file.getvalue()
+
+
+@fuzzed
+@given(
+    content=mutations([
+        arrays(), arrays(y_train=np.eye(5)), arrays(x_train=np.zeros((5, 6, 7))), arrays(y_test=np.array([None])),
+        arrays(x_train=np.array([Executes("touched")], object)),
+    ])
+)  # fmt: skip
+def test_a_file_of_arrays(content):
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "some.npz"
+        path.write_bytes(content)
+        with suppress(DataError):
+            data = datasets.load("npz", str(path))
+            assert len(data.train_images) == len(data.train_labels) > 0
+            assert 0 <= data.train_labels.min() <= data.train_labels.max() < data.classes
+
+
+IDX = [
+    bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (2, 28, 28)) + bytes(2 * 28 * 28),
+    bytes([0, 0, 8, 1, 0, 0, 0, 2, 3, 7]),
+]
+
+
+@fuzzed
+@given(images=mutations(IDX), labels=mutations(IDX[::-1]), packed=st.booleans())
+def test_mnists_files(images, labels, packed):
+    with tempfile.TemporaryDirectory() as name:
+        contents = dict.fromkeys(datasets.MNIST.hashes, b"")
+        for file in contents:
+            content = images if "images" in file else labels
+            path = Path(name) / (file if packed else file.removesuffix(".gz"))
+            path.write_bytes(gzip.compress(content, 1) if packed else content)
+        with suppress(DataError):
+            data = datasets.load("mnist", name)
+            assert data.train_images.shape[1:] == (28, 28, 1)
 
 
 @fuzzed
