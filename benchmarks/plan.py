@@ -4,7 +4,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -130,6 +130,10 @@ def build_plan(
             else:
                 planned[name], of_suite = _step_times(name, suite, asked)
         trials += of_suite
+        if not of_suite:  # not one of its patch sizes divides the images
+            del planned[name]
+    if not trials:
+        raise InputError(f"{'; '.join(notes)}: nothing is left to run")
     _check_effect(chosen.values(), trials, asked)
     return Plan(profile_name, planned, tuple(trials), tuple(notes))
 
@@ -191,10 +195,11 @@ class Asked:
         two variants do not share is their attention alone."""
         preset, fixed = self.preset(name)
         shared = {setting: value for setting, value in settings.items() if setting not in fixed}
+        data = {"image_size": self.shape.height, "channels": self.shape.channels, "classes": self.shape.classes}
+        if self.shape.width != self.shape.height:
+            data["image_width"] = self.shape.width
+            shared["grid_rows"] = self.shape.height // settings["patch_size"]
         attention = preset.under({**shared, **own})
-        data: dict[str, Any] = {"image_size": self.shape.height, "channels": self.shape.channels}
-        data |= {"classes": self.shape.classes}
-        data |= {"image_width": self.shape.width} if self.shape.width != self.shape.height else {}
         return ModelConfig.model_validate({"attention": attention} | data | _of(ModelConfig, settings))
 
 
@@ -278,8 +283,6 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
     left_out = [size for size in grid.get("patch_size", ()) if not _divides(size, asked.shape)]
     if left_out:
         grid["patch_size"] = tuple(size for size in grid["patch_size"] if size not in left_out)
-        if not grid["patch_size"]:
-            raise InputError("none of its patch sizes divides the images: give another with --set patch_size=N")
     firsts: dict[str, TrainTrial] = {}
     for cell in _combinations(grid):
         together = {**settings, **cell}
@@ -302,7 +305,7 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
             )
             firsts.setdefault(first.trial_id, first)
     for setting in grid:  # else the same models would be trained again and again
-        if not any(setting in dict(first.grid) for first in firsts.values()):
+        if firsts and not any(setting in dict(first.grid) for first in firsts.values()):
             raise InputError(f"grid varies {setting}, which none of its variants has: {', '.join(variants)}")
     seeds = asked.overrides.seeds or (quick or suite).seeds or asked.seeds
     trials = [first.model_copy(update={"seed": seed}) for seed in range(seeds) for first in firsts.values()]
@@ -329,7 +332,8 @@ def _step_times(name: str, suite: StepTimeSuite, asked: Asked) -> tuple[PlannedS
     """One pass over all cases a process, each pass in another seeded random order, so that drift hits all alike."""
     scopes = _sizes(suite.sizes(asked.profile_name), asked.overrides.settings)
     settings = asked.settings | asked.given
-    models = {variant: asked.model(variant, suite.own, settings) for variant in asked.variants(suite)}
+    square = replace(asked, shape=replace(asked.shape, width=asked.shape.height))
+    models = {variant: square.model(variant, suite.own, settings) for variant in asked.variants(suite)}
     machine: dict[str, Any] = {"suite": name, "backend": asked.overrides.backend, "precision": settings["precision"]}
     trials: list[Trial] = []
     for process in range(max(sizes.processes for sizes in scopes.values())):
@@ -365,5 +369,5 @@ def _step_time(scope: str, shared: Mapping[str, Any], patches: int, model: Model
     if side**2 != patches:
         near = f"{side**2}, {(side + 1) ** 2}"
         raise InputError(f"patches = {patches} of the model scope is not a square number; near it: {near}")
-    image = model.model_copy(update={"image_size": side * model.patch_size, "image_width": None})
+    image = model.model_copy(update={"image_size": side * model.patch_size})
     return ModelStepTrial(**shared, patches=patches, model=image)

@@ -28,7 +28,7 @@ NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 LARGEST_BYTES = 2**20
 RESERVED = {"costs"}
 """Names of the page's own parts, which no suite may take."""
-FROM_THE_DATA = {"image_size", "image_width", "channels", "classes"}
+FROM_THE_DATA = {"image_size", "image_width", "channels", "classes", "grid_rows"}
 SHARED = {*ModelConfig.model_fields, *TrainConfig.model_fields, "precision"}
 """What all variants of a comparison have in common: they differ in their attention alone."""
 

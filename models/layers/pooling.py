@@ -15,9 +15,11 @@ class Pooling(AttentionLayer):
     Source: Yu et al. 2021, arXiv:2111.11418, equation 4.
     """
 
+    settings: pooling.Pooling
+
     def call(self, x: Any, training: bool | None = None) -> Any:
         patches, dim = x.shape[1], x.shape[2]
-        rows = pooling.rows(patches)
+        rows = self.settings.grid_rows or pooling.nearest_to_a_square(patches)
         grid = ops.reshape(x, (-1, rows, patches // rows, dim))  # (batch, rows, columns, dim)
         around = ops.average_pool(grid, 3, strides=1, padding="same", data_format="channels_last")
         return ops.reshape(around, (-1, patches, dim)) - x  # (batch, patches, dim)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import results
 from benchmarks import datasets, estimate
+from benchmarks.datasets import DatasetShape
 from benchmarks.plan import SETTINGS_ALLOWED, Overrides, build_plan, suites_in
 from benchmarks.suite import InputError, StepTimeSuite, TrainSuite, profiles, suites
 from models.config import VARIANTS
@@ -55,6 +56,76 @@ def test_variants_differ_in_their_attention_alone(profile):
         for trial in trials:
             assert trial.pop("variant") == {"external": "eanet", "self": "vit"}[trial["model"].pop("attention")["kind"]]
         assert trials[0] == trials[1]
+
+
+def of_images(height, width, *suites, profile="quick", **overrides):
+    """The plan of suites on images of that size."""
+    shape = DatasetShape(height, width, 3, 7, 1234)
+    return build_plan(suites, profile, lambda name: shape, Overrides(**overrides))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "patch_size", "notes"),
+    [
+        (8, 8, 2, 0),
+        (28, 28, 2, 0),
+        (33, 33, 3, 1),
+        (35, 35, 5, 1),
+        (31, 31, 1, 1),
+        (33, 66, 3, 1),
+        (32, 48, 2, 0),
+        (27, 8, 1, 1),
+    ],
+)
+def test_a_patch_size_that_does_not_divide_the_images_gives_way_to_the_next(height, width, patch_size, notes):
+    """To the largest that leaves four rows and columns, where there is no next."""
+    plan = of_images(height, width, "accuracy")
+    assert {trial.model.patch_size for trial in plan.trials} == {patch_size}
+    assert {trial.model.patches for trial in plan.trials} == {height * width // patch_size**2}
+    assert len(plan.notes) == notes
+    if notes:
+        assert plan.notes[0].startswith(f"patch_size is {patch_size}: 2 does not divide images of {width} x {height}")
+
+
+def test_a_patch_size_that_is_given_and_does_not_divide_the_images_is_an_error():
+    with pytest.raises(InputError, match="patch_size 2 does not divide image_width 33; allowed: 1, 3, 11, 33"):
+        of_images(32, 33, "accuracy", settings={"patch_size": "2"})
+
+
+def test_a_suite_leaves_out_the_patch_sizes_that_do_not_divide_the_images_and_says_which():
+    plan = of_images(28, 28, "patch-size", profile="full")
+    assert {trial.model.patch_size for trial in plan.trials} == {2, 4}
+    assert plan.notes == ("patch-size leaves out patch_size 8: it does not divide the images",)
+    assert set(of_images(31, 31, "accuracy", "patch-size", profile="full").suites) == {"accuracy"}
+    with pytest.raises(InputError, match=r"leaves out patch_size 2, patch_size 4, patch_size 8: .* nothing is"):
+        of_images(31, 31, "patch-size", profile="full")
+
+
+def test_every_suite_of_all_runs_on_images_of_odd_sizes():
+    for profile in ("quick", "full"):
+        for height, width in ((28, 28), (33, 33), (32, 48)):
+            suites = suites_in(profile, Overrides())
+            left_out = {"patch-size"} if (profile, height) == ("full", 33) else set()
+            planned = {trial.suite for trial in of_images(height, width, *suites, profile=profile).trials}
+            assert planned == set(suites) - left_out
+
+
+def test_images_that_are_not_square_have_a_grid_of_their_own_and_step_times_a_square_one():
+    plan = of_images(32, 48, "rivals", "scaling", variants=("vit", "pooling"))
+    for trial in plan.trials:
+        if isinstance(trial, TrainTrial):
+            assert (trial.model.image_size, trial.model.width, trial.model.patches) == (32, 48, 384)
+        elif isinstance(trial, ModelStepTrial):
+            assert trial.model.width == trial.model.image_size
+        rows = getattr(trial.attention, "grid_rows", None)
+        assert rows == (16 if isinstance(trial, TrainTrial) and trial.variant == "pooling" else None)
+
+
+def test_the_number_of_images_is_for_the_estimate_and_in_no_id():
+    few, many = (of_images(32, 32, "accuracy").trials[0].model_copy(update={"images": n}) for n in (100, 100_000))
+    assert few.trial_id == many.trial_id
+    assert estimate.seconds(many) > 50 * estimate.seconds(few)
+    assert "images" not in few.model_dump()
 
 
 @pytest.mark.parametrize("profile", profiles())

@@ -342,7 +342,7 @@ def test_a_failed_trial_is_status_1_and_on_the_page(tmp_path):
         ("--all --variant cnn", "unknown variant 'cnn'; allowed: eanet, vit"),
         (
             "--all --dataset imagenet",
-            "unknown dataset 'imagenet'; allowed: digits, cifar10, cifar100, cifar100-coarse, mnist, fashion-mnist, folder, npz",
+            "unknown dataset 'imagenet'; allowed: digits, cifar10, cifar100, cifar100-coarse, mnist, fashion-mnist, fo",
         ),
         ("--all --backend mxnet", "'mxnet' is not one of"),
         ("--all --suite accuracy", "--all runs every suite: give it or --suite, not both"),
