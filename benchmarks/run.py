@@ -134,7 +134,8 @@ def command(
     names = suites_in(profile, overrides) if all_suites else suite
     plan = build_plan(names, profile, shape, overrides)
     plan = own_attentions.costed(plan, backend) if own else plan
-    plan = replace(plan, notes=(*(note for survey in surveys.values() for note in survey.notes), *plan.notes))
+    notes = (*(note for survey in surveys.values() for note in survey.notes), *plan.notes)
+    plan = replace(plan, notes=tuple(map(printable, notes)))
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr)
     folder = _folder(

@@ -1,5 +1,6 @@
 """Training: the same batches for both variants, an honest record, and a loss that is no number ends it."""
 
+import base64
 import dataclasses
 import json
 import os
@@ -16,7 +17,7 @@ from benchmarks import datasets
 from benchmarks.batches import batch_order
 from benchmarks.environment import worker_variables
 from benchmarks.executors import Workers
-from benchmarks.training import compile_model, fit_in_order, learning_rate, reseed, train
+from benchmarks.training import compile_model, fit_in_order, learning_rate, of_images, predictions, reseed, train
 from benchmarks.worker import DivergedError, Task
 from models.build import build_model
 from tests.benchmarks.test_datasets import write_cifar10
@@ -305,3 +306,40 @@ def test_augmented_images_of_an_epoch_depend_on_nothing_that_was_drawn_before():
     first, other, again = draw(1), draw(2), draw(1)
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1
+
+
+def images_of(train, test, train_labels, test_labels, classes):
+    """Images of one pixel."""
+    pixels = [np.array(values, np.uint8).reshape(-1, 1, 1, 1) for values in (train, test)]
+    return datasets.Images(classes, pixels[0], np.array(train_labels), pixels[1], np.array(test_labels))
+
+
+def test_predictions_tell_what_is_right_and_what_is_taken_for_what():
+    data = images_of([0], range(9), [0], [0, 0, 0, 1, 1, 1, 2, 2, 2], 3)
+    told = predictions(np.array([0, 1, 1, 1, 1, 1, 0, 2, 1]), data)
+    assert np.unpackbits(np.frombuffer(base64.b64decode(told.right), np.uint8))[:9].tolist() == [
+        1, 0, 0, 1, 1, 1, 0, 1, 0,
+    ]  # fmt: skip
+    assert told.right_by_class == (1, 3, 1)
+    assert told.confused == ((0, 1, 2), (2, 0, 1), (2, 1, 1))
+
+
+def test_of_many_classes_the_most_frequent_confusions_are_kept():
+    labels = np.arange(200)
+    data = images_of([0], range(200), [0], labels, 200)
+    told = predictions((labels + 1) % 200, data)
+    assert len(told.confused) == 100
+    assert told.right_by_class == (0,) * 200
+
+
+def test_uneven_classes_have_a_balanced_accuracy_and_duplicates_are_left_out():
+    right = np.array([True, True, False, True])
+    even = images_of([9], [1, 2, 3, 4], [0], [0, 0, 1, 1], 2)
+    assert of_images(right, even) == {}
+    uneven = images_of([9], [1, 2, 3, 4], [0], [0, 0, 1, 0], 2)
+    assert of_images(right, uneven) == {"balanced_top1": 0.5}
+    known = images_of([3, 4, 5], [1, 2, 3, 4], [0, 0, 0], [0, 0, 1, 1], 2)
+    assert known.duplicates.tolist() == [False, False, True, True]
+    assert of_images(right, known) == {"new_top1": 1.0}
+    all_known = images_of([1, 2, 3, 4], [1, 2, 3, 4], [0] * 4, [0, 0, 1, 1], 2)
+    assert of_images(right, all_known) == {}, "there is nothing else"
