@@ -32,17 +32,21 @@ def check_asked(plan: Plan, overrides: Overrides) -> None:
         raise InputError("--devices changes nothing: none of the chosen suites trains")
 
 
-def check_executor(
-    overrides: Overrides, executor: str, threads: int | None, of_cluster: Mapping[str, int | str | None]
-) -> None:
-    """The backend is installed, and the executor can do what it is asked; `of_cluster` are the options of Ray's.
-
-    More threads than there are processors take turns: what is timed then is the taking of turns.
-    """
-    backend, devices = overrides.backend, overrides.devices
+def check_backend(backend: str) -> None:
+    """The backend is installed."""
     if importlib.util.find_spec(MODULES[backend]) is None:
         extra = "." if backend == "tensorflow" else f"'.[{backend}]'"
         raise InputError(f"the backend {backend} is not installed: pip install -e {extra}")
+
+
+def check_executor(
+    overrides: Overrides, executor: str, threads: int | None, of_cluster: Mapping[str, int | str | None]
+) -> None:
+    """The executor can do what it is asked; `of_cluster` are the options of Ray's.
+
+    More threads than there are processors take turns: what is timed then is the taking of turns.
+    """
+    devices = overrides.devices
     if executor == "ray":
         if threads is not None:
             raise InputError("--threads is for this machine: give --trial-cpus with --executor ray")

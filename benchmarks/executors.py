@@ -6,8 +6,10 @@ thread, so a suite's run side by side, as many as there are threads.
 """
 
 import itertools
+import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks import memory
 from benchmarks.downloads import KERAS_HOME, OWN_KERAS_HOME, keras_home
@@ -49,8 +51,9 @@ MOST_KEPT = 6
 
 
 ANSWER_SECONDS = 300.0
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes a terminal write bold or coloured."""
 NOBODY = Origin(command="", commit=None, dirty=None)
-Given = TypeVar("Given")
 
 Outcomes = Iterator[tuple[Trial, Result | Failure]]
 Execute = Callable[
@@ -112,8 +115,8 @@ _imported_for: set[str] = set()
 """The backend that the process which workers are forked from has imported: Python has one such process, for good."""
 
 
-def ask(backend: str, question: Callable[..., Given], *arguments: Any) -> Given:
-    """Returns what a function gives in a worker of its own: a user's code runs there and never in this process.
+def ask(backend: str, question: Callable[..., Any], *arguments: Any) -> Any:
+    """Returns what a function gives in a worker of its own, which has to be JSON: a user's code runs there alone.
 
     Raises `InputError` with the reason where the function does, its process dies, or `ANSWER_SECONDS` pass.
     """
@@ -121,20 +124,23 @@ def ask(backend: str, question: Callable[..., Given], *arguments: Any) -> Given:
     with Workers(backend, worker_variables(backend, default_threads()), NOBODY, logs, answer) as workers:
         worker = workers.start()
         connection: Connection[Any, Any] = worker.connection
-        found: Any = Trouble("timeout", f"no answer within {ANSWER_SECONDS:,.0f} s")
+        until = time.monotonic() + ANSWER_SECONDS
         try:
             connection.send((question, arguments))
-            if connection.poll(ANSWER_SECONDS):
-                found = connection.recv()
+            while not _has_answered(worker, LOOK_SECONDS):
+                if time.monotonic() >= until:
+                    raise InputError(f"no answer within {ANSWER_SECONDS:,.0f} s")
+            found = json.loads(connection.recv_bytes())
         except (EOFError, ConnectionError):
             worker.process.join(END_SECONDS)
-            found = _ending(worker.process.exitcode or 0, False, "an answer")
+            said = [line for line in worker.log.read_text(errors="replace").splitlines() if line.strip()]
+            words = f": {said[-1].strip()[:200]}" if said else ""
+            raise InputError(_ending(worker.process.exitcode or 0, False, "an answer").reason + words) from None
         finally:
             worker.end(0.0)
-    if isinstance(found, Trouble):
-        raise InputError(found.reason)
-    given: Given = found
-    return given
+    if "reason" in found:
+        raise InputError(found["reason"])
+    return found["given"]
 
 
 def start_context(backend: str) -> "ForkServerContext | SpawnContext":
@@ -292,18 +298,21 @@ def _interruption_held_back() -> Iterator[None]:
 
 
 def _answer(worker: Worker, look_seconds: float) -> Answer | None:
-    """Waits for the worker's next answer for so long. Returns None if none came; raises `EOFError` if it ended.
-
-    What it prints meanwhile is kept short: an endless output would fill the disk.
-    """
-    if worker.log.stat().st_size > LARGEST_LOG_BYTES:
-        os.truncate(worker.log, 0)
-    if not worker.connection.poll(look_seconds):
+    """Waits for the worker's next answer for so long. Returns None if none came; raises `EOFError` if it ended."""
+    if not _has_answered(worker, look_seconds):
         return None
     try:
         return worker.connection.recv()
     except OSError as error:  # it ended in the middle of a message
         raise EOFError from error
+
+
+def _has_answered(worker: Worker, look_seconds: float) -> bool:
+    """Waits for an answer for so long. What the worker prints meanwhile is kept short: an endless output would fill the
+    disk."""
+    if worker.log.exists() and worker.log.stat().st_size > LARGEST_LOG_BYTES:
+        os.truncate(worker.log, 0)
+    return worker.connection.poll(look_seconds)
 
 
 def _ending(code: int, out_of_memory: bool, given: str = "a record") -> Trouble:
@@ -326,6 +335,6 @@ def failure(trial: Trial, trouble: Trouble, log: str = "", places: Mapping[str, 
         trial_id=trial.trial_id,
         trial=trial.model_copy(update={"data_dir": None}) if isinstance(trial, TrainTrial) else trial,
         status=trouble.status,
-        reason=without_places(trouble.reason, known),
-        log_tail="" if trouble.status == "skipped" else without_places(tail, known)[-LOG_TAIL:],
+        reason=without_places(STYLE.sub("", trouble.reason), known),
+        log_tail="" if trouble.status == "skipped" else without_places(STYLE.sub("", tail), known)[-LOG_TAIL:],
     )

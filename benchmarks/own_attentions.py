@@ -1,22 +1,28 @@
 """Attentions of the user's own files: read here, and run in a worker, which tells their settings, claims and costs."""
 
 import hashlib
+import math
+import numbers
 import re
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from benchmarks.executors import Given, ask
+from benchmarks.executors import ask
 from benchmarks.plan import Plan
 from benchmarks.suite import LARGEST_BYTES, NAME, SHARED, InputError, explain, explained
 from models.attentions.own import OwnAttention
 from models.config import VARIANTS
 from models.cost import Cost, Part
+from models.settings import Value
+from results import store
 from results.trials import CoreStepTrial, Trial
+
+Given = TypeVar("Given")
 
 TAKEN = {"kind", "source_sha256"}
 HOW = "docs/adding-an-attention.md has a file that works"
@@ -34,10 +40,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Told:
-    """The parts of the cost at a size, None where the file does not tell them, and what does not agree with them."""
+    """The parts of the cost at a size, None where the file does not tell them, and what a reader should know of it."""
 
     parts: tuple[Part, ...] | None
     remark: str
+
+
+ANSWERS: TypeAdapter[list[Told]] = TypeAdapter(list[Told])
 
 
 def described(paths: Iterable[Path], backend: str, given: Mapping[str, str]) -> dict[str, OwnAttention]:
@@ -48,10 +57,13 @@ def described(paths: Iterable[Path], backend: str, given: Mapping[str, str]) -> 
     found: dict[str, OwnAttention] = {}
     for path in paths:
         with explained(f"--attention {path}"):
+            path = path.expanduser()
             name, source = _name(path), _source(path)
             if name in found:
                 raise InputError(f"another file is {name}, too; rename one")
-            found[name] = ask(backend, _describe, path.name, source, dict(given))
+            told = ask(backend, _describe, path.name, source, dict(given))
+            sha256 = hashlib.sha256(source).hexdigest()
+            found[name] = OwnAttention(file=path.name, source_sha256=sha256, source=source, **told)
             for setting, _ in found[name].settings:
                 if setting in SHARED | TAKEN:
                     raise InputError(f"its setting {setting} is another's name; rename it")
@@ -67,14 +79,16 @@ def _name(path: Path) -> str:
     return name
 
 
-def _source(path: Path) -> str:
+def _source(path: Path) -> bytes:
     try:
-        if path.is_file() and (size := path.stat().st_size) > LARGEST_BYTES:
-            raise InputError(f"{size:,} bytes; at most {LARGEST_BYTES:,} are read")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text in UTF-8"
+        with store.open_plain(path) as file:
+            source = file.read(LARGEST_BYTES + 1)
+    except (OSError, store.StoreError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{why}; expected a file that defines an Attention and its AttentionLayer") from None
+    if len(source) > LARGEST_BYTES:
+        raise InputError(f"more than {LARGEST_BYTES:,} bytes; at most so many are read")
+    return source
 
 
 def costed(plan: Plan, backend: str) -> Plan:
@@ -91,9 +105,10 @@ def costed(plan: Plan, backend: str) -> Plan:
     notes = []
     for file, of_file in by_file.items():
         with explained(f"--attention {file}"):
-            found = ask(backend, _cost, of_file)
+            found = ANSWERS.validate_python(ask(backend, _cost, of_file))
         told |= zip(of_file, found, strict=True)
-        notes += [f"{file} {one.remark}" for one in found if one.remark][:1]
+        version = f"{file} ({of_file[0].attention.source_sha256[:7]})"
+        notes += [f"{version} {one.remark}" for one in found if one.remark][:1]
     trials = tuple(_with_parts(trial, told[sizes[trial]].parts) if trial in sizes else trial for trial in plan.trials)
     return replace(plan, trials=trials, notes=(*plan.notes, *notes))
 
@@ -115,61 +130,73 @@ def _with_parts(trial: Trial, parts: tuple[Part, ...] | None) -> Trial:
 
 # What follows runs in a worker.
 
-NOT_TOLD = "does not tell its cost: multiply-adds are missing, and estimates leave it out"
 
-
-def _describe(file: str, source: str, given: Mapping[str, str]) -> OwnAttention:
+def _describe(file: str, source: bytes, given: Mapping[str, str]) -> dict[str, Any]:
     from models.layers.own import defined, own_kind
 
-    def read() -> OwnAttention:
+    def read() -> dict[str, Any]:
         attention, _ = defined(file, source)
-        names = [name for name in attention.model_fields if name != "kind"]
+        names = [name for name in attention.model_fields if name not in ("kind", "grows", "role")]
         mine = {name: text for name, text in given.items() if name in names}
         made = attention.model_validate({"kind": own_kind(attention), **mine})
-        return OwnAttention(
-            file=file,
-            source_sha256=hashlib.sha256(source.encode()).hexdigest(),
-            settings=tuple((name, getattr(made, name)) for name in names),
-            grows=attention.grows,
-            role=attention.role,
-            source=source,
-        )
+        settings = {name: _plain(f"its setting {name}", getattr(made, name)) for name in names}
+        grows = made.grows and {"time": made.grows.time, "memory": made.grows.memory}
+        OwnAttention(file=file, source_sha256="0" * 64, settings=settings, grows=grows, role=made.role)
+        return {"settings": settings, "grows": grows, "role": made.role}
 
     return _explained(file, read)
 
 
-def _cost(sizes: Sequence[Size]) -> list[Told]:
+def _plain(what: str, value: Any) -> Value:
+    """Returns a setting's value as what JSON knows."""
+    kinds: tuple[type, ...] = (bool, int, float, str)
+    kind = next((kind for kind in kinds if isinstance(value, kind)), None)
+    if value is not None and (kind is None or (kind is float and not math.isfinite(value))):
+        raise ValueError(f"{what} is {value!r}: expected a text, a finite number, true, false or None")
+    return None if kind is None else kind(value)
+
+
+def _cost(sizes: Sequence[Size]) -> list[dict[str, Any]]:
     run: set[tuple[str, str]] = set()
     found = []
     for size in sizes:
         case = size.attention.model_dump_json(), size.precision
-        found.append(_explained(size.attention.file, partial(_examined, size, case not in run)))
+        found.append(asdict(_explained(size.attention.file, partial(_examined, size, case not in run))))
         run.add(case)
     return found
 
 
 def _examined(size: Size, runs: bool) -> Told:
-    """Builds the layer at a size, and runs a training step of it where asked."""
+    """Builds the layer at a size, unless no trial of it would fit, and runs a training step of it where asked."""
     import keras
     import numpy as np
 
+    from benchmarks import memory
     from benchmarks.environment import configure_keras
     from benchmarks.steptime import layer_step
     from models.build import build_attention
     from models.layers.own import configured
 
-    configure_keras(size.precision)
     attention = configured(size.attention)
+    if any(getattr(attention, name) != value for name, value in size.attention.settings):
+        raise ValueError("a validator changes its settings each time")
+    configure_keras(size.precision)
     attention.require_width(size.dim)
-    layer = build_attention(size.attention)
-    layer.build((2, size.patches, size.dim))
-    if runs:
-        x = np.random.default_rng(0).standard_normal((2, size.patches, size.dim), np.float32)
-        layer_step(layer, x, "train")[0]()
     parts = attention.parts(size.dim, size.patches)
-    if parts is None:
-        return Told(None, NOT_TOLD)
-    told = Cost(tuple(parts))
+    told = None if parts is None else Cost(tuple(map(_checked, parts)))
+    if told:
+        try:
+            memory.require(told, FEW, "train", size.precision)
+        except memory.TooLargeError:
+            return Told(told.parts, "")
+    layer = build_attention(size.attention)
+    layer.build((FEW, size.patches, size.dim))
+    layer.layer(keras.KerasTensor((None, size.patches, size.dim), layer.compute_dtype))  # as a whole model has it
+    if runs:
+        x = np.random.default_rng(0).standard_normal((FEW, size.patches, size.dim), np.float32)
+        layer_step(layer, x, "train")[0]()
+    if told is None:
+        return Told(None, "does not tell its cost: multiply-adds are missing, and estimates leave it out")
     counted = {"parameters": (told.parameters, sum(int(np.prod(w.shape)) for w in layer.trainable_weights))}
     remark = ""
     if keras.backend.backend() == "tensorflow":
@@ -186,28 +213,33 @@ def _examined(size: Size, runs: bool) -> Told:
     return Told(told.parts, remark)
 
 
+FEW = 2
+"""Images of a batch that an attention is tried with."""
+LARGEST_COUNT = 2**62
+
+
+def _checked(part: Any) -> Part:
+    """Returns a part of a cost whose counts are whole numbers of a size that a record holds."""
+    values = {field.name: getattr(part, field.name) for field in fields(Part)}
+    for name, value in values.items():
+        if name not in ("name", "one_for_all"):
+            if not isinstance(value, numbers.Integral) or not 0 <= int(value) < LARGEST_COUNT:
+                raise ValueError(f"its part {part.name!r} has {name} = {value!r}: expected a whole number from 0 on")
+            values[name] = int(value)
+    return Part(**values | {"name": str(part.name), "one_for_all": bool(part.one_for_all)})
+
+
 def _explained(file: str, run: Callable[[], Given]) -> Given:
     """Makes whatever a file raises an `InputError` of one line, with the file's line that raised."""
+    from models.layers.own import raised
+
     try:
         return run()
-    except Exception as error:
-        first, line = _origin(error, file)
+    except BaseException as error:
+        first, line = raised(error, file)
         where = f"line {line}: " if line else ""
-        words = explain(first) if isinstance(first, ValidationError) else " ".join(str(first).split())
+        try:
+            words = explain(first) if isinstance(first, ValidationError) else " ".join(str(first).split())
+        except Exception:
+            words = "an error that cannot be written"
         raise InputError(f"{where}{type(first).__name__}: {words[:300]}; {HOW}") from None
-
-
-def _origin(error: BaseException, file: str) -> tuple[BaseException, int | None]:
-    """Returns the first of a chain of errors that a line of the file raised, and that line.
-
-    Keras raises another error for each layer that one passes through.
-    """
-    if isinstance(error, SyntaxError):
-        return error, error.lineno
-    chain = [error]
-    while before := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(before)
-    for one in reversed(chain):
-        if lines := [frame.lineno for frame in traceback.extract_tb(one.__traceback__) if frame.filename == file]:
-            return one, lines[-1]
-    return error, None

@@ -16,7 +16,7 @@ from typer import Option
 
 import results
 from benchmarks import datasets, estimate, listing, own_attentions
-from benchmarks.checks import check_asked, check_data, check_devices_here, check_executor
+from benchmarks.checks import check_asked, check_backend, check_data, check_devices_here, check_executor
 from benchmarks.environment import default_threads
 from benchmarks.executors import run_local
 from benchmarks.image_files import LARGEST_SIDE
@@ -110,6 +110,8 @@ def command(
     wanted = _wanted(image_size, image_mode)
     data_name = _data_name(dataset, data_dir, name, wanted)
     settings = _settings(set_)
+    if attention:
+        check_backend(backend)
     own = own_attentions.described(attention, backend, settings) if attention else {}
     of_own = {name for described in own.values() for name, _ in described.settings} - set(SETTINGS_ALLOWED)
     overrides = Overrides(
@@ -148,6 +150,7 @@ def command(
         listing.show_plan(console, plan, store.load(folder).done, shown(folder), threads_here, at_once)
         return
     of_cluster = {"--ray-address": ray_address, "--trial-cpus": trial_cpus, "--trial-gpus": trial_gpus}
+    check_backend(backend)
     check_executor(overrides, executor, threads, of_cluster)
     images, here = check_data(plan, overrides), origin()
     rounds = functools.partial(

@@ -61,7 +61,7 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
         trial_id=trial.trial_id,
         trial=trial,
         multiply_adds=case.cost.multiply_adds if told else None,
-        activation_bytes=held.activation_bytes(trial.batch, trial.phase, value_bytes) if told else None,
+        activation_bytes=(held.activation_bytes(trial.batch, trial.phase, value_bytes) or None) if told else None,
         compile_seconds=timing.compile_seconds,
         warmup_seconds=timing.warmup_seconds,
         samples_seconds=timing.samples_seconds,

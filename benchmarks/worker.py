@@ -1,6 +1,7 @@
 """The process that runs trials: one trial, or one after the other where they share their compiled step."""
 
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 from benchmarks import memory
 from benchmarks.environment import Origin, pinned_threads
 from benchmarks.suite import InputError
+from models.attentions.own import OwnAttention
 from results.records import Result
 from results.trials import TrainTrial, Trial
 
@@ -76,13 +78,14 @@ def work(origin: Origin, log: Path, tasks: "Connection[Answer, Task]", variables
 
 
 def answer(origin: Origin, log: Path, questions: "Connection[Any, Any]", variables: Mapping[str, str]) -> None:
-    """Answers one question, a function and its arguments: with what it returns, or with the `Trouble` it ran into."""
+    """Answers one question, a function and its arguments, as JSON: with what is `given`, or the `reason` why not."""
     settle(log, variables)
     function, arguments = questions.recv()
     try:
-        questions.send(function(*arguments))
+        found = {"given": function(*arguments)}
     except InputError as error:
-        questions.send(Trouble("failed", str(error)))
+        found = {"reason": str(error)}
+    questions.send_bytes(json.dumps(found).encode())
 
 
 def settle(log: Path, variables: Mapping[str, str]) -> None:
@@ -120,8 +123,20 @@ def _outcome(task: Task, origin: Origin, answers: "Connection[Answer, Task]") ->
     except Exception as error:
         traceback.print_exc()
         exhausted = memory.exhaustion(error)
-        words = exhausted or f"{type(error).__name__}: {' '.join(str(error).split())}"
+        words = exhausted or _words(error, task.trial)
         return Trouble("oom" if exhausted else "failed", words[:500])
+
+
+def _words(error: Exception, trial: Trial) -> str:
+    """An error in one line; of a user's own attention the one that a line of its file raised, and that line."""
+    where = ""
+    first: BaseException = error
+    if isinstance(trial.attention, OwnAttention):
+        from models.layers.own import raised
+
+        first, line = raised(error, trial.attention.file)
+        where = f"{trial.attention.file}, line {line}: " if line else ""
+    return f"{where}{type(first).__name__}: {' '.join(str(first).split())}"
 
 
 def _end_with_parent() -> None:

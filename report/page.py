@@ -130,7 +130,7 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         images=_images(run),
         own={
             f"{r.variant} ({r.trial.attention.source_sha256[:7]})": r.trial.attention
-            for r in run.results
+            for r in (*run.results, *run.failures)
             if isinstance(r.trial.attention, OwnAttention)
         },
     )

@@ -211,7 +211,7 @@ def keep_source(folder: Path, attention: Attention) -> None:
         there = folder / "attentions" / f"{attention.source_sha256[:12]}-{attention.file}"
         there.parent.mkdir(exist_ok=True)
         if not there.exists():
-            replace(there, attention.source.encode())
+            replace(there, attention.source)
 
 
 def checkpoint(folder: Path, trial_id: str) -> Path:

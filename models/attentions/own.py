@@ -1,7 +1,7 @@
 """An attention of a user's own file: what the file has told of it, so that nothing but a worker runs the file."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -13,18 +13,18 @@ from models.settings import Chosen, Name, Value
 class OwnAttention(Attention):
     """The attention of a `file` that is not part of this project; `models/layers/own.py` runs it.
 
-    `settings` are those that the file defines. `source_sha256` is of the file's text: with the settings it says what is
-    computed. `source`, the text, and `told`, the parts of its cost at the size of the trial that holds it (None where
-    the file does not tell them), go with a trial to its worker and are in no record.
+    `settings` are those that the file defines. `source_sha256` is of the file's bytes: with the settings it says what
+    is computed. `source`, the bytes, and `told`, the parts of its cost at the size of the trial that holds it (None
+    where the file does not tell them), go with a trial to its worker and are in no record.
     """
 
     kind: Literal["own"] = "own"
     file: Name
-    source_sha256: str
+    source_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     settings: Chosen
     grows: Grows | None  # type: ignore[misc]  # of a class elsewhere, and here what the file says
     role: Role  # type: ignore[misc]
-    source: str = Field(default="", exclude=True, repr=False)
+    source: bytes = Field(default=b"", exclude=True, repr=False)
     told: tuple[Part, ...] | None = Field(default=None, exclude=True, repr=False)
 
     @property

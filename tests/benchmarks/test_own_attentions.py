@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.own_attentions import costed, described
-from benchmarks.plan import Overrides, build_plan
+from benchmarks.plan import Overrides, Plan, build_plan
 from benchmarks.suite import InputError
 from models.attentions.attention import Grows
 from models.attentions.own import OwnAttention
@@ -71,7 +71,7 @@ def test_the_documented_file_has_about_thirty_lines_and_tells_all_that_is_asked_
         settings={"units": 61},
         grows=Grows("linear", "linear"),
         role="rival",
-        source=DOCUMENTED,
+        source=DOCUMENTED.encode(),
     )
     assert re.fullmatch("[0-9a-f]{64}", attention.source_sha256)
 
@@ -145,7 +145,7 @@ def test_the_page_shows_it_without_running_it(file, tmp_path):
     assert not ran.exists()
     page = (tmp_path / "run" / "report.html").read_text()
     (record,) = (record for record in store.load(tmp_path / "run").trainings if record.variant == "token-mlp")
-    assert record.trial.attention.source == "", "the text is in the run's folder, once"
+    assert record.trial.attention.source == b"", "the text is in the run's folder, once"
     assert record.trial.attention.source_sha256 in page
     assert "token-mlp" in re.search(r"<figure.*?</figure>", page[page.index('id="ablations"') :], re.DOTALL)[0]
     (kept,) = (tmp_path / "run" / "attentions").iterdir()
@@ -156,13 +156,14 @@ def test_the_page_shows_it_without_running_it(file, tmp_path):
 def test_a_cost_that_is_wrong_or_not_told_is_noted(file, tmp_path):
     wrong = planned(file(("multiply_adds=products, kept=hidden", "multiply_adds=3 * products, kept=hidden")))
     assert wrong.notes == (
-        "token_mlp.py tells another cost than its layer has, at 16 patches of 64 features: "
+        f"token_mlp.py ({of(wrong)[0].attention.source_sha256[:7]}) tells another cost than its layer has, at 16 "
+        "patches of 64 features: "
         f"{4 * 61 * 64 * 16:,} multiply-adds and not {2 * 61 * 64 * 16:,}",
     )
     parts = DOCUMENTED[DOCUMENTED.index("        x, hidden") : DOCUMENTED.index("class TokenMlpLayer")]
     silent = planned(file((parts, "        return None\n\n\n")), settings=SMALL, seeds=1, epochs=1)
     assert silent.notes == (
-        "token_mlp.py does not tell its cost: multiply-adds are missing, and estimates leave it out",
+        f"token_mlp.py ({of(silent)[0].attention.source_sha256[:7]}) does not tell its cost: multiply-adds are missing, and estimates leave it out",
     )
     (record,) = outcomes(of(silent), tmp_path)
     assert record.multiply_adds is None
@@ -188,14 +189,23 @@ STEP = "return swap(self.mixed(ops.gelu(self.hidden(swap(x)))))"
         (('"rival"', '"hero"'), "ValidationError: role = 'hero': should be 'rival', 'base' or 'control'"),
         ((": Count = 61", ": Count"), "ValidationError: units: Field required"),
         (("units", "blocks"), "its setting blocks is another's name; rename it"),
-        ((DOCUMENTED, "import sys; sys.exit(7)"), "its process exited with 7 before it gave an answer"),
+        (
+            (DOCUMENTED, "import os; print('last'); os._exit(7)"),
+            "its process exited with 7 before it gave an answer: las",
+        ),
         (
             (DOCUMENTED, "import os; os.kill(os.getpid(), 11)"),
             "its process was ended by SIGSEGV before it gave an answer",
         ),
         ((STEP, "raise RuntimeError('no\\nway')"), "RuntimeError: no way"),
-        ((STEP, "return x[:, :5]"), "ValueError: its layer gives (2, 5, 64) for (2, 16, 64): expected the same shape"),
-        ((STEP, "return x, x"), "ValueError: its layer gives tuple for (2, 16, 64): expected the same shape"),
+        (
+            (STEP, "return x[:, :5]"),
+            "ValueError: its layer gives ((2, 5, 64), 'float32') for ((2, 16, 64), 'float32'): expected the same",
+        ),
+        (
+            (STEP, "return x, x"),
+            "ValueError: its layer gives tuple for ((2, 16, 64), 'float32'): expected the same shape and dtype",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line_before_any_trial(file, replaced, message):
@@ -221,9 +231,16 @@ def test_a_name_that_is_taken_or_none_is_an_error(file, name, message):
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path):
-    (tmp_path / "binary.py").write_bytes(b"\xff\xfe")
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "endless.py").symlink_to("/dev/zero")
+    (tmp_path / "large.py").write_bytes(b"#" * (2**20 + 1))
     (tmp_path / "folder.py").mkdir()
-    for name, message in (("none.py", "No such file"), ("binary.py", "not text in UTF-8"), ("folder.py", "directory")):
+    for name, message in (
+        ("none.py", "No such file"),
+        ("pipe.py", "is no plain file"),
+        ("endless.py", "is no plain"),
+        ("folder.py", "directory"),
+    ):
         with pytest.raises(InputError, match=f"{message}.*; expected a file that defines an Attention and its"):
             described([tmp_path / name], "tensorflow", {})
     (tmp_path / "binary.py").write_text(LINEAR)
@@ -232,12 +249,30 @@ def test_what_cannot_be_read_is_an_error(tmp_path):
 
 
 def test_what_only_a_training_meets_fails_its_own_trainings_alone(file, tmp_path):
-    """A whole model is built for batches of any size, which the checks before the run do not have."""
-    line = "    def build(self, input_shape):  # (batch, patches, dim)\n"
-    path = file((line, f"{line}        assert input_shape[0] is not None, 'a batch of any size'\n"))
+    """The third process that runs the file is a trial's: the first two look at it before the run."""
+    mark = f"ran = open({str(tmp_path / 'ran')!r}, 'a+')\nran.write('.')\nran.flush()\nTIMES = ran.seek(0, 1)\n"
+    path = file(
+        (DOCUMENTED, mark + DOCUMENTED), (STEP, f"if TIMES > 2: raise RuntimeError('the third time')\n        {STEP}")
+    )
     found = outcomes(planned(path, seeds=1, epochs=1, settings=SMALL).trials, tmp_path)
     assert {outcome.variant: type(outcome) is Failure for outcome in found} == {"vit-16": False, "token-mlp": True}
     (failed,) = (outcome for outcome in found if outcome.variant == "token-mlp")
-    assert "a batch of any size" in failed.reason
+    assert re.fullmatch(r"token_mlp\.py, line \d+: RuntimeError: the third time", failed.reason)
     assert 'File "token_mlp.py", line ' in failed.log_tail
+    assert "\x1b" not in failed.log_tail
     assert os.sep + "token_mlp.py" not in failed.log_tail
+
+
+def test_a_size_that_no_trial_would_fit_is_not_built_before_the_run(file):
+    """Of 10^6 patches the documented layer has 10^8 weights and more: they are its trials' to skip."""
+    (attention,) = described([file()], "tensorflow", {}).values()
+    trial = of(planned(file(), suite="scaling", variants=("vit",)))[0]
+    large = trial.model_copy(update={"attention": attention, "patches": 10**6, "dim": 10**5, "scope": "core"})
+    plan = costed(Plan("quick", {}, (large,)), "tensorflow")
+    assert plan.trials[0].attention.cost(10**5, 10**6).parameters > 10**8
+    assert plan.notes == ()
+
+
+def test_what_a_file_sets_for_all_of_keras_is_the_trials_again(file):
+    path = file(("class TokenMlp(", "keras.config.set_dtype_policy('float64')\n\n\nclass TokenMlp("))
+    assert planned(path).notes == (), "its layer computes in the trial's precision"
