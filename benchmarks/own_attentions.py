@@ -24,7 +24,7 @@ from results.trials import CoreStepTrial, Trial
 
 Given = TypeVar("Given")
 
-TAKEN = {"kind", "source_sha256"}
+TAKEN = {"kind", "file"}
 HOW = "docs/adding-an-attention.md has a file that works"
 
 

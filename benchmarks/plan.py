@@ -217,7 +217,8 @@ def _given(overrides: Overrides, dataset: str) -> dict[str, Any]:
     for name in overrides.settings:
         if name in FROM_THE_DATA:
             raise InputError(f"{name} comes with the dataset {dataset!r} and cannot be set")
-        one_of("setting", name, SETTINGS_ALLOWED)
+        of_own = [setting for own in overrides.attentions.values() for setting, _ in own.settings]
+        one_of("setting", name, [*SETTINGS_ALLOWED, *of_own])
     given: dict[str, Any] = {name: text for name, text in overrides.settings.items() if name in SETTINGS}
     if overrides.epochs is not None:
         if "epochs" in given:

@@ -67,7 +67,7 @@ def style_of(label: str, labels: list[str]) -> tuple[str, Marker]:
     place = [other for other in labels if other not in STYLES].index(label)
     named = [title for title in STYLES if label.startswith((f"{title} (", f"{title}, "))]
     color = STYLES[max(named, key=len)][0] if named else OWN_COLORS[place % len(OWN_COLORS)]
-    return color, OWN_MARKERS[place % len(OWN_MARKERS)]
+    return color, OWN_MARKERS[(place + place // len(OWN_COLORS)) % len(OWN_MARKERS)]
 
 
 def labels_of(groups: Iterable[Group]) -> list[str]:

@@ -38,7 +38,7 @@ def why_no_step(comparisons: Iterable[Comparison]) -> str:
         return ""
     sides = [side for comparison in comparisons for side in (comparison.ours, comparison.base)]
     if len(groups.machines(machine for side in sides for machine in side.machines)) > 1:
-        reason = "the trainings are of different machines"
+        reason = "the trainings are of different machines or numbers of threads"
     elif not all(side.seconds_by_process for side in sides):
         reason = "a training had no step to measure"
     elif any(record.environment.process is None for side in sides for record in side.records):
@@ -69,6 +69,9 @@ def remark(verdict: Verdict) -> str:
     if verdict.growth is None or not is_claimable(verdict.growth):
         return unclaimed(verdict.curve)
     remarks = []
+    share = verdict.growth.quadratic_share
+    if verdict.claim and (share.low or 0) < growths.MATERIAL_SHARE <= (share.high or 0):
+        remarks.append("the interval of the quadratic part includes a quarter")
     if verdict.claim and verdict.growth.n_log_n_excluded < growths.EXCLUDED[verdict.claim]:
         remarks.append("N log N is not excluded")
     if verdict.what != "time" and not verdict.fused:

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
+from models.attentions.own import OwnAttention
 from report import sentences, words
 from report.accuracy import STATES, Comparison
 from report.findings import Findings
@@ -14,6 +15,7 @@ from results.metrics import TOP1
 from results.printable import markdown
 
 WIDTH = 100
+OWN = OwnAttention.model_fields["kind"].default
 NAME, VALUE = 32, 12
 """Widths of the columns: what is compared, and its value for one of the two."""
 
@@ -28,7 +30,8 @@ def lines(findings: Findings) -> list[str]:
     of_run = findings.run.results or findings.run.failures
     gate = textwrap.wrap(f"Timing gate: {gates.sentence(findings.gate)}", WIDTH, max_lines=2) if findings.gate else []
     numbers = [head, *numbers] if numbers else []
-    parts = [numbers, ["The tutorial's claims", *claims] if of_run else [], [*_ablations(findings), *gate]]
+    own = list(_own(findings))[:MOST_OWN]
+    parts = [numbers, ["The tutorial's claims", *claims] if of_run else [], [*own, *_ablations(findings), *gate]]
     shown = [words.cut(line, WIDTH) for part in parts if part for line in ("", *part)]
     incomplete = sentences.incomplete(findings.run)
     return [*([f"Not the whole run: {', '.join(incomplete)}."] if incomplete else []), *shown[1:]]
@@ -76,6 +79,29 @@ def _row(name: str, compared: str = "", *of_both: str) -> str:
     name = words.cut(name, NAME - 2)
     name += " " * (NAME - 2 - words.width(name))
     return f"  {name}{''.join(f'{value:>{VALUE}}' for value in of_both)}   {compared}".rstrip()
+
+
+MOST_OWN = 3
+
+
+def _own(findings: Findings) -> Iterator[str]:
+    """What was found of each attention of a user's own: its accuracy, its speed beside ViT's, its growth."""
+    found: dict[str, list[str]] = {}
+    for c in (c for study in findings.studies for c in study.variants):
+        if c.metric is TOP1 and c.ours.attention_kind == OWN:
+            said = f"{words.difference(TOP1, c.shown)} vs {c.base.name}, {STATES[c.state]}"
+            found.setdefault(c.ours.name, []).append(said)
+    for crossover in findings.crossovers:
+        ours = crossover.ours
+        if (ours.scope, ours.phase, crossover.base.variant) == ("core", "train", BASE) and ours.attention.kind == OWN:
+            at = f"{words.speedup(crossover.ratio)} than ViT at N = {crossover.largest:,}"
+            found.setdefault(ours.name, []).append(at)
+    for verdict in findings.verdicts:
+        curve = verdict.curve
+        if (curve.scope, curve.phase, verdict.what, curve.attention.kind) == ("core", "train", "time", OWN):
+            found.setdefault(curve.name, []).append(f"time {verdict.claim or 'without a claim'}: {verdict.verdict}")
+    for name, parts in found.items():
+        yield f"{name}: {'; '.join(parts)}"
 
 
 def _ablations(findings: Findings) -> list[str]:

@@ -236,9 +236,9 @@ CROSSOVERS: tuple[Column[Crossover], ...] = (
     Column("largest", "largest N", lambda c: c.largest, words.count),
 )
 GROWTH_CAPTION = """The part of the fitted value that is quadratic at the largest N decides. "At most linear" and "at
-most N log N" are supported where its 95 % interval lies below a quarter; "quadratic" where it lies above. The fitted
-model is the best by AICc of a, a + bN, a + bN log N and a + bN + cN², fitted to every process. The log-log slope is of
-the upper half of the sizes, as measured."""
+most N log N" are supported where its 95 % interval lies below a quarter, "quadratic" where it lies above; the first and
+the last only where growth as N log N is excluded. The fitted model is the best by AICc of a, a + bN, a + bN log N and
+a + bN + cN², fitted to every process. The log-log slope is of the upper half of the sizes, as measured."""
 CLAIMED = {"linear": "at most linear", "N log N": "at most N log N", "quadratic": "quadratic", None: NOTHING}
 
 

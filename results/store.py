@@ -208,7 +208,7 @@ def _require(folder: Path) -> None:
 def keep_source(folder: Path, attention: Attention) -> None:
     """Writes the file of a user's own attention into the run's folder, by its hash, once."""
     if isinstance(attention, OwnAttention):
-        there = folder / "attentions" / f"{attention.source_sha256[:12]}-{attention.file}"
+        there = folder / "attentions" / f"{attention.source_sha256[:7]}-{attention.file}"
         there.parent.mkdir(exist_ok=True)
         if not there.exists():
             replace(there, attention.source)

@@ -29,7 +29,7 @@ class OwnAttention(Attention):
 
     @property
     def compared(self) -> dict[str, Value]:
-        return {"kind": self.kind, "source_sha256": self.source_sha256[:12], **dict(self.settings)}
+        return {"kind": self.kind, "file": self.source_sha256[:7], **dict(self.settings)}
 
     @property
     def tells_cost(self) -> bool:

@@ -161,7 +161,7 @@ def test_seeds_of_two_machines_are_one_group_of_accuracies_and_none_of_times(cha
     assert texts(findings, "step") is None, "of one machine there is none"
     assert "(seeds 0, 1, 2) and" in caption(findings)
     assert "(seeds 3, 4); accuracy belongs to no machine" in caption(findings)
-    assert "Training steps are not compared here: the trainings are of different machines." in caption(findings)
+    assert "the trainings are of different machines or numbers of threads." in caption(findings)
 
 
 def test_a_training_that_went_on_on_another_machine_has_no_step_of_one_machine():
