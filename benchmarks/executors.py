@@ -48,9 +48,8 @@ IMPORT_FAILED = "import-failed"
 """`benchmarks.warm` writes into this file of the run's temporary folder why it ended."""
 MOST_KEPT = 6
 """Idle workers, of about 0.6 GB each: as many as the largest suite of `quick` has compiled steps."""
-
-
-ANSWER_SECONDS = 300.0
+ANSWER_SECONDS, QUIET_SECONDS = 300.0, 15.0
+"""How long an answer may take, and after how long of it a user is told."""
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 """What makes a terminal write bold or coloured."""
 NOBODY = Origin(command="", commit=None, dirty=None)
@@ -124,12 +123,16 @@ def ask(backend: str, question: Callable[..., Any], *arguments: Any) -> Any:
     with Workers(backend, worker_variables(backend, default_threads()), NOBODY, logs, answer) as workers:
         worker = workers.start()
         connection: Connection[Any, Any] = worker.connection
-        until = time.monotonic() + ANSWER_SECONDS
+        began, is_told = time.monotonic(), False
         try:
             connection.send((question, arguments))
             while not _has_answered(worker, LOOK_SECONDS):
-                if time.monotonic() >= until:
+                waited = time.monotonic() - began
+                if waited >= ANSWER_SECONDS:
                     raise InputError(f"no answer within {ANSWER_SECONDS:,.0f} s")
+                if waited >= QUIET_SECONDS and not is_told:
+                    is_told = True
+                    print(f"checking what was asked for takes at most {ANSWER_SECONDS:,.0f} s", file=sys.stderr)
             found = json.loads(connection.recv_bytes())
         except (EOFError, ConnectionError):
             worker.process.join(END_SECONDS)
