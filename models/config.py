@@ -23,9 +23,12 @@ from models.attentions.pooling import Pooling
 from models.attentions.random_mixing import RandomMixing
 from models.attentions.self import SelfAttention
 from models.cost import Cost, Part, dense
+from models.settings import Chosen as Chosen
 from models.settings import Count as Count
+from models.settings import Name as Name
 from models.settings import Rate as Rate
 from models.settings import Settings as Settings
+from models.settings import Value as Value
 from models.settings import require_divisor
 
 Marker = str | tuple[int, int, int]

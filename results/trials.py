@@ -11,10 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from models.attentions.attention import Attention
-from models.config import AttentionConfig, Count, ModelConfig, Rate, Settings
-from models.settings import Chosen
-from models.settings import Name as Name
-from models.settings import Value as Value
+from models.config import AttentionConfig, Chosen, Count, ModelConfig, Rate, Settings
+from models.config import Name as Name
+from models.config import Value as Value
 
 Backend = Literal["tensorflow", "jax", "torch"]
 Precision = Literal["float32", "mixed_bfloat16"]
