@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.datasets import DataError, DatasetShape, Wanted
-from tests.benchmarks.test_datasets import Executes, write_idx, write_npz
+from tests.benchmarks.test_datasets import Executes, batch, write_cifar100, write_idx, write_npz
 
 
 def test_kerass_keys_are_read_as_they_are(tmp_path):
@@ -144,5 +144,10 @@ def test_files_that_are_not_mnists_are_refused(tmp_path, name, content, message)
         datasets.load("fashion-mnist", str(tmp_path / "MNIST"))
 
 
-def test_cifar100_has_coarse_labels_too():
-    assert datasets.DATASETS["cifar100-coarse"].survey(None, Wanted()).shape.classes == 20
+def test_cifar100_has_coarse_labels_too(tmp_path):
+    labels = [n % 20 for n in range(40)]
+    parts = {name: batch(40, [7] * 40) | {b"coarse_labels": labels} for name in ("train", "test")}
+    write_cifar100(tmp_path / "cifar-100-python", **parts)
+    data = datasets.load("cifar100-coarse", str(tmp_path))
+    assert (data.classes, data.train_labels.tolist()) == (20, labels)
+    assert datasets.survey("cifar100-coarse", str(tmp_path)).shape.classes == 20

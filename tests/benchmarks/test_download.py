@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -13,9 +14,9 @@ from threading import Thread
 
 import pytest
 
-from benchmarks import cifar_files, datasets
+from benchmarks import cifar_files, datasets, downloads
 from benchmarks.datasets import CIFAR100, DataError, Wanted
-from tests.benchmarks.test_datasets import write_cifar100
+from tests.benchmarks.test_datasets import write_cifar100, write_idx
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.installed
@@ -49,6 +50,29 @@ def site(tmp_path, monkeypatch):
         monkeypatch.setattr(cifar_files, "SITE", f"http://127.0.0.1:{server.server_port}")
         yield tmp_path / "site" / "cifar-100-python.tar.gz"
         server.shutdown()
+
+
+def test_mnists_files_are_downloaded_once_and_no_other_is_kept(tmp_path, site, monkeypatch):
+    write_idx(site.parent)
+    files = {name: (site.parent / name).read_bytes() for name in datasets.MNIST.hashes}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    here = replace(datasets.MNIST, site=cifar_files.SITE, hashes=hashes)
+    shape = here.survey(None, Wanted()).shape
+    first = here.read(None, shape)
+    with pytest.raises(DataError, match=r"could not download other \(.*SHA256.*differs"):
+        replace(here, name="other", hashes=datasets.MNIST.hashes).read(None, shape)
+    for name in files:
+        (site.parent / name).unlink()
+    assert here.read(None, shape).sha256 == first.sha256
+
+
+def test_a_site_that_says_nothing_ends_a_download(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "SILENT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/few.gz"
+        with pytest.raises(DataError, match=r"could not download few .*timed out.*give its folder with"):
+            downloads.downloaded("few", url, tmp_path, "ab" * 32)
+    assert socket.getdefaulttimeout() is None
 
 
 def test_what_was_downloaded_once_is_read_without_the_network(tmp_path, site):
