@@ -138,6 +138,9 @@ LayerStep = tuple[Callable[[], Any], Callable[[], dict[str, int]]]
 def layer_step(layer: keras.layers.Layer, x: np.ndarray, phase: Phase) -> LayerStep:
     """Makes a step of a built layer on `x`: forward, or in training the gradients of its weights and its input.
 
+    They are those of half the sum of the output's squares, whose gradient by the output is the output: that of its sum
+    is a constant, and TensorFlow would fold the step of a layer without weights into another.
+
     Keras offers no gradient and no compiled call of a single layer: each backend has its own step.
     """
     steps = {"tensorflow": _tensorflow_step, "jax": _jax_step, "torch": _torch_step}
@@ -154,7 +157,7 @@ def _tensorflow_step(layer: keras.layers.Layer, x: np.ndarray, trains: bool) -> 
         with tf.GradientTape() as tape:
             tape.watch(value)
             output = layer(value, training=True)
-        return tape.gradient(output, [value, *(w.value for w in layer.trainable_weights)])
+        return tape.gradient(output, [value, *(w.value for w in layer.trainable_weights)], output_gradients=output)
 
     run = tf.function(gradients if trains else forward, jit_compile=bool(jit_setting()))
     on_device = tf.constant(x)
@@ -171,7 +174,7 @@ def _jax_step(layer: keras.layers.Layer, x: np.ndarray, trains: bool) -> LayerSt
         return layer.stateless_call(weights, state, value, training=trains)[0]
 
     def total(weights: Any, value: Any, state: Any) -> Any:
-        return forward(weights, value, state).sum()
+        return (forward(weights, value, state) ** 2).sum() / 2
 
     run = jax.jit(jax.grad(total, argnums=(0, 1)) if trains else forward)
     return lambda: run(weights, on_device, state), dict
@@ -183,7 +186,12 @@ def _torch_step(layer: keras.layers.Layer, x: np.ndarray, trains: bool) -> Layer
     on_device = keras.ops.convert_to_tensor(x)
     if trains:
         inputs = [on_device.requires_grad_(), *(w.value for w in layer.trainable_weights)]
-        return lambda: torch.autograd.grad(layer(on_device, training=True).sum(), inputs), dict
+
+        def gradients() -> Any:
+            output = layer(on_device, training=True)
+            return torch.autograd.grad(output, inputs, grad_outputs=output.detach())
+
+        return gradients, dict
 
     def forward() -> Any:
         with torch.no_grad():

@@ -138,7 +138,7 @@ class _StepTimeTrial(_Trial):
     """Times the steps of one case in one fresh process: at least `steps` steps and at least `seconds` seconds."""
 
     kind: Literal["steptime"] = "steptime"
-    protocol: Annotated[int, Field(ge=1, le=3)] = 3
+    protocol: Annotated[int, Field(ge=1, le=4)] = 4
     phase: Literal["train", "infer"]
     patches: Count
     batch: Count

@@ -346,7 +346,7 @@ def test_the_gradients_are_the_references(case, x):
             position = np.unravel_index(index, value.shape)
             kept = value[position]
             value[position] = kept + 1j * step
-            derivative = case.reference(attention, values[0], values[1:]).sum().imag / step
+            derivative = (case.reference(attention, values[0], values[1:]) ** 2).sum().imag / 2 / step
             value[position] = kept
             assert abs(gradient[position] - derivative) < 1e-5 * largest, (position, gradient[position], derivative)
 
