@@ -29,22 +29,22 @@ EXPECTED = "expected x_train, y_train, x_test, y_test, or train_images, train_la
 
 @dataclass(frozen=True)
 class Arrays:
-    """The arrays of an .npz file by their headers: name -> shape and dtype; `keys` names whose they are."""
+    """The arrays of an .npz file by their headers: name -> shape; `keys` names whose they are."""
 
     path: Path
     keys: str
-    headers: Mapping[str, tuple[tuple[int, ...], str]]
+    shapes: Mapping[str, tuple[int, ...]]
 
     @property
     def parts(self) -> list[list[tuple[str, str]]]:
         """The names of images and labels of the training and of the test part; validation images are trained on."""
         train, test = KEYS[self.keys]
         validation = VALIDATION[self.keys]
-        return [[train, *([validation] if validation[0] in self.headers else [])], [test]]
+        return [[train, *([validation] if validation[0] in self.shapes else [])], [test]]
 
     def survey(self, wanted: Wanted) -> Survey:
         """Returns the shape of its images as they are wanted, or else as they are. Raises `DataError`."""
-        images = {shape[1:] for part in self.parts for name, _ in part for shape, _ in [self.headers[name]]}
+        images = {self.shapes[name][1:] for part in self.parts for name, _ in part}
         if len(images) > 1:
             raise DataError(f"{self.path} has images of different shapes: {', '.join(map(str, sorted(images)))}")
         (own,) = images
@@ -58,7 +58,7 @@ class Arrays:
             channels = 1 if wanted.mode == "grey" else 3
         if len(self.parts[0]) > 1:
             notes.append("the file's validation images are trained on; the last part of the training images validates")
-        train = sum(self.headers[name][0][0] for name, _ in self.parts[0])
+        train = sum(self.shapes[name][0] for name, _ in self.parts[0])
         return Survey(DatasetShape(*size, channels, self.classes, train), tuple(notes))
 
     @property
@@ -87,24 +87,25 @@ def found_npz(data_dir: str | None) -> Arrays:
     if not path.is_file():
         raise DataError(f"{path} does not exist; {EXPECTED}")
     with _explained(path), zipfile.ZipFile(path) as archive:
-        headers = {info.filename.removesuffix(".npy"): _header(archive, info) for info in archive.infolist()}
+        shapes = {info.filename.removesuffix(".npy"): _shape(archive, info) for info in archive.infolist()}
     for keys, parts in KEYS.items():
-        if all(name in headers for part in parts for name in part):
-            return Arrays(path, keys, headers)
-    raise DataError(f"{path} has the arrays {', '.join(sorted(headers)[:9]) or 'none'}; {EXPECTED}")
+        if all(name in shapes for part in parts for name in part):
+            return Arrays(path, keys, shapes)
+    raise DataError(f"{path} has the arrays {', '.join(sorted(shapes)[:9]) or 'none'}; {EXPECTED}")
 
 
-def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], str]:
-    """Reads shape and dtype of an array, which must be as large as its file says: NumPy would make it first."""
+def _shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
+    """Reads the shape of an array, which must be as large as its file says: NumPy would make it first."""
     import numpy as np
 
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
+        shape: tuple[int, ...]
         shape, _, dtype = read(file)
     if math.prod(shape) * dtype.itemsize > min(info.file_size, LARGEST_BYTES):
         raise ValueError(f"{info.filename} says that it is {shape} of {dtype}, and has {info.file_size:,} bytes")
-    return shape, str(dtype)
+    return shape
 
 
 def survey_npz(data_dir: str | None, wanted: Wanted) -> Survey:

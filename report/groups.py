@@ -64,10 +64,6 @@ def bare(name: str) -> str:
     return name.removeprefix("attention.")
 
 
-OF_NO_NAME = ("kind",)
-"""Conditions that set no group apart: what they say, others say better."""
-
-
 def apart(groups: Iterable[tuple[str, Conditions]], grid: Iterable[str] = ()) -> dict[tuple[str, Conditions], str]:
     """(variant, conditions) -> the conditions in which a variant's groups differ, those of a suite's grid left out."""
     by_variant: dict[str, list[Conditions]] = defaultdict(list)
@@ -77,7 +73,7 @@ def apart(groups: Iterable[tuple[str, Conditions]], grid: Iterable[str] = ()) ->
     for variant, all_conditions in by_variant.items():
         shared = set.intersection(*map(set, all_conditions))
         for conditions in all_conditions:
-            own = [pair for pair in conditions if pair not in shared and bare(pair[0]) not in (*OF_NO_NAME, *grid)]
+            own = [pair for pair in conditions if pair not in shared and bare(pair[0]) not in ("kind", *grid)]
             parts = ", ".join(f"{bare(name)}={words.setting(value)}" for name, value in own)
             found[variant, conditions] = f" ({parts})" if parts else ""
     return found
