@@ -40,7 +40,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Told:
-    """The parts of the cost at a size, None where the file does not tell them, and what a reader should know of it."""
+    """Holds the parts of the cost at a size, None where the file reports none, and what a reader should know of it."""
 
     parts: tuple[Part, ...] | None
     remark: str
@@ -196,7 +196,7 @@ def _examined(size: Size, runs: bool) -> Told:
         x = np.random.default_rng(0).standard_normal((FEW, size.patches, size.dim), np.float32)
         layer_step(layer, x, "train")[0]()
     if told is None:
-        return Told(None, "does not tell its cost: multiply-adds are missing, and estimates leave it out")
+        return Told(None, "reports no cost: its multiply-adds are missing, and estimates leave it out")
     counted = {"parameters": (told.parameters, sum(int(np.prod(w.shape)) for w in layer.trainable_weights))}
     remark = ""
     if keras.backend.backend() == "tensorflow":
@@ -206,10 +206,12 @@ def _examined(size: Size, runs: bool) -> Told:
             graph = counted_multiply_adds(lambda x: layer(x, training=False), (1, size.patches, size.dim))
             counted["multiply-adds"] = told.multiply_adds + told.weight_multiply_adds, graph
         except UncountableError as error:
-            remark = f"has products in {error} that are not counted: its multiply-adds are as it tells them"
-    if wrong := [f"{tells:,} {what} and not {has:,}" for what, (tells, has) in counted.items() if tells != has]:
+            remark = f"has products in {error} that are not counted: its multiply-adds are as it reports them"
+    if wrong := [
+        f"{reported:,} {what} and not {has:,}" for what, (reported, has) in counted.items() if reported != has
+    ]:
         where = f"at {size.patches} patches of {size.dim} features"
-        remark = f"tells another cost than its layer has, {where}: {', '.join(wrong)}"
+        remark = f"reports another cost than its layer has, {where}: {', '.join(wrong)}"
     return Told(told.parts, remark)
 
 

@@ -181,7 +181,7 @@ def _wanted(size: str | None, mode: Literal["grey", "colour"] | None) -> dataset
 
 
 def _data_name(dataset: str | None, data_dir: Path | None, name: str | None, wanted: datasets.Wanted) -> str | None:
-    """What images of one's own are called, who alone have a name, a size and a mode of a user's choice."""
+    """Returns the name of a user's own images, which alone have a name, a size and a mode of the user's choice."""
     if dataset is not None and datasets.DATASETS[dataset].any_size:
         found = name or (data_dir.expanduser().resolve().stem if data_dir else dataset)
         if found in datasets.DATASETS and found != dataset:

@@ -128,7 +128,7 @@ def _outcome(task: Task, origin: Origin, answers: "Connection[Answer, Task]") ->
 
 
 def _words(error: Exception, trial: Trial) -> str:
-    """An error in one line; of a user's own attention the one that a line of its file raised, and that line."""
+    """Writes an error in one line; of a user's own attention the one that its file raised, with the file's line."""
     where = ""
     first: BaseException = error
     if isinstance(trial.attention, OwnAttention):

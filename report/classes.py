@@ -1,4 +1,4 @@
-"""What trained models take the test images of each class for."""
+"""Computes, per class, which test images trained models get right, and which class they take the others for."""
 
 from collections import Counter
 from collections.abc import Iterator

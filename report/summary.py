@@ -85,7 +85,7 @@ MOST_OWN = 3
 
 
 def _own(findings: Findings) -> Iterator[str]:
-    """What was found of each attention of a user's own: its accuracy, its speed beside ViT's, its growth."""
+    """Returns a line for each attention of a user's own: its accuracy, its speed compared with ViT's, its growth."""
     found: dict[str, list[str]] = {}
     for c in (c for study in findings.studies for c in study.variants):
         if c.metric is TOP1 and c.ours.attention_kind == OWN:

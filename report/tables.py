@@ -92,8 +92,10 @@ def of_classes(run: Run, study: Study) -> list[Table]:
     ]
 
 
-CLASSES_CAPTION = "Share of the class's test images that are right, over all seeds."
-CONFUSED_CAPTION = "Share of the class's test images that are taken for the other, over all seeds; the most frequent."
+CLASSES_CAPTION = "Fraction of the class's test images that are right, over all seeds."
+CONFUSED_CAPTION = (
+    "Fraction of the class's test images that are taken for the other, over all seeds; the most frequent."
+)
 
 
 def _share(name: str, part: Part) -> float | None:

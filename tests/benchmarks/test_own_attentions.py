@@ -157,14 +157,14 @@ def test_the_page_shows_it_without_running_it(file, tmp_path):
 def test_a_cost_that_is_wrong_or_not_told_is_noted(file, tmp_path):
     wrong = planned(file(("multiply_adds=products, kept=hidden", "multiply_adds=3 * products, kept=hidden")))
     assert wrong.notes == (
-        f"token_mlp.py ({of(wrong)[0].attention.source_sha256[:7]}) tells another cost than its layer has, at 16 "
+        f"token_mlp.py ({of(wrong)[0].attention.source_sha256[:7]}) reports another cost than its layer has, at 16 "
         "patches of 64 features: "
         f"{4 * 61 * 64 * 16:,} multiply-adds and not {2 * 61 * 64 * 16:,}",
     )
     parts = DOCUMENTED[DOCUMENTED.index("        x, hidden") : DOCUMENTED.index("class TokenMlpLayer")]
     silent = planned(file((parts, "        return None\n\n\n")), settings=SMALL, seeds=1, epochs=1)
     (note,) = silent.notes
-    assert note.endswith(") does not tell its cost: multiply-adds are missing, and estimates leave it out")
+    assert note.endswith(") reports no cost: its multiply-adds are missing, and estimates leave it out")
     (record,) = outcomes(of(silent), tmp_path)
     assert record.multiply_adds is None
     kernel = "ops.ones((1, x.shape[1], x.shape[1]))"
