@@ -6,8 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from results import store
-from results.records import Environment, Epoch, Frozen, Seconds
+from results import files
+from results.fields import Frozen, Seconds
+from results.records import Environment, Epoch
 
 
 class Passed(Frozen):
@@ -36,7 +37,7 @@ def save(path: Path, model: keras.Model, passed: Passed) -> None:
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
     path.parent.mkdir(exist_ok=True)  # without parents: a run's folder that has vanished must not come back half
-    store.replace(path, content.getvalue())
+    files.replace(path, content.getvalue())
 
 
 def restore(path: Path, model: keras.Model, nothing: Passed) -> Passed:
@@ -45,7 +46,7 @@ def restore(path: Path, model: keras.Model, nothing: Passed) -> Passed:
     A file that is damaged, of another model or of other images is renamed to `NAME.broken`: the training starts over.
     """
     try:
-        with store.open_plain(path) as file, np.load(file, allow_pickle=False) as arrays:
+        with files.open_plain(path) as file, np.load(file, allow_pickle=False) as arrays:
             unpacked_bytes = sum(member.file_size for member in arrays.zip.infolist())
             if unpacked_bytes > 2 * path.stat().st_size:  # a training's own is not packed
                 raise ValueError(f"it unpacks to {unpacked_bytes:,} bytes")

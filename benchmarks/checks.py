@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from benchmarks import datasets
-from benchmarks.environment import MODULES, available_threads
+from benchmarks.environment import MODULES
+from benchmarks.inputs import InputError
 from benchmarks.plan import Overrides, Plan
-from benchmarks.suite import InputError
+from benchmarks.processor import available_threads
 from results.printable import printable
 from results.records import ImagesOfRun
 from results.trials import TrainTrial

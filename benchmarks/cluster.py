@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import datasets
 from benchmarks.environment import Origin
 from benchmarks.executors import ROOT, Outcomes, failure
-from benchmarks.suite import InputError
+from benchmarks.inputs import InputError
 from benchmarks.worker import Progress, Trouble
 from results import store
 from results.trials import TrainTrial, Trial

@@ -1,7 +1,6 @@
 """Sets the environment of a trial, which nothing outside it changes, and observes it for the trial's record."""
 
 import functools
-import math
 import os
 import platform
 import sys
@@ -12,8 +11,7 @@ from importlib.metadata import version
 
 import psutil
 
-from benchmarks import cgroups
-from benchmarks.processor import cpu_model
+from benchmarks.processor import available_threads, cpu_model
 from results.records import Environment
 
 MODULES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
@@ -88,13 +86,6 @@ def configure_keras(precision: str) -> None:
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy(precision)
-
-
-def available_threads() -> int:
-    """Counts the threads that this process can compute with at once, by its processors and its time on them."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cgroups.cpu_quota()
-    return allowed if quota >= allowed else math.ceil(quota)
 
 
 def default_threads() -> int:

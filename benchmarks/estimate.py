@@ -72,14 +72,3 @@ def _step(scope: str, cost: Cost, passes: int, threads: int) -> float:
 def timeout_seconds(trial: Trial) -> float:
     """Returns after how long without progress a trial counts as hung: a machine may be slow or busy."""
     return min(600 + 20 * seconds(trial), MOST_SECONDS)
-
-
-def words(total_seconds: float) -> str:
-    """Words a duration: "40 s", "6 min", "2.5 h", "3 days"."""
-    if total_seconds < 90:
-        return f"{total_seconds:.0f} s"
-    if total_seconds < 90 * 60:
-        return f"{total_seconds / 60:.0f} min"
-    if total_seconds < 48 * 3600:
-        return f"{total_seconds / 3600:.1f} h"
-    return f"{total_seconds / 86400:.1f} days"

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Self
 from benchmarks import memory
 from benchmarks.downloads import KERAS_HOME, OWN_KERAS_HOME, keras_home
 from benchmarks.environment import Origin, default_threads, isolate, worker_variables
+from benchmarks.inputs import InputError
 from benchmarks.schedule import shared_step, side_by_side, startable
-from benchmarks.suite import InputError
 from benchmarks.worker import Answer, Progress, Task, Trouble, answer, work
 from results import store
 from results.places import without_places

@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import datasets, estimate, schedule
+from benchmarks import datasets, schedule
 from benchmarks.environment import default_threads
 from benchmarks.plan import SETTINGS_ALLOWED, Overrides, Plan, build_plan
 from benchmarks.suite import profiles, suites
-from results.printable import printable
+from results.printable import duration, printable
 from results.trials import Trial
 
 
@@ -44,7 +44,7 @@ def show_plan(console: Console, plan: Plan, done: set[str], folder: str, threads
 
 def time_words(trials: Iterable[Trial], threads: int, at_once: int) -> str:
     """The expected time of trials on so many threads of this machine, as people say it."""
-    return estimate.words(sum(schedule.expected_seconds(trials, threads, at_once).values()))
+    return duration(sum(schedule.expected_seconds(trials, threads, at_once).values()))
 
 
 def _plain(text: str) -> Text:

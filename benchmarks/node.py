@@ -22,7 +22,7 @@ from filelock import FileLock
 from benchmarks import datasets
 from benchmarks.environment import MODULES, Origin, worker_variables
 from benchmarks.executors import Workers
-from benchmarks.suite import InputError
+from benchmarks.inputs import InputError
 from benchmarks.worker import Progress, Task
 from results.records import Failure, Result
 from results.trials import Trial

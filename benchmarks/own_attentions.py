@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.executors import ask
+from benchmarks.inputs import InputError
 from benchmarks.plan import Plan
-from benchmarks.suite import LARGEST_BYTES, NAME, SHARED, InputError, explain, explained
+from benchmarks.suite import LARGEST_BYTES, NAME, SHARED, explain, explained
 from models.attentions.own import OwnAttention
 from models.config import VARIANTS
 from models.cost import Cost, Part
 from models.settings import Value
-from results import store
+from results import files
 from results.trials import CoreStepTrial, Trial
 
 Given = TypeVar("Given")
@@ -81,9 +82,9 @@ def _name(path: Path) -> str:
 
 def _source(path: Path) -> bytes:
     try:
-        with store.open_plain(path) as file:
+        with files.open_plain(path) as file:
             source = file.read(LARGEST_BYTES + 1)
-    except (OSError, store.StoreError) as error:
+    except (OSError, files.StoreError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{why}; expected a file that defines an Attention and its AttentionLayer") from None
     if len(source) > LARGEST_BYTES:

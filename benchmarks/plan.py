@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchmarks.datasets import DatasetShape
+from benchmarks.inputs import InputError, one_of
 from benchmarks.suite import (
     FROM_THE_DATA,
     SETTINGS,
@@ -17,14 +18,12 @@ from benchmarks.suite import (
     SIZE_SETTINGS,
     Chosen,
     Grid,
-    InputError,
     OwnVariant,
     Scopes,
     StepTimeSuite,
     Suite,
     TrainSuite,
     explained,
-    one_of,
     profiles,
     suites,
 )

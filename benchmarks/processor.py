@@ -1,5 +1,6 @@
 """Names this machine's processor. Two machines that may compute at different speeds have different names."""
 
+import math
 import os
 import platform
 import re
@@ -8,6 +9,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks import cgroups
 
 IDENTIFIERS = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")
 """Fields of /proc/cpuinfo that differ between processors of one name: of x86, and of ARM."""
@@ -61,3 +64,10 @@ def _text(file: Path) -> str:
         return file.read_text(errors="replace").strip("\0\n ")
     except OSError:
         return ""
+
+
+def available_threads() -> int:
+    """Counts the threads that this process can compute with at once, by its processors and its time on them."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroups.cpu_quota()
+    return allowed if quota >= allowed else math.ceil(quota)

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from benchmarks import estimate
 from benchmarks.worker import Progress as TrialProgress
-from results.printable import printable
+from results.printable import duration, printable
 from results.records import Failure, Result
 from results.trials import Trial
 
@@ -143,7 +142,7 @@ class Display:
                 print(f"{trial.label}: {failure_words(outcome)}", file=sys.stderr)
         if not suite.waiting:
             seconds = time.monotonic() - (suite.began or time.monotonic())
-            ended = f"{suite.ended} {'trial' if suite.ended == 1 else 'trials'} in {estimate.words(seconds)}"
+            ended = f"{suite.ended} {'trial' if suite.ended == 1 else 'trials'} in {duration(seconds)}"
             self._say(f"{trial.suite}: {ended}, {suite.failed} failed")
         elif not self.console.is_terminal and time.monotonic() - self.said >= PLAIN_SECONDS:
             self._say(f"{trial.suite}: {suite.ended} of {suite.ended + suite.waiting} trials")
@@ -152,7 +151,7 @@ class Display:
 
     def _say(self, words: str) -> None:
         self.said = time.monotonic()
-        left = f"; about {estimate.words(self.eta.seconds)} left" if self.done < self.total else ""
+        left = f"; about {duration(self.eta.seconds)} left" if self.done < self.total else ""
         self.console.out(f"[{self.done}/{self.total}] {words}{left}", highlight=False)
 
     def _show(self, now: str) -> None:
@@ -161,7 +160,7 @@ class Display:
             self.task,
             completed=self.total_estimate - self.eta.left_estimate,
             trials=f"{self.done}/{self.total} trials",
-            left=estimate.words(self.eta.seconds),
+            left=duration(self.eta.seconds),
             now=now + (f"  and {others} more" if others > 0 else ""),
         )
 

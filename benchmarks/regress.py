@@ -1,63 +1,64 @@
-"""Runs the timing gate, `python -m benchmarks.regress BASE`: is a step of the working tree slower than at BASE?"""
+"""Runs the timing gate, `python -m benchmarks.regress BASE`: is the working tree slower than BASE?"""
 
 import os
-import platform
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
 import results
-from benchmarks import estimate, worktree
-from benchmarks.environment import isolated, worker_variables
-from benchmarks.gate_counts import Counted, changed_counts, changed_dependencies, compared_cases
-from benchmarks.processor import cpu_model
-from benchmarks.stopwatch import Timing
-from benchmarks.suite import InputError, require_once
+from benchmarks import gate_command, gate_pairs, gate_programs, worktree
+from benchmarks.gate_command import Command
+from benchmarks.gate_pairs import ProgramError
+from benchmarks.inputs import InputError, require_once
+from benchmarks.processor import available_threads, cpu_model
 from results import gates, places
-from results.gates import Block, Design, Gate, GateVerdict, Machine, Side
-from results.printable import printable
+from results.gates import Decision, Design, Gate, GateVerdict, Machine, Pair, Side
+from results.printable import duration, measured, printable
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(results.__file__).parent / "runs" / "gate"
-PROCESS = Path(__file__).with_name("gate_process.py")
-BACKEND = "tensorflow"
-PROCESS_TIMEOUT_SECONDS = 600
+SHOWN, OF_COMMAND = Path("results", "runs", "gate"), Path("timing-gate")
 PLAIN_WIDTH = 150
 """Columns of a log, in which the table shall not be cut."""
-THREADS = 1
-"""On a shared machine two threads alternate every few seconds between two speeds, a factor of 1.5 apart; one thread
-does not (docs/timing-gate.md)."""
-
 PULL_REQUEST = Design(
-    looks=(10, 14, 20), alphas=(0.002, 0.003, 0.005), floor=0.05, detectable=0.10, steps=30, most_seconds=540
+    looks=(6, 8, 11), alphas=(0.001, 0.0015, 0.0025), floor=0.025, detectable=0.05, most_seconds=300, tries=2
 )
 LONG = Design(
-    looks=(16, 32, 48), alphas=(0.002, 0.003, 0.005), floor=0.02, detectable=0.05, steps=30, most_seconds=1740
+    looks=(8, 12, 17),
+    alphas=(0.001, 0.0015, 0.0025),
+    floor=0.015,
+    detectable=0.03,
+    most_seconds=600,
+    tries=2,
 )
-STATUS = {"clean": 0, "slower": 1, "inconclusive": 3}
+SIDES: tuple[Side, Side] = ("base", "head")
+HEAD = "the working tree"
+FEWEST_PAIRS = 4
+"""Fewer show nothing, however late it is."""
 UNEXPECTED = 70
 """Python's own status for an exception, 1, would mean a significant slowdown."""
+SKIP, ABORT = 125, 255
+"""What `git bisect run` takes for "this commit cannot be tested", and for "stop": any other below 128 means "bad"."""
 
-HELP = """Compares the step times of the working tree with those of BASE, a commit, branch or tag, on this machine.
+HELP = """Compares the speed of the working tree with that of BASE, a commit, branch or tag, on this machine.
 
-Fresh processes of both sides alternate, in blocks of four; a one-sided paired t-test with Holm's adjustment over the
-cases. Takes 4 to 9 minutes on 2 CPU cores, --long up to 21. Nothing else should compute meanwhile.
+Without --command it times this project's steps; with it, any program. Pairs of fresh processes, one of each side, run
+at once on a core each. A one-sided paired t-test decides, with Holm's adjustment over the cases. Takes 2 to 10 minutes,
+--long up to 20. Nothing else should compute meanwhile.
 
 Exit status: 0 no significant slowdown, 1 a slowdown is significant and at least the floor, 2 wrong usage or input,
 3 inconclusive (the machine is too noisy).
@@ -66,61 +67,113 @@ Exit status: 0 no significant slowdown, 1 a slowdown is significant and at least
 Examples:
   python -m benchmarks.regress main
   python -m benchmarks.regress HEAD~1 --long
-  python -m benchmarks.regress main --case core-train-eanet-n256 --floor 3
+  python -m benchmarks.regress main --case core-train-eanet-n256 --floor 5
   python -m benchmarks.regress main --record ../history.jsonl
+  python -m benchmarks.regress main --command "python bench.py" --setup "pip install -e ."
+  git bisect run python -m benchmarks.regress v1.0 --bisect --command "python bench.py"
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+class Inconclusive(StrEnum):
+    """What an inconclusive gate does: exit with 0 or 3, or with 0 and a warning."""
+
+    PASS, FAIL, NEUTRAL = "pass", "fail", "neutral"
+
+
 @app.command(help=HELP)
 def command(
     base: Annotated[str, typer.Argument(help="Commit, branch or tag that the working tree is compared with.")],
-    long: Annotated[bool, typer.Option("--long", help="More pairs, and a floor of 2 %.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="More pairs: detects 3 %, not 5 %.")] = False,
     case: Annotated[list[str], typer.Option(help="Only this case; may be given again.")] = [],  # noqa: B006
+    program: Annotated[
+        str | None,
+        typer.Option(
+            "--command",
+            help='Time this shell command instead, in the current folder\'s repository; it prints {"case": seconds}.',
+        ),
+    ] = None,
+    setup: Annotated[
+        str | None,
+        typer.Option(help="Shell command to run once in each tree, in a virtual environment of its own."),
+    ] = None,
+    in_turns: Annotated[
+        bool, typer.Option("--in-turns", help="Never two processes at once; each may use all cores. Slower.")
+    ] = False,
     floor: Annotated[
         float | None,
-        typer.Option(help="Percent below which a slowdown does not fail; else 5, or 2 with --long.", min=0, max=100),
+        typer.Option(
+            help="A smaller slowdown, in percent, does not fail; else 2.5, or 1.5 with --long.", min=0, max=100
+        ),
     ] = None,
+    inconclusive: Annotated[
+        Inconclusive,
+        typer.Option(help="An inconclusive gate exits with 0 (pass), 3 (fail), or 0 and a warning (neutral)."),
+    ] = Inconclusive.FAIL,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="For git bisect run: exit with 125 where this commit cannot be tested.")
+    ] = False,
     record: Annotated[Path | None, typer.Option(help="Append the result to this JSON-lines history.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for gate.json, gate.md and report.html.")] = FOLDER,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder for the results; else {SHOWN}, or {OF_COMMAND} with --command."),
+    ] = None,
     at: Annotated[
         Path | None,
         typer.Option("--worktree", help="Where to check BASE out; else in a temporary folder. It is removed again."),
     ] = None,
 ) -> None:
+    if setup is not None and program is None:
+        raise InputError("--setup belongs to --command: this project's own cases need none")
     design = LONG if long else PULL_REQUEST
     if floor is not None:
-        if floor / 100 >= design.detectable:
-            most = f"{design.detectable:.0%}, which the gate must be able to see"
-            raise InputError(f"--floor {floor:g} is not below {most}: every gate would be inconclusive")
-        design = design.model_copy(update={"floor": floor / 100})
+        wider = {"floor": floor / 100, "detectable": max(design.detectable, 2 * floor / 100)}
+        design = design.model_copy(update=wider)
+    out = out or (FOLDER if program is None else OF_COMMAND)
     _prepare(out, record)
     console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with worktree.checked_out(base, ROOT, at) as (tree, commit):
-        trees: dict[Side, Path] = {"base": tree, "head": ROOT}
-        sides: dict[Side, str] = {"base": f"{base} ({commit[:7]})", "head": "the working tree"}
-        head = worktree.state(ROOT)
-        if head == worktree.State(commit, "", ""):
+    root = ROOT if program is None else worktree.top(Path.cwd())
+    with (
+        worktree.checked_out(base, root, at) as (tree, commit),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
+    ):
+        trees: dict[Side, Path] = {"base": tree, "head": root}
+        sides: dict[Side, str] = {"base": f"{base} ({commit[:7]})", "head": HEAD}
+        before = worktree.state(root)
+        if before == worktree.State(commit, "", ""):
             raise InputError(f"BASE {base!r} is the working tree itself: there is nothing to compare")
-        counted = {side: process(COUNTS, trees[side], sides[side]) for side in trees}
-        names = compared_cases(counted, case, sides)
-        changes = [*changed_counts(counted, names), *changed_dependencies(tree, ROOT)]
-        blocks, verdict = measure(console, trees, sides, names, design)
-        if worktree.state(ROOT) != head:
+        if program is None:
+            from benchmarks import gate_own  # this project's plans: not for any program
+
+            compared = gate_own.own_cases(trees, sides, case, Path(scratch))
+        else:
+            given = Command(program, setup, Path.cwd().relative_to(root))
+            compared = gate_command.cases_of_command(given, trees, sides, case, Path(scratch))
+        head = worktree.state(root)  # a setup may write into it
+        cores = None if in_turns else gate_pairs.two_cores()
+
+        def take_pair(first: Side, seed: int) -> Pair:
+            return gate_programs.pair(first, compared.times(first, cores, seed), in_duet=cores is not None)
+
+        pairs, earlier, verdict = measure(console, take_pair, design)
+        if worktree.state(root).code != head.code:
             raise InputError("the working tree changed while it was measured: leave it alone and run the gate again")
+    threads = available_threads() if program is not None and cores is None else 1
     gate = Gate(
         base=base,
         base_commit=commit,
         head_commit=head.commit,
-        dirty=bool(head.status),
-        command=places.command("benchmarks.regress", sys.argv[1:], ROOT),
+        dirty=bool(before.status),
+        command=places.command("benchmarks.regress", sys.argv[1:], root),
         started=started,
-        machine=machine(),
+        machine=Machine(cpu=cpu_model(), threads=threads, python=compared.python, versions=dict(compared.versions)),
         design=design,
-        blocks=tuple(blocks),
-        changes=tuple(changes),
+        in_duets=cores is not None,
+        pairs=tuple(pairs),
+        earlier=tuple(earlier),
+        changes=compared.changes,
         verdict=verdict,
     )
     show(console, gate)
@@ -128,7 +181,28 @@ def command(
     if record is not None:
         gates.append(record, gate)
     _report(out)
-    raise typer.Exit(STATUS[verdict.decision])
+    annotate(gate, inconclusive)
+    raise typer.Exit(status(verdict.decision, inconclusive, bisect))
+
+
+def status(decision: Decision, inconclusive: Inconclusive, bisect: bool) -> int:
+    """Returns the exit status of a decided gate."""
+    if decision == "inconclusive":
+        return SKIP if bisect else 3 if inconclusive is Inconclusive.FAIL else 0
+    return 1 if decision == "slower" else 0
+
+
+def annotate(gate: Gate, inconclusive: Inconclusive) -> None:
+    """Prints what GitHub Actions and Azure Pipelines show beside a job, there alone: an error or a warning."""
+    levels = {"slower": "error", "inconclusive": "error" if inconclusive is Inconclusive.FAIL else "warning"}
+    level = levels.get(gate.verdict.decision)
+    if level is None or (gate.verdict.decision == "inconclusive" and inconclusive is Inconclusive.PASS):
+        return
+    text = printable(gates.sentence(gate))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print(f"::{level} title=Timing gate::{text.replace('%', '%25')}")
+    if os.environ.get("TF_BUILD") == "True":
+        print(f"##vso[task.logissue type={level}]{text}")
 
 
 def _prepare(out: Path, record: Path | None) -> None:
@@ -139,84 +213,57 @@ def _prepare(out: Path, record: Path | None) -> None:
         with record.open("ab"):
             pass
     out.mkdir(parents=True, exist_ok=True)
+    if (out / "records").exists():
+        raise InputError(f"--out {out} is a run's folder, whose page this would replace: name another")
     with tempfile.TemporaryFile(dir=out):
         pass
     for name in (gates.FILE, "gate.md", "report.html"):
         (out / name).unlink(missing_ok=True)
 
 
-def machine() -> Machine:
-    """Describes what a gate measures on here."""
-    return Machine(
-        cpu=cpu_model(),
-        threads=THREADS,
-        python=platform.python_version(),
-        versions={name: version(name) for name in ("keras", BACKEND, "numpy")},
-    )
-
-
-Answer = TypeVar("Answer")
-COUNTS = TypeAdapter(dict[str, Counted])
-TIMES = TypeAdapter(dict[str, Timing])
-
-
-def process(kind: TypeAdapter[Answer], tree: Path, name: str, *asked: str) -> Answer:
-    """Asks one fresh process about the cases of a tree. Raises `InputError` where it cannot be measured."""
-    variables = isolated(os.environ) | worker_variables(BACKEND, THREADS) | {"PYTHONPATH": str(tree)}
-    with tempfile.TemporaryDirectory() as keras_home, tempfile.TemporaryFile("w+", errors="replace") as errors:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-P", str(PROCESS), *asked],
-                cwd=tree,
-                env=variables | {"KERAS_HOME": keras_home},  # Keras may refuse the user's keras.json
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                timeout=PROCESS_TIMEOUT_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise InputError(f"{name} cannot be measured: no answer in {PROCESS_TIMEOUT_SECONDS} s") from None
-        errors.seek(0)
-        printed = errors.read().strip().splitlines() or [f"exit {done.returncode}"]
-    if done.returncode:
-        raise InputError(f"{name} cannot be measured: {printed[-1].strip()}")
-    try:
-        return kind.validate_json(done.stdout)
-    except ValueError:
-        raise InputError(f"{name} cannot be measured: its process ended without an answer") from None
-
-
 def measure(
-    console: Console, trees: Mapping[Side, Path], sides: Mapping[Side, str], names: Sequence[str], design: Design
-) -> tuple[list[Block], GateVerdict]:
-    """Times blocks of four processes until an interim analysis decides."""
+    console: Console, take_pair: Callable[[Side, int], Pair], design: Design
+) -> tuple[list[Pair], list[Pair], GateVerdict]:
+    """Tries until a try is decided, or the last was. Returns the pairs of the last try, those before, and the verdict.
+
+    `take_pair` times a pair, given which side is first and a seed.
+    """
+    earlier: list[Pair] = []
+    for number in range(1, design.tries + 1):
+        pairs, verdict = _one_try(console, take_pair, design)
+        if verdict.decision != "inconclusive" or number == design.tries:
+            break
+        console.print("inconclusive so far; once more, with new pairs", highlight=False)
+        earlier += pairs
+    return pairs, earlier, verdict
+
+
+def _one_try(
+    console: Console, take_pair: Callable[[Side, int], Pair], design: Design
+) -> tuple[list[Pair], GateVerdict]:
+    """Times pairs of processes until an interim analysis decides."""
     from results.gate_verdict import judge  # scipy: not for --help
 
     order = random.Random()
-    blocks: list[Block] = []
-    began, most = time.monotonic(), 2 * design.looks[-1]
+    pairs: list[Pair] = []
+    began, most = time.monotonic(), design.looks[-1]
 
     def is_late() -> bool:
-        """Whether another block like those before would end after the design's time."""
-        count = len(blocks)
-        return count >= 2 and (time.monotonic() - began) * (count + 1) / count > design.most_seconds
+        """Whether another pair like those before would end after the design's time."""
+        count = len(pairs)
+        return count >= FEWEST_PAIRS and (time.monotonic() - began) * (count + 1) / count > design.most_seconds
 
-    for look, pairs in enumerate(design.looks):
-        while 2 * len(blocks) < pairs and not (late := is_late()):
-            turns: tuple[Side, ...] = order.choice((("base", "head", "head", "base"), ("head", "base", "base", "head")))
-            seconds = []
-            for side in turns:
-                seed = str(order.randrange(2**31))
-                timed = process(TIMES, trees[side], sides[side], seed, str(design.steps), *names)
-                seconds.append({name: statistics.median(timed[name].samples_seconds) for name in names})
-            blocks.append(Block(sides=turns, seconds=tuple(seconds), swapped=order.random() < 0.5))
-            done = 4 * len(blocks)
-            left = (time.monotonic() - began) / done * (most - done)
-            console.print(f"[{done}/{most}] processes; at most {estimate.words(left)} left", highlight=False)
+    for look, count in enumerate(design.looks):
+        while len(pairs) < count and not (late := is_late()):
+            pairs.append(take_pair(order.choice(SIDES), order.randrange(2**31)))
+            took = time.monotonic() - began
+            left = min(took / len(pairs) * (most - len(pairs)), max(0, design.most_seconds - took))
+            console.print(f"[{len(pairs)}/{most}] pairs; at most {duration(left)} left", highlight=False)
         so_far = design if not late else design.model_copy(update={"looks": design.looks[: look + 1]})
-        verdict = judge(gates.pairs(blocks), gates.same_code_pairs(blocks), so_far, look)
+        verdict = judge(pairs, so_far, look)
         if verdict.decision != "go on":
             break
-    return blocks, verdict
+    return pairs, verdict
 
 
 def show(console: Console, gate: Gate) -> None:
@@ -225,8 +272,8 @@ def show(console: Console, gate: Gate) -> None:
     for case in gate.verdict.cases:
         table.add_row(
             case.case,
-            f"{case.base_seconds * 1e3:.3g} ms",
-            f"{case.head_seconds * 1e3:.3g} ms",
+            measured(case.base_seconds),
+            measured(case.head_seconds),
             f"{case.ratio:.3f}",
             f"[{case.low:.3f}, {case.high:.3f}]".replace("[", "\\["),
             f"{case.p_value:.2g}",
@@ -251,21 +298,24 @@ def main() -> int:
     with suppress(ValueError):  # not in the main thread
         for ending in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, lambda number, frame: sys.exit(128 + number))
+    bisect = "--bisect" in sys.argv[1:]
     try:
         require_once(sys.argv[1:], ("--case",))
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        message = error.format_message()
+        message, ended = error.format_message(), ABORT if bisect else 2
+    except ProgramError as error:
+        message, ended = str(error), (SKIP if error.side == HEAD else ABORT) if bisect else 2
     except (InputError, gates.GateError, OSError) as error:
-        message = str(error)
+        message, ended = str(error), ABORT if bisect else 2
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted: nothing was decided, and the worktree is removed", file=sys.stderr)
         return 130
     except Exception:
         traceback.print_exc()
-        return UNEXPECTED
+        return ABORT if bisect else UNEXPECTED
     print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
-    return 2
+    return ended
 
 
 if __name__ == "__main__":

@@ -17,13 +17,14 @@ from rich.console import Console
 from benchmarks import estimate
 from benchmarks.environment import Origin
 from benchmarks.executors import Execute
+from benchmarks.inputs import InputError
 from benchmarks.listing import time_words
 from benchmarks.plan import Plan
 from benchmarks.progress import Display
 from benchmarks.provenance import ROOT, by_other_code
 from benchmarks.schedule import expected_seconds
-from benchmarks.suite import InputError
 from results import store
+from results.printable import duration
 from results.records import Failure, ImagesOfRun, RunPlan
 from results.trials import Trial
 
@@ -71,7 +72,7 @@ class Rounds:
             began = time.monotonic()
             try:
                 failed = self._trials(remaining) + self._further()
-                took = estimate.words(time.monotonic() - began)
+                took = duration(time.monotonic() - began)
                 self.console.print(
                     f"Done in {took}: {len(store.load(self.folder).done)} trials done, {failed} failed.\n",
                     highlight=False,

@@ -20,10 +20,11 @@ from benchmarks.checks import check_asked, check_backend, check_data, check_devi
 from benchmarks.environment import default_threads
 from benchmarks.executors import run_local
 from benchmarks.image_files import LARGEST_SIDE
+from benchmarks.inputs import InputError, one_of, require_once
 from benchmarks.plan import SETTINGS_ALLOWED, Overrides, build_plan, suites_in
 from benchmarks.provenance import origin
 from benchmarks.rounds import Rounds, shown
-from benchmarks.suite import InputError, one_of, profiles, require_once, suites
+from benchmarks.suite import profiles, suites
 from results import store
 from results.printable import printable
 from results.trials import Backend, Precision

@@ -48,8 +48,8 @@ def measure_steps(trial: CoreStepTrial | ModelStepTrial, origin: Origin) -> Step
     case = build_case(trial)
     value_bytes, told = memory.VALUE_BYTES[trial.precision], trial.attention.tells_cost
     moments: list[disturbance.Moment] = []
-    (timing,) = stopwatch.measure_in_turns(
-        [case.step],
+    timing = stopwatch.measure(
+        case.step,
         stopwatch.synchroniser(),
         trial.steps,
         trial.seconds,

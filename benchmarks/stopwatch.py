@@ -9,7 +9,6 @@ WARMUP_STEPS = 2
 WARMUP_SECONDS = 0.1
 """A first warm-up step that takes so long is the only one."""
 MOST_STEPS = 400
-STEPS_A_TURN = 5
 
 
 @dataclass(frozen=True)
@@ -21,39 +20,61 @@ class Timing:
     samples_seconds: tuple[float, ...]
 
 
-def measure_in_turns(
-    cases: Sequence[Callable[[], Any]],
+def measure(
+    step: Callable[[], Any],
     synchronise: Callable[[Any], object],
     steps: int,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
     before_timing: Callable[[], object] = lambda: None,
-) -> list[Timing]:
-    """Times each case's step until it has `steps` samples that add up to `seconds`, or `MOST_STEPS` samples.
+) -> Timing:
+    """Times a step until it has `steps` samples that add up to `seconds`, or `MOST_STEPS` samples.
 
-    Warm cases take turns of a few steps: a slow second of the machine is then a small part of each case's samples
-    instead of all samples of one (docs/timing-gate.md).
     `synchronise` gets the step's result and returns once the device has computed it: without it an asynchronous
-    backend would be timed at handing out work, not at doing it. `before_timing` is called once all are warm.
+    backend would be timed at handing out work, not at doing it. `before_timing` is called once the step is warm.
     """
-    compiled: list[float] = []
-    warmups: list[list[float]] = [[] for _ in cases]
-    samples: list[list[float]] = [[] for _ in cases]
-    for case, warmup in zip(cases, warmups, strict=True):
-        compiled.append(step_seconds(case, synchronise, clock))
-        while len(warmup) < WARMUP_STEPS and sum(warmup) < WARMUP_SECONDS:
-            warmup.append(step_seconds(case, synchronise, clock))
+    compiled, warmup = _warm(step, synchronise, clock)
     before_timing()
+    samples: list[float] = []
+    while len(samples) < steps or (sum(samples) < seconds and len(samples) < MOST_STEPS):
+        samples.append(step_seconds(step, synchronise, clock))
+    return Timing(compiled, tuple(warmup), tuple(samples))
 
-    def lacks(of_case: list[float]) -> bool:
-        return len(of_case) < steps or (sum(of_case) < seconds and len(of_case) < MOST_STEPS)
 
-    while any(map(lacks, samples)):
-        for case, of_case in zip(cases, samples, strict=True):
-            for _ in range(STEPS_A_TURN):
-                if lacks(of_case):
-                    of_case.append(step_seconds(case, synchronise, clock))
-    return [Timing(*timing) for timing in zip(compiled, map(tuple, warmups), map(tuple, samples), strict=True)]
+def measure_turns(
+    steps: Sequence[Callable[[], Any]],
+    synchronise: Callable[[Any], object],
+    turns: int,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+    before_turn: Callable[[], object] = lambda: None,
+) -> list[list[float]]:
+    """Times several cases, which take turns: the mean step of each of a case's turns, of at least `seconds` each.
+
+    A slow second of the machine is then a small part of each case's turns instead of all turns of one. `before_turn` is
+    called before each.
+    """
+    for step in steps:
+        _warm(step, synchronise, clock)
+    found: list[list[float]] = [[] for _ in steps]
+    for _ in range(turns):
+        for step, of_case in zip(steps, found, strict=True):
+            before_turn()
+            samples = [step_seconds(step, synchronise, clock)]
+            while sum(samples) < seconds:
+                samples.append(step_seconds(step, synchronise, clock))
+            of_case.append(sum(samples) / len(samples))
+    return found
+
+
+def _warm(
+    step: Callable[[], Any], synchronise: Callable[[Any], object], clock: Callable[[], float]
+) -> tuple[float, list[float]]:
+    """Takes a first step, which compiles, and some more; returns their seconds."""
+    compiled, warmup = step_seconds(step, synchronise, clock), list[float]()
+    while len(warmup) < WARMUP_STEPS and sum(warmup) < WARMUP_SECONDS:
+        warmup.append(step_seconds(step, synchronise, clock))
+    return compiled, warmup
 
 
 def step_seconds(

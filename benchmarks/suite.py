@@ -1,10 +1,8 @@
 """Suites and profiles as TOML describes them: read, validated, and complained about by file and key. No Keras."""
 
-import difflib
 import re
 import tomllib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from benchmarks.inputs import InputError, hint, one_of
 from models.config import ATTENTIONS, VARIANTS, Count, ModelConfig, Settings
 from results.metrics import MetricName
 from results.trials import Precision, TrainConfig
@@ -31,31 +30,6 @@ RESERVED = {"costs"}
 FROM_THE_DATA = {"image_size", "image_width", "channels", "classes", "grid_rows"}
 SHARED = {*ModelConfig.model_fields, *TrainConfig.model_fields, "precision"}
 """What all variants of a comparison have in common: they differ in their attention alone."""
-
-
-class InputError(ValueError):
-    """Wrong usage or input; the message is one line that says what is wrong and what is allowed."""
-
-
-def one_of(what: str, name: str, allowed: Iterable[str]) -> str:
-    """Returns `name`, if it is allowed; else raises `InputError` with what is, and the nearest one."""
-    names = list(allowed)
-    if name in names:
-        return name
-    raise InputError(f"unknown {what} {name!r}{_hint(name, names)}; allowed: {', '.join(names)}")
-
-
-def require_once(arguments: Iterable[str], lists: Sequence[str]) -> None:
-    """Raises `InputError` for an option that is given twice, of which typer would take the last; `lists` may be."""
-    counted = Counter(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    for option, count in counted.items():
-        if count > 1 and option not in lists:
-            raise InputError(f"{option} is given {count} times: give it once")
-
-
-def _hint(name: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, allowed, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _no_bool(value: Any) -> Any:
@@ -331,7 +305,7 @@ def explain(error: InputError | ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if first["type"] == "extra_forbidden":
         known = KEYS | _TYPES.keys()
-        where = " here: it belongs elsewhere" if keys[-1] in known else _hint(keys[-1], known)
+        where = " here: it belongs elsewhere" if keys[-1] in known else hint(keys[-1], known)
         return f"unknown key {'.'.join(keys)!r}{where}"
     if first["type"] in ("missing", "value_error"):
         return ": ".join(filter(None, (".".join(keys), message)))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.cases import cases
-from benchmarks.environment import available_threads, isolate, worker_variables
+from benchmarks.environment import isolate, worker_variables
+from benchmarks.processor import available_threads
 from benchmarks.stopwatch import WARMUP_STEPS, synchroniser
 from results.trials import StepTimeTrial
 

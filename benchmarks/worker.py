@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import memory
 from benchmarks.environment import Origin, pinned_threads
-from benchmarks.suite import InputError
+from benchmarks.inputs import InputError
 from models.attentions.own import OwnAttention
 from results.records import Result
 from results.trials import TrainTrial, Trial

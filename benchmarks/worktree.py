@@ -5,14 +5,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-from benchmarks.suite import InputError
+from benchmarks.inputs import InputError
 
 PREFIX = "eanet-gate-"
 ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,20 +22,27 @@ class GitError(InputError):
     """git did not answer; the message is its own, in one line."""
 
 
-def git(tree: Path, *arguments: str) -> str:
-    """Returns git's answer about a tree, whatever repository the hook that started this process belongs to.
+def without_hooks(variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables without those that name a repository to git's hooks, such as GIT_DIR.
 
-    It leaves out the variables that name a repository to git's hooks, such as GIT_DIR. Settings given by variables
-    stay, as they do where git itself enters another repository: CI names its safe directories so. Raises `GitError`.
+    Settings given by variables stay, as they do where git itself enters another repository: CI names its safe
+    directories so. Raises `GitError` where git is not installed.
     """
     try:
         asked = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True)
-        left_out = set(asked.stdout.split()) - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
-        variables = {name: value for name, value in os.environ.items() if name not in left_out}
-        command = ["git", "-C", str(tree), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=variables)
     except OSError:
         raise GitError("git is not installed") from None
+    left_out = set(asked.stdout.split()) - {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
+    return {name: value for name, value in variables.items() if name not in left_out}
+
+
+def git(tree: Path, *arguments: str) -> str:
+    """Returns git's answer about a tree, whatever repository the hook that started this process belongs to.
+
+    Raises `GitError`.
+    """
+    command = ["git", "-C", str(tree), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=without_hooks(os.environ))
     if done.returncode:
         raise GitError(" ".join(done.stderr.split()) or f"git {' '.join(arguments)} ended with {done.returncode}")
     return done.stdout.strip()
@@ -48,10 +55,23 @@ class State(NamedTuple):
     status: str
     diff: str
 
+    @property
+    def code(self) -> tuple[str, str]:
+        """What is versioned of it: a program may write further files."""
+        return self.commit, self.diff
+
 
 def state(tree: Path) -> State:
     """Returns a tree as git sees it. Raises `GitError`."""
     return State(git(tree, "rev-parse", "HEAD"), git(tree, "status", "--porcelain"), git(tree, "diff", "HEAD"))
+
+
+def top(folder: Path) -> Path:
+    """Returns the top of the working tree that a folder belongs to. Raises `InputError` where there is none."""
+    try:
+        return Path(git(folder, "rev-parse", "--show-toplevel"))
+    except GitError as error:
+        raise InputError(f"{folder} is in no working tree of git: {error}") from None
 
 
 @contextmanager
@@ -67,7 +87,9 @@ def checked_out(base: str, root: Path, at: Path | None) -> Iterator[tuple[Path, 
     try:
         commit = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
     except GitError:
-        raise InputError(f"unknown BASE {base!r}: it is no commit, branch or tag of {root}; is it fetched?") from None
+        raise InputError(
+            f"unknown BASE {base!r}: it is no commit, branch or tag of {root}{_if_shallow(root)}"
+        ) from None
     _remove_orphans(root)
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as above:
         tree = Path(above, "base") if at is None else at.expanduser().resolve()
@@ -87,6 +109,12 @@ def checked_out(base: str, root: Path, at: Path | None) -> Iterator[tuple[Path, 
             _remove(root, tree)
             for number, handler in held.items():
                 signal.signal(number, handler)
+
+
+def _if_shallow(root: Path) -> str:
+    if git(root, "rev-parse", "--is-shallow-repository") == "true":
+        return ", a shallow clone: fetch its history with git fetch --unshallow (actions/checkout: fetch-depth: 0)"
+    return "; is it fetched?"
 
 
 def _remove(root: Path, tree: Path) -> None:

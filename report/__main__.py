@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 import results
+from results import gates
+from results.files import StoreError
 from results.gates import GateError
 from results.printable import printable
-from results.store import StoreError
 
 HELP = """Builds RUN/report.html and RUN/tables/*.csv from RUN/records/*.json alone. Takes about 10 seconds; no Keras.
 
@@ -76,23 +77,31 @@ def command(
 
 
 def _print_markdown(run: Path | None, against: Path | None) -> None:
-    from report.findings import find
-    from report.page import gate_markdown, load
-    from report.summary import as_markdown
-
     if run is None or against is not None:
         raise StoreError("--markdown is for one run: give its folder alone")
-    loaded = load(run)
-    of_run = [as_markdown(find(loaded.run))] if loaded.run.results or loaded.run.failures else []
-    parts = [*of_run, *([gate_markdown(loaded.gate)] if loaded.gate else [])]
-    if not parts:
-        raise StoreError(
-            f"{run} holds a history alone; draw it with: python -m report --history {run / 'history.jsonl'}"
-        )
-    print("\n\n".join(parts))
+    if _is_gate(run):
+        from report import gate
+
+        print(gate.summary(gates.read(run)), end="")
+        return
+    from report.findings import find
+    from report.page import load
+    from report.summary import as_markdown
+
+    print(as_markdown(find(load(run))))
+
+
+def _is_gate(folder: Path) -> bool:
+    """Whether the folder is a timing gate's, and not a run's."""
+    return (folder / gates.FILE).exists() and not (folder / "records").exists()
 
 
 def _of_run(folder: Path, facts: bool) -> tuple[Path, list[str]]:
+    if _is_gate(folder):
+        from report import gate
+
+        page, verdict = gate.build(folder)
+        return page, [f"Timing gate: {verdict}", ""]
     from report.page import build  # pandas, seaborn: not for --help
     from report.summary import lines
 

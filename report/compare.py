@@ -11,7 +11,7 @@ from report.groups import MACHINE, Training, machine_name, same_machine
 from report.growth import StepTime
 from report.parts import Cell, Column, Table, cell, render, table
 from report.words import NOTHING
-from results import stats, store
+from results import files, stats, store
 from results.metrics import TOP1
 from results.stats import Interval
 from results.store import Run, StoreError
@@ -77,7 +77,7 @@ def build(folder: Path, other: Path) -> tuple[Path, Comparison]:
     labels = {True: ("changes", "What changed"), False: ("unchanged", "What did not change")}
     made = [of_changes(found, part, *labels[kind]) for kind, part in parts.items() if part]
     content = render("compare.html.j2", {}, comparison=found, tables={one.key: one for one in made}, lead=lead(found))
-    store.replace(page, content.encode())
+    files.replace(page, content.encode())
     return page, found
 
 

@@ -9,7 +9,6 @@ from report.groups import Stopped
 from report.growth import Crossover, Curve, StepTime, Verdict
 from report.race import Race
 from report.verdicts import Claim, Reproduction
-from results.gates import Gate
 from results.store import Run
 
 
@@ -22,7 +21,6 @@ class Findings:
     curves: tuple[Curve, ...]
     crossovers: tuple[Crossover, ...]
     stopped: tuple[Stopped, ...]
-    gate: Gate | None
 
     @property
     def published(self) -> list[Study]:
@@ -66,12 +64,12 @@ class Findings:
         return race.race(self.studies)
 
 
-def find(run: Run, gate: Gate | None = None) -> Findings:
-    """Returns the findings of a run, and of a gate in its folder.
+def find(run: Run) -> Findings:
+    """Returns the findings of a run.
 
     Only like is averaged with like: same settings, data, backend, precision and machine.
     """
     curves = growth.curves(run)
     crossovers, stopped = growth.crossovers(curves)
     studies = accuracy.studies(run)
-    return Findings(run=run, studies=studies, curves=curves, crossovers=crossovers, stopped=stopped, gate=gate)
+    return Findings(run=run, studies=studies, curves=curves, crossovers=crossovers, stopped=stopped)

@@ -9,27 +9,33 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.lib.stride_tricks import sliding_window_view
 
 from report import words
 from report.groups import processor
 from report.parts import Figure, render
 from report.plot import INK, drawn
-from results import gates, store
-from results.gates import Gate, GateError, Machine
+from results import files, gates
+from results.gates import CaseVerdict, Gate, GateError, Machine
 
 PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
 FEWEST_GATES = 3
 """Fewer on one side of a change point tell nothing of it."""
+FARTHEST, PENALTY = 5, 5.0
 
 
 @dataclass(frozen=True)
 class Change:
-    """From one gate on, a case's step takes `ratio` times as long as it did since the change before."""
+    """From one gate on, a case's step takes `ratio` times as long as it did since the change before.
+
+    `own` is what that gate itself found, base and head side by side: a commit that slows the step down shows there.
+    """
 
     place: int
     commit: str
     started: str
     ratio: float
+    own: CaseVerdict
 
 
 @dataclass(frozen=True)
@@ -62,21 +68,21 @@ def build(history: Path) -> tuple[Path, tuple[Trend, ...]]:
         )
     found_trends = trends(found)
     page = history.with_name(f"{history.stem}.html")
-    store.replace(page, render("history.html.j2", {}, trends=found_trends, gates=found).encode())
+    files.replace(page, render("history.html.j2", {}, trends=found_trends, gates=found).encode())
     return page, found_trends
 
 
 def trends(found: Sequence[Gate]) -> tuple[Trend, ...]:
     """Each case on each machine, gate by gate."""
-    series: dict[tuple[str, str], list[tuple[Gate, float]]] = defaultdict(list)
+    series: dict[tuple[str, str], list[tuple[Gate, CaseVerdict]]] = defaultdict(list)
     for gate in sorted(found, key=lambda gate: gate.started):
         for case in gate.verdict.cases:
-            series[case.case, processor(gate.machine)].append((gate, case.head_seconds))
+            series[case.case, processor(gate.machine)].append((gate, case))
     return tuple(_trend(number, *key, values) for number, (key, values) in enumerate(sorted(series.items())))
 
 
-def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, float]]) -> Trend:
-    seconds = [value for _, value in values]
+def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, CaseVerdict]]) -> Trend:
+    seconds = [value.head_seconds for _, value in values]
     found = [gate for gate, _ in values]
     upgrades = tuple(
         Upgrade(place, found[place].started, versions)
@@ -88,9 +94,10 @@ def _trend(number: int, case: str, machine: str, values: Sequence[tuple[Gate, fl
     bounds = sorted({0, *places, *(upgrade.place for upgrade in upgrades), len(seconds)})
     means = [math.exp(float(np.mean(np.log(seconds[a:b])))) for a, b in pairwise(bounds)]
     changes = tuple(
-        Change(place, (found[place].head_commit or "unknown")[:7], found[place].started, after / before)
+        Change(place, (gate.head_commit or "unknown")[:7], gate.started, after / before, own)
         for place, (before, after) in zip(bounds[1:-1], pairwise(means), strict=True)
         if place in places
+        for gate, own in [values[place]]
     )
 
     def paint(axes: list[Axes], on_phone: bool) -> None:
@@ -127,10 +134,12 @@ def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> str:
 
 
 def change_points(step_seconds: Sequence[float]) -> list[int]:
-    """Places from which on the step takes another time: PELT on the logarithms, penalised by 3 s^2 ln n.
+    """Returns the places from which on the step takes another time: PELT on the logarithms, penalised by 5 s^2 ln n.
 
-    The noise s is that of neighbours, from the median of their differences, so that a change does not count as noise;
-    at least 0.1 %. Source: Killick, Fearnhead and Eckley 2012, arXiv:1101.1438; by the package ruptures.
+    The noise s is the largest of gates that are 1 to 5 apart, from the median of their differences: neighbours may be
+    alike, and a change does not count as noise. It is at least 0.1 %. What is more than 3 s from the median of five
+    gates is drawn to it first: one slow gate is no change. Sources: Killick, Fearnhead and Eckley 2012,
+    arXiv:1101.1438, by the package ruptures; tests/studies/history.py measures how often it is right.
     """
     import ruptures  # only here: a page without a history needs none of it
 
@@ -138,6 +147,10 @@ def change_points(step_seconds: Sequence[float]) -> list[int]:
     if n < 2 * FEWEST_GATES:
         return []
     logs = np.log(step_seconds)
-    noise = max(float(np.median(np.abs(np.diff(logs)))) / 0.6745 / math.sqrt(2), 1e-3)
-    search = ruptures.Pelt(model="l2", min_size=FEWEST_GATES, jump=1).fit(logs.reshape(-1, 1))
-    return [int(place) for place in search.predict(pen=3 * math.log(n) * noise**2)[:-1]]
+    apart = range(1, max(1, min(FARTHEST, n // 8)) + 1)  # one change touches less than a quarter of the differences
+    noise = max(1e-3, *(float(np.median(np.abs(logs[lag:] - logs[:-lag]))) / 0.6745 / math.sqrt(2) for lag in apart))
+    noise *= 1 + 4 / n  # which few gates tell of with little certainty
+    medians = np.median(sliding_window_view(np.pad(logs, 2, mode="reflect"), 5), axis=1)
+    calm = np.clip(logs, medians - 3 * noise, medians + 3 * noise)
+    search = ruptures.Pelt(model="l2", min_size=FEWEST_GATES, jump=1).fit(calm.reshape(-1, 1))
+    return [int(place) for place in search.predict(pen=PENALTY * math.log(n) * noise**2)[:-1]]

@@ -1,64 +1,40 @@
 """Findings -> one self-contained HTML page: no script from elsewhere, no font, no image file, no request."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from models.attentions.own import OwnAttention
-from report import groups, history, sentences, tables, verdicts, words
+from report import sentences, tables, verdicts, words
 from report.figures import costs, figures
 from report.findings import Findings, find
-from report.history import Trend
 from report.parts import render
-from results import frames, gates, published, repetition, store
-from results.gates import Gate, GateError
-from results.printable import markdown, markdown_code
+from results import files, frames, published, repetition, store
 from results.records import Environment, TrainRecord
 from results.store import Run, StoreError
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
-HISTORY = "history.jsonl"
-"""A history of timing gates, in a run's folder: the page shows it too."""
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """What a run's folder holds: its records, a timing gate, and the history of several."""
-
-    run: Run
-    gate: Gate | None
-    history: tuple[Gate, ...]
-
-
-def load(folder: Path) -> Loaded:
+def load(folder: Path) -> Run:
     """Reads all of a run's folder that can be read. Raises `StoreError` where that is nothing, and `OSError`."""
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder; give a run's folder, such as results/runs/quick")
     store.refuse_links(folder)
     run = store.load(folder)
-    broken = dict(run.broken)
-    try:
-        gate = gates.read(folder)
-    except GateError as error:
-        gate, broken[gates.FILE] = None, str(error)
-    gates_before, lines = gates.read_history_so_far(folder / HISTORY)
-    run = replace(run, broken=broken | lines)
-    if not (run.results or run.failures or gate or gates_before):
+    if not (run.results or run.failures):
         what_to_do = "run something first: python -m benchmarks.run --all"
         raise StoreError(f"{folder} holds no readable record{_first_broken(run)}; {what_to_do}")
-    return Loaded(run, gate, gates_before)
+    return run
 
 
 def build(folder: Path) -> tuple[Path, Findings]:
     """Writes `report.html` and `tables/*.csv` into a run's folder. Raises what `load` does."""
-    loaded = load(folder)
-    findings = find(loaded.run, loaded.gate)
+    run = load(folder)
+    findings = find(run)
     page = folder / "report.html"
-    store.replace(page, page_text(loaded.run, findings, history.trends(loaded.history)).encode())
-    if loaded.gate:
-        store.replace(folder / "gate.md", gate_markdown(loaded.gate).encode())
-    tables.write(loaded.run, findings)
+    files.replace(page, page_text(run, findings).encode())
+    tables.write(run, findings)
     return page, findings
 
 
@@ -72,29 +48,18 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "sentence": words.sentence,
     "not_compared": sentences.not_compared,
     "milliseconds_of": lambda seconds: words.significant(seconds * 1e3),
-    "gate_sentence": gates.sentence,
-    "processor": groups.processor,
-    "text": markdown,
-    "code": markdown_code,
 }
 
 
-def gate_markdown(gate: Gate) -> str:
-    """A timing gate as a pull request shows it: verdict, table, what changed, and how it was decided."""
-    return render("gate.md.j2", FILTERS, gate=gate)
-
-
-def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str:
+def page_text(run: Run, findings: Findings) -> str:
     """Returns the page as text; the same records give the same bytes."""
-    environments, gated = run.environments, [findings.gate] if findings.gate else []
+    environments = run.environments
     incomplete, drawn = sentences.incomplete(run), figures(findings)
     sections = {
         "accuracy": ("Accuracy", findings.published),
         "cost": ("Speed", findings.curves),
         "memory": ("Memory", "memory" in drawn),
         "ablations": (f"Ablations ({len(findings.ablations)})", findings.ablations),
-        "gate": ("Timing gate", gated),
-        "history": ("Timing history", trends),
         "failures": ("Failures", incomplete),
         "method": ("Method", True),
         "provenance": ("Data and provenance", True),
@@ -110,7 +75,6 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         figures=drawn,
         costs=costs(findings.race),
         tables=tables.tables(findings),
-        trends=trends,
         embedded={
             "trainings": frames.columns_and_rows(frames.TRAINING, run.trainings),
             "step_times": frames.columns_and_rows(frames.STEP_TIME, run.step_times),
@@ -119,9 +83,9 @@ def page_text(run: Run, findings: Findings, trends: Sequence[Trend] = ()) -> str
         source=published.SOURCE,
         how_to_test=verdicts.HOW_TO_TEST,
         datasets=[words.dataset(name) for name in sorted({record.dataset for record in run.trainings})],
-        dates=sorted({e.started[:10] for e in environments} | {gate.started[:10] for gate in gated})[-1:],
-        machines=_machines(environments) or sorted({groups.processor(gate.machine) for gate in gated}),
-        commands=_commands(run, gated),
+        dates=sorted({e.started[:10] for e in environments})[-1:],
+        machines=_machines(environments),
+        commands=_commands(run),
         provenance=_provenance(environments),
         incomplete=incomplete,
         noisy=sum(point.noisy for point in findings.points),
@@ -173,13 +137,13 @@ def backend_name(environment: Environment) -> str:
     return f"{name} {environment.versions.get(environment.backend, '')}".rstrip() + on
 
 
-def _commands(run: Run, gated: Sequence[Gate]) -> list[tuple[str | None, str]]:
+def _commands(run: Run) -> list[tuple[str | None, str]]:
     """The commands that gave the results, each with its commit, in the order in which they were first given."""
     given = sorted(run.environments, key=lambda environment: environment.started)
     found = [(environment.commit, environment.command) for environment in given]
     if run.plan and not found:
         found = [(None, run.plan.command)]
-    return list(dict.fromkeys([*found, *((gate.head_commit, gate.command) for gate in gated)]))
+    return list(dict.fromkeys(found))
 
 
 def _provenance(environments: list[Environment]) -> list[tuple[int, Environment]]:

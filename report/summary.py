@@ -1,6 +1,5 @@
 """Findings -> the few lines that a run ends with on a terminal, and the verdicts as Markdown."""
 
-import textwrap
 from collections.abc import Iterator
 
 from models.attentions.own import OwnAttention
@@ -10,7 +9,6 @@ from report.findings import Findings
 from report.groups import BASE
 from report.growth import Crossover
 from report.verdicts import HOW_TO_TEST, of_the_two, steps_of_the_two
-from results import gates
 from results.metrics import TOP1
 from results.printable import markdown
 
@@ -28,10 +26,9 @@ def lines(findings: Findings) -> list[str]:
     if findings.claims[0].verdict == "not tested":
         claims[:1] = [claims[0], f"{'':8}to test: {HOW_TO_TEST}"]
     of_run = findings.run.results or findings.run.failures
-    gate = textwrap.wrap(f"Timing gate: {gates.sentence(findings.gate)}", WIDTH, max_lines=2) if findings.gate else []
     numbers = [head, *numbers] if numbers else []
     own = list(_own(findings))[:MOST_OWN]
-    parts = [numbers, ["The tutorial's claims", *claims] if of_run else [], [*own, *_ablations(findings), *gate]]
+    parts = [numbers, ["The tutorial's claims", *claims] if of_run else [], [*own, *_ablations(findings)]]
     shown = [words.cut(line, WIDTH) for part in parts if part for line in ("", *part)]
     incomplete = sentences.incomplete(findings.run)
     return [*([f"Not the whole run: {', '.join(incomplete)}."] if incomplete else []), *shown[1:]]

@@ -19,8 +19,7 @@ from report.growth import Crossover, Curve, StepTime, Verdict
 from report.parts import Cell, Column, Table, cell, table
 from report.verdicts import Reproduction, logged
 from report.words import NOTHING, Form
-from results import frames, store
-from results.gates import CaseVerdict, Gate
+from results import files, frames
 from results.metrics import METRICS, TOP1, Metric
 from results.printable import cell as printable_cell
 from results.stats import Interval
@@ -51,7 +50,6 @@ def tables(findings: Findings) -> dict[str, Table]:
         table("other-crossovers", "The other variants' crossings", CROSSOVERS_CAPTION, CROSSOVERS, others, "faster"),
         table("growth-verdicts", "Growth of time and memory", GROWTH_CAPTION, GROWTH, findings.verdicts),
         table("cases", "Every case: step time and memory", CASES_CAPTION, CASES, findings.points),
-        *([_gate(findings.gate)] if findings.gate else []),
     ]
     return {made_table.key: made_table for made_table in made if made_table.rows}
 
@@ -289,27 +287,6 @@ CASES: tuple[Column[StepTime], ...] = (
     _mebibytes("allocator", "allocator", lambda point: mean_of(point.allocated_bytes), "allocated_memory_bytes"),
     _mebibytes("activations", "activations", lambda point: point.first.activation_bytes),
 )  # fmt: skip
-GATE: tuple[Column[CaseVerdict], ...] = (
-    Column("case", "case", lambda case: case.case),
-    _milliseconds("base", "base", lambda case: case.base_seconds),
-    _milliseconds("here", "here", lambda case: case.head_seconds),
-    Column("ratio", "ratio", lambda c: Interval(c.ratio, c.low, c.high, c.pairs), words.three_places),
-    Column("p", "p", lambda case: case.p_value, lambda p: f"{p:.2g}"),
-    Column("detectable", "minimum detectable", lambda case: case.detectable, words.one_place, "%", 100),
-    Column("verdict", "verdict", lambda case: case.verdict),
-)
-
-
-def _gate(gate: Gate) -> Table:
-    caption = (
-        f"{gate.base} ({gate.base_commit[:7]}) compared with {(gate.head_commit or 'the working tree')[:7]}"
-        f"{' with uncommitted changes' if gate.dirty else ''}: medians of fresh processes, alternating; p is "
-        "one-sided, Holm-adjusted. A slowdown fails the gate where it is significant and at least "
-        f"{gate.design.floor * 100:g} %. On {groups.processor(gate.machine)}."
-    )
-    return table("gate-cases", "Step times of both sides", caption, GATE, gate.verdict.cases, "case")
-
-
 SCALING = ["scope", "variant", "phase", "patches", "batch", "step_seconds", "step_seconds_low", "step_seconds_high"]
 SCALING += ["macs", "peak_memory_bytes", "status", "allocated_memory_bytes", "processes", "suite"]
 """The columns of `scaling.csv`, in their order; those that `CASES` has besides stand behind them."""
@@ -368,7 +345,7 @@ def write(run: Run, findings: Findings) -> None:
         folder.mkdir(exist_ok=True)
         safe = frame.map(lambda value: printable_cell(value) if isinstance(value, str) else value)
         content = safe.rename(columns=printable_cell).to_csv(index=False)
-        store.replace(folder / f"{name}.csv", content.encode())
+        files.replace(folder / f"{name}.csv", content.encode())
     for path in folder.glob("*.csv"):
         if path.stem not in full and _is_ours(path):
             path.unlink()
@@ -380,10 +357,10 @@ LONGEST_ROW = 10_000
 def _is_ours(path: Path) -> bool:
     """Whether `write` has written the file: its columns and the suite in its rows are those of its name."""
     try:
-        with store.open_plain(path) as file:
+        with files.open_plain(path) as file:
             head, row = file.readline(LONGEST_ROW).decode(), file.readline(LONGEST_ROW).decode()
         suite = [value for values in csv.reader([row]) for value in values[:1]]
-    except (OSError, ValueError, csv.Error, store.StoreError):
+    except (OSError, ValueError, csv.Error, files.StoreError):
         return False
     of_suite = head.startswith("suite,variant,dataset,seed,") and suite == [printable_cell(path.stem)]
     return of_suite or (path.name == "scaling.csv" and head.startswith(",".join(SCALING[:5])))

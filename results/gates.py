@@ -1,22 +1,19 @@
 """Holds what a timing gate measured and decided: `gate.json` of one, and the history of many as JSON lines."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from results import store
-from results.records import Count, Frozen, Positive, Seconds, Share
-from results.trials import Name
+from models.settings import Name
+from results import files
+from results.fields import Count, Frozen, Positive, Seconds, Share
 
 FILE = "gate.json"
 Side = Literal["base", "head"]
 Decision = Literal["slower", "clean", "inconclusive", "go on"]
-Pair = tuple[float, float]
-"""Median step seconds of two processes that ran one after the other: of the base, and of what is compared with it."""
-Ratio = Annotated[float, Field(gt=0, le=1e9)]
+Ratio = Annotated[float, Field(gt=0, le=1e30)]
 Slowdown = Annotated[float, Field(ge=0, le=1e30)]
 
 
@@ -27,19 +24,20 @@ class GateError(Exception):
 class Design(Frozen):
     """How a gate decides; declared before anything is measured.
 
-    `looks` are its interim analyses, each after a number of pairs, and `alphas` their parts of the chance of a false
-    alarm, which their sum bounds. A slowdown fails the gate if it is significant and at least `floor`. A gate whose
-    minimum detectable slowdown at this `power` is above `detectable` is inconclusive. After `most_seconds` the next
-    analysis takes the pairs that there are, and is the last.
+    `looks` are the interim analyses of a try, each after a number of pairs, and `alphas` their parts of the chance of a
+    false alarm. A try that is inconclusive is followed by another, at most `tries` in all. The sum of `alphas`, times
+    `tries`, bounds the chance of a false alarm. A slowdown fails the gate if it is significant and at least `floor`. A
+    gate whose minimum detectable slowdown at this `power` is above `detectable` is inconclusive. After
+    `most_seconds` of a try the next analysis takes the pairs that there are, and is the last.
     """
 
     looks: tuple[Positive, ...]
     alphas: tuple[Share, ...]
     floor: Share
     detectable: Slowdown
-    steps: Positive
     power: Share = 0.95
     most_seconds: Annotated[float, Field(ge=0, le=1e9)] = 600
+    tries: Positive = 1
 
 
 class CaseVerdict(Frozen):
@@ -62,24 +60,24 @@ class CaseVerdict(Frozen):
 
 
 class GateVerdict(Frozen):
-    """All cases after one analysis. `unstable` names those in which processes of the same code differ by the same
-    rule: this machine's clock cannot be trusted then."""
+    """All cases after one analysis."""
 
     decision: Decision
     cases: Annotated[tuple[CaseVerdict, ...], Field(min_length=1)]
-    unstable: tuple[str, ...]
 
 
-class Block(Frozen):
-    """Four fresh processes in the order of `sides`: two pairs, each of a base and a head that ran one after the other.
+class Pair(Frozen):
+    """Two fresh processes, one of each side: at once on a core each (a duet), or one after the other.
 
-    `seconds` holds each process's median step by case. `swapped`, drawn by chance, orders the two processes of the
-    same code where it is compared with itself.
+    `first`, drawn by chance, is the side that began on the first core, or ran first. `base` and `head` hold each
+    process's median by case. `ratios` hold how many times as long the head's step took: the median over the turns
+    that both took at the same moment, or the ratio of the medians.
     """
 
-    sides: tuple[Side, Side, Side, Side]
-    seconds: tuple[dict[str, Seconds], dict[str, Seconds], dict[str, Seconds], dict[str, Seconds]]
-    swapped: bool
+    first: Side
+    base: dict[Name, Seconds]
+    head: dict[Name, Seconds]
+    ratios: Annotated[dict[Name, Ratio], Field(min_length=1)]
 
 
 class Machine(Frozen):
@@ -92,9 +90,12 @@ class Machine(Frozen):
 
 
 class Gate(Frozen):
-    """One gate: its two sides, its design, all that it measured, and its verdict. `changes` were not timed."""
+    """One gate: its two sides, its design, all that it measured, and its verdict. `changes` were not timed.
 
-    schema_version: Literal[1] = 1
+    `in_duets` says that both processes of a pair ran at once. `earlier` are the pairs of tries that were inconclusive.
+    """
+
+    schema_version: Literal[2] = 2
     base: str
     base_commit: str
     head_commit: str | None
@@ -103,7 +104,9 @@ class Gate(Frozen):
     started: str
     machine: Machine
     design: Design
-    blocks: tuple[Block, ...]
+    in_duets: bool
+    pairs: tuple[Pair, ...]
+    earlier: tuple[Pair, ...] = ()
     changes: tuple[str, ...]
     verdict: GateVerdict
 
@@ -114,32 +117,29 @@ class Gate(Frozen):
             raise ValueError("its decision is to go on")
         return verdict
 
-
-def pairs(blocks: Sequence[Block]) -> dict[str, list[Pair]]:
-    """Case -> (base, head) of every pair."""
-    firsts = ((block, first) for block in blocks for first in (0, 2))
-    return _pairs(
-        (block, block.sides.index("base", first), block.sides.index("head", first)) for block, first in firsts
-    )
-
-
-def same_code_pairs(blocks: Sequence[Block]) -> dict[str, list[Pair]]:
-    """Case -> pairs of processes of the same code, as many as of different code."""
-    found = []
-    for block in blocks:
-        for side in ("base", "head"):
-            one, other = (place for place in range(4) if block.sides[place] == side)
-            found.append((block, other, one) if block.swapped else (block, one, other))
-    return _pairs(found)
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, found: Any) -> Any:
+        if not isinstance(found, dict) or found.get("schema_version") != 1:
+            return found
+        try:
+            return _of_version_1(found)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            raise ValueError("its blocks cannot be read") from None
 
 
-def _pairs(places: Iterable[tuple[Block, int, int]]) -> dict[str, list[Pair]]:
-    """Case -> the seconds of two processes of a block, by their places in it."""
-    found: dict[str, list[Pair]] = defaultdict(list)
-    for block, one, other in places:
-        for case in block.seconds[0]:
-            found[case].append((block.seconds[one][case], block.seconds[other][case]))
-    return found
+def _of_version_1(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a gate of version 1 in the form of version 2. It had blocks of four processes, one after the other."""
+    pairs = []
+    for block in found["blocks"]:
+        for one, other in ((0, 1), (2, 3)):
+            seconds = {block["sides"][place]: block["seconds"][place] for place in (one, other)}
+            ratios = {case: seconds["head"][case] / seconds["base"][case] for case in seconds["base"]}
+            pairs.append({"first": block["sides"][one], **seconds, "ratios": ratios})
+    verdict = {name: value for name, value in found["verdict"].items() if name != "unstable"}
+    design = {name: value for name, value in found["design"].items() if name != "steps"}
+    kept = {name: value for name, value in found.items() if name != "blocks"}
+    return kept | {"schema_version": 2, "design": design, "in_duets": False, "pairs": pairs, "verdict": verdict}
 
 
 def _percent(part: float) -> str:
@@ -148,7 +148,7 @@ def _percent(part: float) -> str:
 
 def sentence(gate: Gate) -> str:
     """Words the verdict and its reason."""
-    cases, unstable = gate.verdict.cases, gate.verdict.unstable
+    cases = gate.verdict.cases
     pairs_of = f"{cases[0].pairs} pairs of processes"
     if gate.verdict.decision == "slower":
         named = ", ".join(f"{c.case} by {_percent(c.ratio - 1)}" for c in cases if c.verdict == "slower")
@@ -156,26 +156,22 @@ def sentence(gate: Gate) -> str:
     if gate.verdict.decision == "clean":
         most = _percent(max(case.detectable for case in cases))
         return f"No slowdown shown in {pairs_of}; the minimum detectable slowdown is at most {most} (95 % power)."
-    if unstable:
-        return (
-            f"Inconclusive: processes of the same code differ by the gate's own rule ({', '.join(unstable)}), so that "
-            "its clock cannot be believed. Is something else running? Run it again on a quieter machine."
-        )
     blind = ", ".join(c.case for c in cases if c.verdict == "too noisy to tell")
+    twice = f"{gate.design.tries} tries, the last of " if gate.earlier else ""
     return (
-        f"Inconclusive: {pairs_of} could miss a slowdown of {gate.design.detectable * 100:.0f} % ({blind}). "
+        f"Inconclusive: {twice}{pairs_of} could miss a slowdown of {gate.design.detectable * 100:g} % ({blind}). "
         "Run it again on a quieter machine, or with --long."
     )
 
 
 def write(folder: Path, gate: Gate) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    store.replace(folder / FILE, (gate.model_dump_json(indent=1) + "\n").encode())
+    files.replace(folder / FILE, (gate.model_dump_json(indent=1) + "\n").encode())
 
 
-def read(folder: Path) -> Gate | None:
-    """Reads the folder's gate, if it has one. Raises `GateError` for one that cannot be read."""
-    return _gate(_content(folder / FILE), FILE) if (folder / FILE).exists() else None
+def read(folder: Path) -> Gate:
+    """Reads the folder's gate. Raises `GateError` where it has none, or one that cannot be read."""
+    return _gate(_content(folder / FILE), FILE)
 
 
 def read_history(path: Path) -> tuple[Gate, ...]:
@@ -214,10 +210,10 @@ def _content(path: Path) -> bytes:
     if path.is_dir():
         raise GateError(f"{path.name} is a folder and no file")
     try:
-        return store.content(path)
+        return files.content(path)
     except OSError as error:
         raise GateError(f"{path.name} cannot be read: {error.strerror}") from None
-    except store.StoreError as error:
+    except files.StoreError as error:
         raise GateError(f"{path.name} {error}") from None
 
 

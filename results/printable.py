@@ -1,4 +1,4 @@
-"""Makes text from files, names and arguments harmless in a terminal, a spreadsheet or a Markdown page."""
+"""Makes text for a terminal, a spreadsheet or a Markdown page: what others wrote harmless, and durations in words."""
 
 import re
 
@@ -28,3 +28,23 @@ def markdown(text: str) -> str:
 def markdown_code(text: str) -> str:
     """Returns the text as Markdown code, also in a table's cell: one line, and nothing in it ends the code."""
     return "`{}`".format(printable(" ".join(text.split())).replace("`", "'").replace("|", "\\|"))
+
+
+def duration(total_seconds: float) -> str:
+    """Words a duration: "40 s", "6 min", "2.5 h", "3 days"."""
+    if total_seconds < 90:
+        return f"{total_seconds:.0f} s"
+    if total_seconds < 90 * 60:
+        return f"{total_seconds / 60:.0f} min"
+    if total_seconds < 48 * 3600:
+        return f"{total_seconds / 3600:.1f} h"
+    return f"{total_seconds / 86400:.1f} days"
+
+
+def measured(seconds: float) -> str:
+    """Words a measured time with three significant digits: "12.3 ms", "1.24 s"."""
+    value, unit = next(
+        ((seconds * scale, unit) for scale, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")) if seconds * scale >= 1),
+        (seconds * 1e9, "ns"),
+    )
+    return f"{value:.3g} {unit}" if value < 999.5 else f"{value:,.0f} {unit}"

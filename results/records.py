@@ -4,24 +4,15 @@ import statistics
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
+from results.fields import Bytes, Count, Frozen, Loss, Positive, Seconds, Share
 from results.metrics import METRICS, MetricName
 from results.trials import CoreStepTrial, ModelStepTrial, Name, SuiteName, TrainTrial
 
-Seconds = Annotated[float, Field(gt=0, le=1e9)]
-Positive = Annotated[int, Field(gt=0, lt=2**63)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Bytes = Annotated[int, Field(gt=-(2**63), lt=2**63)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Loss = Annotated[float, Field(ge=0, le=1e30)]
 Settings = dict[str, Any]
 StepTimeTrial = Annotated[CoreStepTrial | ModelStepTrial, Field(discriminator="scope")]
 AnyTrial = Annotated[TrainTrial | StepTimeTrial, Field(discriminator="kind")]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Environment(Frozen):
@@ -251,8 +242,8 @@ class PlannedSuite(Frozen):
     question: str
     background: str = ""
     grid: tuple[str, ...] = ()
-    base: Settings = {}
-    own: dict[str, PlannedVariant] = {}
+    base: Settings = Field(default_factory=dict)
+    own: dict[str, PlannedVariant] = Field(default_factory=dict)
     base_variant: str | None = "vit"
     metric: MetricName = "top1"
     trial_ids: tuple[str, ...]

@@ -4,15 +4,13 @@ import errno
 import hashlib
 import json
 import os
-import stat
-import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -20,6 +18,8 @@ from pydantic_core import from_json
 
 from models.attentions.attention import Attention
 from models.attentions.own import OwnAttention
+from results.files import StoreError as StoreError
+from results.files import content, open_plain, replace
 from results.printable import printable
 from results.records import (
     RECORD,
@@ -33,15 +33,10 @@ from results.records import (
     upgrade,
 )
 
-LARGEST_RECORD_BYTES = 64 * 2**20
 PEAK = "peak-"
 """Prefix of the trials that measured a machine's limits for a roofline, in runs of before. `load` leaves them out."""
 WITHOUT_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """Errors of a file system that has no locks: NFS whose server runs none, for one."""
-
-
-class StoreError(Exception):
-    """The folder cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -141,24 +136,6 @@ def read(path: Path) -> Result | Failure:
     if (found.get("schema_version") != 1 or "checksum" in found) and record.checksum != _checksum(found):
         raise StoreError("its checksum is of another content: the file was damaged or changed")
     return record.model_copy(update={"checksum": None})
-
-
-def content(path: Path) -> bytes:
-    """Reads a file of a run. Raises `OSError`, or `StoreError` where it is a device, a pipe or too large."""
-    with open_plain(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > LARGEST_RECORD_BYTES:
-            raise StoreError(f"has {size:,} bytes; at most {LARGEST_RECORD_BYTES:,} are read")
-        return file.read(LARGEST_RECORD_BYTES)
-
-
-def open_plain(path: Path) -> IO[bytes]:
-    """Opens a file to read it. Raises `OSError`, or `StoreError` where it may never end, such as a pipe."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    raise StoreError("is no plain file")
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
@@ -276,30 +253,6 @@ def set_aside(folder: Path, broken: Collection[str]) -> list[str]:
 def _shown(path: Path) -> str:
     """Makes a file's name printable: it may hold any bytes."""
     return printable(os.fsencode(path.name).decode("utf-8", "backslashreplace"))
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Writes a file by temporary file, fsync and rename: a reader sees all of it or none, also after a power cut."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a write does not name its file
-            raise type(error)(error.errno, error.strerror, str(path)) from error
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 def refuse_links(folder: Path) -> None:

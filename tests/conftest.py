@@ -2,6 +2,7 @@
 
 import os
 
-from benchmarks.environment import available_threads, isolate, worker_variables
+from benchmarks.environment import isolate, worker_variables
+from benchmarks.processor import available_threads
 
 isolate(worker_variables(os.environ.get("KERAS_BACKEND", "tensorflow"), available_threads()))

@@ -2,9 +2,8 @@
 
 import random
 
-from results import gates
 from results.gate_verdict import judge
-from results.gates import Block, Design, Gate, Machine
+from results.gates import Design, Gate, Machine, Pair
 from results.records import Environment, Epoch, Failure, StepTimeRecord, TrainRecord
 from results.trials import TrainTrial
 
@@ -191,12 +190,13 @@ def gate(
         slower = {"core-train-eanet-n256": 1 + slowdown if side == "head" else 1.0, "core-train-vit-n256": 1.0}
         return {case: step * factor * rng.lognormvariate(0, 0.01) for case, factor in slower.items()}
 
-    sides = ("base", "head", "head", "base"), ("head", "base", "base", "head")
-    blocks = tuple(
-        Block(sides=turns, seconds=tuple(map(process, turns)), swapped=rng.random() < 0.5)
-        for turns in (rng.choice(sides) for _ in range(8))
-    )
-    design = Design(looks=(16,), alphas=(0.01,), floor=0.05, detectable=0.1, steps=3)
+    def pair():
+        base, head = process("base"), process("head")
+        ratios = {case: head[case] / base[case] for case in base}
+        return Pair(first=rng.choice(("base", "head")), base=base, head=head, ratios=ratios)
+
+    pairs = tuple(pair() for _ in range(16))
+    design = Design(looks=(16,), alphas=(0.01,), floor=0.05, detectable=0.1)
     return Gate(
         base=base,
         base_commit="0123456789abcdef",
@@ -206,7 +206,8 @@ def gate(
         started=started,
         machine=Machine(cpu=cpu, threads=1, python=python, versions={"keras": keras}),
         design=design,
-        blocks=blocks,
+        in_duets=True,
+        pairs=pairs,
         changes=("core-train-eanet-n256: MatMul 3 -> 4",) if slowdown else (),
-        verdict=judge(gates.pairs(blocks), gates.same_code_pairs(blocks), design, 0),
+        verdict=judge(pairs, design, 0),
     )

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 BACKENDS = {"tensorflow", "jax", "torch"}
 HEAVY = {"keras", *BACKENDS, "pandas", "seaborn", "matplotlib", "scipy", "sklearn", "numpy", "ray"}
 ROOMS = ("models", "results", "benchmarks", "report")
-GROUND_FLOOR = ("models.config", "models.attentions", "models.cost")
+GROUND_FLOOR = ("models.config", "models.attentions", "models.cost", "models.settings")
 """What every room may import, free of Keras."""
 MAY_IMPORT = {
     "models": ("models",),

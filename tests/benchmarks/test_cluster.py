@@ -18,8 +18,8 @@ ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster as RayNodes  # noqa: E402
 
 from benchmarks.cluster import Cluster, Share, _first_line, connected, largest_node_cpus  # noqa: E402
-from benchmarks.environment import available_threads  # noqa: E402
-from benchmarks.suite import InputError  # noqa: E402
+from benchmarks.inputs import InputError  # noqa: E402
+from benchmarks.processor import available_threads  # noqa: E402
 from results import store  # noqa: E402
 from results.records import StepTimeRecord, TrainRecord  # noqa: E402
 from results.trials import CoreStepTrial  # noqa: E402
@@ -136,7 +136,10 @@ def test_what_a_node_had_still_to_tell_when_it_was_lost_is_run_again(nodes, tmp_
     nodes.wait_for_nodes()
 
     def on_progress(trial, progress):
-        assert store.checkpoint(tmp_path, trial.trial_id).stat().st_size > 2**20
+        checkpoint = store.checkpoint(tmp_path, trial.trial_id)
+        if not checkpoint.exists():  # a sign within a first epoch, on a slow machine
+            return
+        assert checkpoint.stat().st_size > 2**20
         if len(running) >= 3 and doomed in nodes.worker_nodes:
             time.sleep(10)  # in which every running task ends
             nodes.remove_node(doomed, allow_graceful=False)

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from benchmarks import cgroups
-from benchmarks.environment import available_threads, default_threads
+from benchmarks.environment import default_threads
+from benchmarks.processor import available_threads
 from benchmarks.worktree import GitError, git
 
 ALLOWED = available_threads()
@@ -33,7 +34,7 @@ def test_omp_num_threads_lowers_the_number_of_threads_and_does_not_raise_it(monk
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or ALLOWED < 2, reason="needs two processors to choose from")
 def test_a_process_that_is_kept_to_one_processor_has_one_thread():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from benchmarks.environment import available_threads; print(available_threads())"
+    code += "from benchmarks.processor import available_threads; print(available_threads())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import datasets
+from benchmarks.inputs import InputError
 from benchmarks.own_attentions import costed, described
 from benchmarks.plan import Overrides, Plan, build_plan
-from benchmarks.suite import InputError
 from models.attentions.attention import Grows
 from models.attentions.own import OwnAttention
 from results import store

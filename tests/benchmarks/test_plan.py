@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import results
 from benchmarks import datasets, estimate
 from benchmarks.datasets import DatasetShape
+from benchmarks.inputs import InputError
 from benchmarks.plan import SETTINGS_ALLOWED, Overrides, build_plan, suites_in
-from benchmarks.suite import InputError, StepTimeSuite, TrainSuite, profiles, suites
+from benchmarks.suite import StepTimeSuite, TrainSuite, profiles, suites
 from models.config import VARIANTS
 from results.trials import ModelStepTrial, StepTimeTrial, TrainTrial
 

@@ -1,24 +1,20 @@
-"""The timing gate on real trees: what is slower is found, what cannot be compared is said, nothing is left behind."""
+"""The timing gate on this project's own cases: what is slower is found, what cannot be compared is said."""
 
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import benchmarks
-from benchmarks import regress, worktree
-from benchmarks.gate_counts import Counted, changed_counts, changed_dependencies, compared_cases
-from benchmarks.stopwatch import Timing
-from benchmarks.suite import InputError
+from benchmarks import gate_own, gate_pairs, regress, worktree
+from benchmarks.gate_own import Counted, changed_counts, changed_dependencies, compared_cases
+from benchmarks.inputs import InputError
 from results import gates
 from results.gates import Design
 
@@ -101,10 +97,9 @@ def test_a_slower_attention_is_found_and_the_other_one_left_alone(tree, monkeypa
     call = "compute = self._folded if self.settings.folds(x.shape[-1]) else self._factored"
     more = "\n        for _ in range(64):\n            x = x + 1e-30 * ops.softmax(ops.exp(x))"
     edit(tree / "models" / "layers" / "external.py", call, call + more)
-    monkeypatch.setattr(
-        regress, "PULL_REQUEST", Design(looks=(4,), alphas=(0.05,), floor=0.5, detectable=9.0, steps=10)
-    )
+    monkeypatch.setattr(regress, "PULL_REQUEST", Design(looks=(4,), alphas=(0.05,), floor=0.5, detectable=9.0))
     out, history = tree.parent / "out", tree.parent / "history.jsonl"
+    monkeypatch.setattr(gate_own, "TURNS", 3)
     status, said, _ = gate(
         monkeypatch, capsys, "main", "--case", EANET, "--case", VIT, "--out", out, "--record", history
     )
@@ -115,7 +110,9 @@ def test_a_slower_attention_is_found_and_the_other_one_left_alone(tree, monkeypa
     assert verdicts[VIT] != "slower"
     assert found.dirty
     assert found.base_commit == git(tree, "rev-parse", "main")
-    assert len(found.blocks) == 2
+    assert len(found.pairs) == 4
+    assert found.in_duets == (gate_pairs.two_cores() is not None)
+    assert found.machine.versions.keys() == {"keras", "tensorflow", "numpy"}
     assert f"Slower: {EANET} by " in said
     (change,) = found.changes
     assert change.startswith(f"{EANET}: ")
@@ -172,10 +169,7 @@ ITSELF = "error: BASE 'main' is the working tree itself: there is nothing to com
     [
         (["mian"], "error: unknown BASE 'mian': it is no commit, branch or tag of "),
         (["main"], ITSELF),
-        (
-            ["main", "--floor", "10"],
-            "error: --floor 10 is not below 10%, which the gate must be able to see: every gate would be inconclusive",
-        ),
+        (["main", "--setup", "true"], "error: --setup belongs to --command: this project's own cases need none\n"),
         (["main", "--floor", "3", "--floor=4"], "error: --floor is given 2 times: give it once\n"),
     ],
 )
@@ -237,101 +231,6 @@ def test_what_is_in_the_way_of_a_worktree_is_left_alone(tree, monkeypatch, refus
         assert (tree.parent / "mine" / "notes.txt").read_text() == "unsaved work"
 
 
-class Machine:
-    """Stands for the processes of a gate: two cases of known times, so that the gate's own decisions are tested.
-
-    `slower` is by how much the head takes longer, `noise` the standard deviation of a process's logarithm.
-    """
-
-    def __init__(self, slower=0.0, noise=0.001):
-        self.slower, self.noise, self.chance, self.sides = slower, noise, random.Random(43), []
-
-    def process(self, kind, tree, name, *asked):
-        if kind is regress.COUNTS:
-            return {"a": counted(), "b": counted()}
-        is_head = tree == regress.ROOT
-        self.sides.append("head" if is_head else "base")
-        times = {"a": 0.01 * (1 + self.slower * is_head), "b": 0.02}
-        seconds = {case: seconds * self.chance.lognormvariate(0, self.noise) for case, seconds in times.items()}
-        return {case: Timing(9.0, (9.0,), (median / 2, median, median * 2)) for case, median in seconds.items()}
-
-
-def decided_on(process, tree, monkeypatch, capsys, *arguments):
-    (tree / "edited.txt").write_text("")
-    monkeypatch.setattr(regress, "process", process)
-    out = tree.parent / "out"
-    status, said, errors = gate(monkeypatch, capsys, "main", "--out", out, *arguments)
-    assert_nothing_left(tree)
-    return status, gates.read(out), said + errors
-
-
-@pytest.mark.parametrize(
-    ("machine", "floor", "status", "blocks", "words"),
-    [
-        (Machine(), "5", 0, 5, "No slowdown shown in 10 pairs of processes"),
-        (Machine(noise=0.15), "5", 3, 10, "could miss a slowdown of 10 % (a, b)"),
-        (Machine(slower=0.08), "5", 1, 5, "Slower: a by "),
-        (Machine(slower=0.08), "9.5", 0, 5, "No slowdown shown in 10 pairs of processes"),
-    ],
-    ids=["quiet", "noisy, and never green", "slower", "proven, and below the floor"],
-)
-def test_a_gate_is_decided_at_the_first_look_that_can(tree, monkeypatch, capsys, machine, floor, status, blocks, words):
-    ended, found, said = decided_on(machine.process, tree, monkeypatch, capsys, "--floor", floor)
-    assert (ended, len(found.blocks)) == (status, blocks)
-    assert regress.STATUS[found.verdict.decision] == status
-    assert found.verdict.cases[0].ratio == pytest.approx(1 + machine.slower, rel=3 * machine.noise)
-    assert words in said
-    assert words in (tree.parent / "out" / "gate.md").read_text().replace("\\", "")
-    assert machine.sides == [side for block in found.blocks for side in block.sides]
-
-
-def test_blocks_and_the_same_codes_sides_are_in_an_order_drawn_by_chance(tree):
-    design = Design(looks=(60,), alphas=(0.01,), floor=0.05, detectable=0.1, steps=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(regress, "process", Machine().process)
-        blocks, _ = regress.measure(
-            Console(quiet=True), {"base": tree.parent, "head": regress.ROOT}, SIDES, ["a", "b"], design
-        )
-    orders = Counter(block.sides for block in blocks)
-    assert set(orders) == {("base", "head", "head", "base"), ("head", "base", "base", "head")}
-    assert min(orders.values()) >= 5, "of 30, by chance with p below 0.0001"
-    assert 5 <= sum(block.swapped for block in blocks) <= 25
-
-
-def test_a_gate_that_runs_out_of_time_decides_with_what_it_has(tree, monkeypatch, capsys):
-    monkeypatch.setattr(regress, "PULL_REQUEST", regress.PULL_REQUEST.model_copy(update={"most_seconds": 0}))
-    status, found, _ = decided_on(Machine().process, tree, monkeypatch, capsys)
-    assert (status, len(found.blocks)) == (0, 2)
-    status, found, _ = decided_on(Machine(noise=0.05).process, tree, monkeypatch, capsys)
-    assert (status, len(found.blocks)) == (3, 2), "four pairs of so much noise show nothing"
-
-
-def test_a_tree_that_changes_meanwhile_is_not_judged(tree, monkeypatch, capsys):
-    machine = Machine()
-
-    def process(*asked):
-        if len(machine.sides) == 8:
-            (tree / "models" / "blocks.py").write_text("another = 1\n")
-        return machine.process(*asked)
-
-    status, found, said = decided_on(process, tree, monkeypatch, capsys)
-    assert (status, found) == (2, None)
-    assert "the working tree changed while it was measured" in said
-
-
-def test_no_failure_looks_like_a_proven_slowdown_and_no_earlier_gate_like_this_one(tree, monkeypatch, capsys):
-    decided_on(Machine().process, tree, monkeypatch, capsys)
-
-    def process(*_):
-        raise RuntimeError("unforeseen")
-
-    status, found, said = decided_on(process, tree, monkeypatch, capsys)
-    assert status == regress.UNEXPECTED
-    assert "unforeseen" in said
-    assert found is None
-    assert not (tree.parent / "out" / "gate.md").exists()
-
-
 def test_other_dependencies_are_named(tmp_path):
     for side, asked in (("base", '["keras>=3.8", "numpy"]'), ("head", '["numpy", "keras>=4"]')):
         (tmp_path / side).mkdir()
@@ -345,7 +244,7 @@ def test_other_dependencies_are_named(tmp_path):
     ("file", "content", "complaint"),
     [
         ("models/config.py", "import no_such_name", "ModuleNotFoundError: No module named 'no_such_name'"),
-        ("models/__init__.py", "import os\nos._exit(0)", "its process ended without an answer"),
+        ("models/__init__.py", "import os\nos._exit(0)", "it printed no JSON"),
         ("benchmarks/cases.py", None, "benchmarks.cases"),
     ],
     ids=["broken", "silent", "without cases"],
@@ -410,7 +309,6 @@ def test_the_worktree_of_a_killed_gate_is_removed_by_the_next(tree, monkeypatch,
     ],
 )
 def test_what_cannot_be_written_is_found_first(tree, monkeypatch, refused, option, place, complaint):
-    monkeypatch.setattr(regress, "process", None)
     (tree.parent / "file").write_bytes(b"{\xff\x00\n")
     assert complaint in refused("main", option, tree.parent / place)
     assert (tree.parent / "file").read_bytes() == b"{\xff\x00\n"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stopwatch import MOST_STEPS, STEPS_A_TURN, WARMUP_STEPS, measure_in_turns
+from benchmarks.stopwatch import MOST_STEPS, WARMUP_STEPS, measure, measure_turns
 
 
 class Device:
@@ -27,8 +27,7 @@ class Device:
 
 
 def timed(device, steps, seconds=0.0, wait=None):
-    (timing,) = measure_in_turns([device.step], wait or device.wait, steps, seconds, device.clock)
-    return timing
+    return measure(device.step, wait or device.wait, steps, seconds, device.clock)
 
 
 @pytest.mark.parametrize(("warm", "steps"), [(0.03, WARMUP_STEPS), (3.0, 1)], ids=["short steps", "a long step"])
@@ -56,14 +55,18 @@ def test_stops_when_there_are_enough_steps_and_seconds(step, steps, seconds):
     assert len(samples) == steps or sum(samples[:-1]) < seconds
 
 
-def test_cases_take_turns_of_a_few_steps_once_all_are_warm():
-    """A slow second is then a small part of each case's samples, not the whole of one's."""
-    device, ran = Device([0.5] * 100), []
+def test_cases_take_turns_of_a_given_time_once_all_are_warm():
+    """A slow second is then a small part of each case's turns, not the whole of one's."""
+    ran, now = [], [0.0]
 
-    def case(name):
-        return lambda: (ran.append(name), device.step())
+    def case(name, seconds):
+        def step():
+            ran.append(name)
+            now[0] += seconds
 
-    first, second = measure_in_turns([case("a"), case("b")], device.wait, 7, 0.0, device.clock, lambda: ran.append("|"))
-    turn = "a" * STEPS_A_TURN + "b" * STEPS_A_TURN
-    assert "".join(ran) == f"aabb|{turn}aabb", "a first call, a warm-up step that is long, and then the samples"
-    assert len(first.samples_seconds) == len(second.samples_seconds) == 7
+        return step
+
+    cases = [case("a", 0.2), case("b", 0.5), case("c", 1.1)]
+    found = measure_turns(cases, lambda _: None, 3, 0.9, lambda: now[0], lambda: ran.append("|"))
+    assert "".join(ran) == "aabbcc" + 3 * "|aaaaa|bb|c", "a first call, a warm-up step that is long, and then the turns"
+    assert found == [pytest.approx([0.2] * 3), pytest.approx([0.5] * 3), pytest.approx([1.1] * 3)]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.suite import InputError, StepTimeSuite, TrainSuite, suites
+from benchmarks.inputs import InputError
+from benchmarks.suite import StepTimeSuite, TrainSuite, suites
 from tests.benchmarks.test_plan import plan
 
 TRAINS = """\

@@ -23,7 +23,8 @@ import benchmarks
 from benchmarks import datasets
 from benchmarks.datasets import DataError
 from benchmarks.image_files import SUFFIXES
-from benchmarks.suite import InputError, suites
+from benchmarks.inputs import InputError
+from benchmarks.suite import suites
 from results import store
 from tests.benchmarks.test_datasets import Executes, archive, batch, png
 

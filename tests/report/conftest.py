@@ -2,7 +2,7 @@
 
 import pytest
 
-from results import gates, store
+from results import store
 from results.records import PlannedSuite, RunPlan
 from tests import samples
 
@@ -13,7 +13,7 @@ EVIL = (
 
 
 def write_run(folder, variants=("eanet", "vit"), seeds=3):
-    """Trainings, an ablation, step times of both scopes, a failure, a gate and a history of gates."""
+    """Trainings, an ablation, step times of both scopes, and a failure."""
     folder.mkdir(parents=True, exist_ok=True)
     ids, grid_ids = [], []
     for seed in range(seeds):
@@ -48,12 +48,6 @@ def write_run(folder, variants=("eanet", "vit"), seeds=3):
     }
     command = "python -m benchmarks.run --all"
     store.write_plan(folder, RunPlan(profile="quick", command=command, suites=suites), None)
-    gates.write(folder, samples.gate(slowdown=0.2))
-    for number in range(8):
-        started = f"2026-01-{number + 1:02d}T03:04:05+00:00"
-        gates.append(
-            folder / "history.jsonl", samples.gate(seed=number, started=started, step=0.01 if number < 4 else 0.02)
-        )
     return folder
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from report.__main__ import main
-from results import gates, store
+from results import store
 from results.records import PlannedSuite, RunPlan
 from tests import samples
 from tests.report.page_reader import change_of, page_of
@@ -28,12 +28,9 @@ def test_records_of_other_schemas_and_broken_files_are_named_and_the_page_is_bui
     first = next((folder / "records").glob("train*.json"))
     other = json.loads(first.read_text()) | {"schema_version": version}
     (folder / "records" / "other-schema.json").write_text(json.dumps(other))
-    (folder / "gate.json").write_text("{}")
-    (folder / "history.jsonl").write_text("nonsense\n")
     text = " ".join(page_of(folder).text.split())
-    assert "3 files cannot be read (other-schema.json, " in text
-    for name in (f"other-schema.json: is of schema version {version}, ", "gate.json: ", "history.jsonl:1: "):
-        assert name in text, name
+    assert "1 file cannot be read (other-schema.json)" in text
+    assert f"other-schema.json: is of schema version {version}, " in text
     assert "91.0 [88.2, 93.2]" in text
 
 
@@ -122,16 +119,3 @@ def test_a_trial_counts_once_however_many_files_it_has(folder):
     text = " ".join(page_of(folder).text.split())
     assert f"zz-copy0.json: is of the same trial as {first.name}" in text
     assert "3 seeds, not significant" in text
-
-
-def test_a_gate_that_is_a_folder_and_half_a_history_cost_only_themselves(folder):
-    (folder / "gate.json").mkdir()
-    for number in range(3):
-        gates.append(folder / "history.jsonl", samples.gate(seed=number))
-    with (folder / "history.jsonl").open("a") as file:
-        file.write('{"base": "ma')
-    page = page_of(folder)
-    text = " ".join(page.text.split())
-    assert "gate.json: gate.json is a folder" in text
-    assert "history.jsonl:4: " in text
-    assert ("h2", "id", "history") in page.attributes

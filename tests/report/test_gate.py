@@ -1,35 +1,42 @@
 """A gate on the page and in a pull request, and the history of many."""
 
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from report import gate as gate_page
+from report.gate import summary
 from report.history import build, change_points
-from report.page import build as build_page
-from report.page import gate_markdown as markdown
-from report.summary import lines
-from results import gates, store
+from results import gates
 from results.gates import GateError
 from tests import samples
 
 
 def test_the_summary_of_a_pull_request_has_a_row_for_each_case_and_what_changed():
-    text = markdown(samples.gate(0.2))
+    text = summary(samples.gate(0.2))
     assert text.startswith("### Slower\n")
-    assert "| `core-train-vit-n256` | " in text
+    assert re.search(r"^\| `core-train-vit-n256` \| no slowdown shown \| (0\.99|1\.00)\d .*\|$", text, re.MULTILINE)
     assert "- core-train-eanet-n256: MatMul 3 -> 4" in text
-    assert "are the same" not in text
-    clean = markdown(samples.gate())
+    assert "16 pairs of fresh processes, at once, on a core each" in text
+    clean = summary(samples.gate())
     assert clean.startswith("### No slowdown shown\n")
-    assert "the operations of the compiled steps are the same" in clean
+    assert "Changed" not in clean
+
+
+def test_the_summarys_table_is_markdown():
+    table = [line for line in summary(samples.gate(0.2)).splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 2
+    assert len({line.count("|") for line in table}) == 1
+    assert re.fullmatch(r"\|(---:?\|)+", table[1])
 
 
 def test_nothing_in_a_gate_becomes_markup_of_the_summary():
     gate = samples.gate(0.2, cpu="<script>alert(1)</script>", base="main`<b>\n\n# |")
-    text = markdown(gate.model_copy(update={"changes": ("<img src=x>\n\n# a", "[a](javascript:b)")}))
+    text = summary(gate.model_copy(update={"changes": ("<img src=x>\n\n# a", "[a](javascript:b)")}))
     assert "<" not in text.replace("`main'<b> # \\|`", "")
     assert "\n# " not in text
     assert "\\[a\\](javascript:b)" in text
@@ -44,12 +51,13 @@ def test_nothing_in_a_gate_becomes_markup_of_the_summary():
         (("verdict", "cases", 0, "ratio"), 0),
         (("verdict", "cases", 0, "case"), "\x1b[2J"),
         (("machine", "threads"), -1),
-        (("blocks", 0, "seconds", 0, "core-train-vit-n256"), 0),
+        (("pairs", 0, "ratios", "core-train-vit-n256"), 0),
+        (("pairs", 0, "base", "core-train-vit-n256"), 0),
         (("design", "looks", 0), 0),
     ],
     ids=str,
 )
-def test_a_gate_that_no_gate_writes_is_named_and_costs_only_itself(tmp_path, place, value):
+def test_a_gate_that_no_gate_writes_is_named(tmp_path, place, value):
     content = json.loads(samples.gate().model_dump_json())
     *above, last = place
     inner = content
@@ -57,12 +65,12 @@ def test_a_gate_that_no_gate_writes_is_named_and_costs_only_itself(tmp_path, pla
         inner = inner[key]
     inner[last] = value
     (tmp_path / "gate.json").write_text(json.dumps(content))
-    (tmp_path / "history.jsonl").write_text("".join(f"{json.dumps(content)}\n" for _ in range(7)))
-    store.write(tmp_path, samples.training())
-    text = build_page(tmp_path)[0].read_text()
-    assert "gate.json is not what a gate writes" in text
-    assert "history.jsonl:7 is not what a gate writes" in text
-    assert '<h2 id="gate">' not in text
+    with pytest.raises(GateError, match=r"gate\.json is not what a gate writes"):
+        gate_page.build(tmp_path)
+    history = tmp_path / "history.jsonl"
+    history.write_text(f"{samples.gate().model_dump_json()}\n{json.dumps(content)}\n")
+    with pytest.raises(GateError, match=r"history\.jsonl:2 is not what a gate writes"):
+        build(history)
 
 
 def test_a_history_that_never_ends_is_one_line(tmp_path):
@@ -71,41 +79,46 @@ def test_a_history_that_never_ends_is_one_line(tmp_path):
         build(tmp_path / "history.jsonl")
 
 
-def test_a_history_that_cannot_be_read_costs_only_itself(tmp_path):
+def test_a_history_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "history.jsonl").symlink_to("/proc/self/mem")  # whose first byte nobody may read
-    store.write(tmp_path, samples.training())
-    text = build_page(tmp_path)[0].read_text()
-    assert "history.jsonl cannot be read: Input/output error" in text
+    with pytest.raises(GateError, match=r"history\.jsonl cannot be read: Input/output error"):
+        build(tmp_path / "history.jsonl")
 
 
-def test_a_gate_alone_is_a_page(tmp_path):
+def reported(*arguments):
+    done = subprocess.run([sys.executable, "-m", "report", *map(str, arguments)], capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_gate_is_a_page(tmp_path):
     gates.write(tmp_path, samples.gate(0.2, base="<b>main"))
-    page, findings = build_page(tmp_path)
-    text = page.read_text()
-    assert lines(findings)[0].startswith("Timing gate: Slower: ")
-    assert '<h2 id="gate">' in text
+    status, said = reported(tmp_path)
+    assert status == 0
+    assert said.startswith("Timing gate: Slower: core-train-eanet-n256 by ")
+    text = (tmp_path / "report.html").read_text()
     assert "&lt;b&gt;main" in text
     assert "<b>main" not in text
-    assert "EANet is more accurate" not in text, "the tutorial's claims are no part of it"
-    assert (tmp_path / "gate.md").read_text() == markdown(samples.gate(0.2, base="<b>main"))
+    assert "core-train-vit-n256" in text
+    assert (tmp_path / "gate.md").read_text() == summary(samples.gate(0.2, base="<b>main"))
+    assert reported(tmp_path, "--markdown") == (0, summary(samples.gate(0.2, base="<b>main")))
 
 
-def test_a_runs_page_shows_the_gate_in_its_folder(tmp_path):
-    store.write(tmp_path, samples.training())
-    assert '<h2 id="gate">' not in build_page(tmp_path)[0].read_text()
+def test_a_gates_page_needs_neither_pandas_nor_matplotlib(tmp_path):
     gates.write(tmp_path, samples.gate())
-    text = build_page(tmp_path)[0].read_text()
-    assert '<h2 id="gate">' in text
-    assert "EANet is more accurate" in text
+    code = f"""import sys
+sys.argv = ["report", {str(tmp_path)!r}]
+from report.__main__ import main
+assert main() == 0
+assert not sys.modules.keys() & {{"pandas", "matplotlib", "seaborn", "keras"}}"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_a_gate_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "gate.json").write_text("{")
-    done = subprocess.run([sys.executable, "-m", "report", str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert "gate.json is not what a gate writes" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    status, said = reported(tmp_path)
+    assert status == 2
+    assert said.startswith("error: gate.json is not what a gate writes")
+    assert len(said.splitlines()) == 1
 
 
 def test_a_change_of_ten_percent_is_found_where_it_is_and_noise_is_none():

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.environment import available_threads, worker_variables
-from benchmarks.processor import cpu_model
+from benchmarks.environment import worker_variables
+from benchmarks.processor import available_threads, cpu_model
 from models.cost import Phase
 
 VARIANTS = ("eanet", "vit")

@@ -1,14 +1,55 @@
-"""Compares what needs no clock of two trees: their cases, the counts of a step of each, and their dependencies."""
+"""Finds this project's own cases of the gate in both trees, and compares what needs no clock."""
 
+import os
+import platform
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suite import InputError, one_of
+from pydantic import TypeAdapter
+
+from benchmarks import worktree
+from benchmarks.environment import isolated, worker_variables
+from benchmarks.gate_pairs import Program, alone
+from benchmarks.gate_programs import Compared, Times, read
+from benchmarks.inputs import InputError, one_of
+from results.fields import Frozen
 from results.gates import Side
-from results.records import Frozen
+
+BACKEND = "tensorflow"
+PROCESS = Path(__file__).with_name("gate_process.py")
+TURNS = 16
+"""Of each case in a process: two seconds' time."""
+THREADS = 1
+"""On a shared machine two threads alternate every few seconds between two speeds, a factor of 1.5 apart; one thread
+does not (docs/timing-gate.md)."""
+
+
+def own_cases(trees: Mapping[Side, Path], sides: Mapping[Side, str], chosen: Sequence[str], scratch: Path) -> Compared:
+    """Returns this project's gate cases, `chosen` ones or all. Raises `InputError` for one that both do not share."""
+    (scratch / "keras.json").write_text("{}")  # Keras may refuse the user's
+    variables = isolated(worktree.without_hooks(os.environ)) | worker_variables(BACKEND, THREADS)
+    variables |= {"KERAS_HOME": str(scratch)}
+
+    def program(side: Side, *asked: str) -> Program:
+        command = (sys.executable, "-P", str(PROCESS), *asked)
+        return Program(sides[side], command, trees[side], variables | {"PYTHONPATH": str(trees[side])})
+
+    counts = TypeAdapter(dict[str, Counted])
+    counted = {side: read(counts, alone(program(side), seed=0), sides[side]) for side in trees}
+    names = compared_cases(counted, chosen, sides)
+    return Compared(
+        programs={side: program(side, str(TURNS), *names) for side in trees},
+        output=TypeAdapter(Times),
+        names=tuple(names),
+        changes=(*changed_counts(counted, names), *changed_dependencies(trees["base"], trees["head"])),
+        python=platform.python_version(),
+        versions={name: version(name) for name in ("keras", BACKEND, "numpy")},
+    )
 
 
 class Counted(Frozen):
