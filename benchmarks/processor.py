@@ -1,4 +1,7 @@
-"""Names this machine's processor. Two machines that may compute at different speeds have different names."""
+"""Names this machine's processor, and counts what of it a process may use.
+
+Two machines that may compute at different speeds have different names.
+"""
 
 import math
 import os

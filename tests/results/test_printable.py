@@ -2,10 +2,11 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.printable import cell, markdown, markdown_code, printable
+from results.printable import cell, markdown, markdown_code, measured, printable
 
 TEXTS = st.text(st.characters(codec=None)) | st.text("=+-@\t\r\n`|*_[]<>&\\ a\x1b\x9b\u202e")
 
@@ -43,3 +44,18 @@ def test_code_ends_where_it_should(text):
     shown = markdown_code(text)
     assert shown.count("`") == 2
     assert not re.search(r"(?<!\\)\|", shown)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (2.5e-8, "25 ns"),
+        (1.234e-5, "12.3 µs"),
+        (0.0123, "12.3 ms"),
+        (0.9999, "1,000 ms"),
+        (1.238, "1.24 s"),
+        (4321, "4,321 s"),
+    ],
+)
+def test_a_measured_time_has_three_digits_in_the_unit_that_suits_it(seconds, words):
+    assert measured(seconds) == words
