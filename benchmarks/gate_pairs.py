@@ -127,7 +127,7 @@ def _started(program: Program, seed: int, cores: set[int], end: socket.socket | 
                 program.command,
                 shell=isinstance(program.command, str),
                 cwd=program.folder,
-                env={"PYTHONHASHSEED": str(seed), **program.variables, **variables},
+                env={**program.variables, **variables, "PYTHONHASHSEED": str(seed)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
