@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from benchmarks import worktree
-from benchmarks.gate_pairs import Program, ProgramError, alone
+from benchmarks.gate_pairs import Program, ProgramError, alone, last_line
 from benchmarks.gate_programs import Compared, StepSeconds, read
-from benchmarks.inputs import one_of
+from benchmarks.inputs import InputError, one_of
 from models.settings import Name
 from results.gates import Side
 
@@ -51,9 +52,11 @@ def cases_of_command(
     """Returns the cases that a command prints in both trees, `chosen` ones or all, after one run in each.
 
     A setup gets a virtual environment of its own for each tree, in which the command then runs: neither side imports
-    what the other one installed. Without a setup PYTHONPATH begins with the tree and its folder `src`. Raises
-    `InputError`.
+    what the other one installed. Without a setup PYTHONPATH begins with the folder in which it runs and the tree, each
+    with its folder `src`. Raises `InputError`, also where the command names the working tree, which is one side alone.
     """
+    for text in filter(None, (command.command, command.setup)):
+        _require_no_path_into(trees["head"], text)
     programs: dict[Side, Program] = {}
     for side, tree in trees.items():
         folder = tree / command.within
@@ -63,7 +66,8 @@ def cases_of_command(
         if command.setup is not None:
             variables = _set_up(command.setup, folder, scratch / side, variables, sides[side])
         else:
-            above = [str(tree), *([str(tree / "src")] if (tree / "src").is_dir() else [])]
+            own = dict.fromkeys([folder, folder / "src", tree, tree / "src"])
+            above = [str(place) for place in own if place.is_dir()]
             variables["PYTHONPATH"] = os.pathsep.join([*above, *filter(None, [variables.get("PYTHONPATH")])])
         programs[side] = Program(sides[side], command.command, folder, variables)
     found = {side: read(ONE_EACH, alone(program, seed=0), sides[side]) for side, program in programs.items()}
@@ -76,6 +80,18 @@ def cases_of_command(
                 raise ProgramError(sides[side], f"has no case {name}: choose others with --case")
     python, versions = _described(programs["head"])
     return Compared(programs, ONE_EACH, names, (), python, versions)
+
+
+def _require_no_path_into(tree: Path, text: str) -> None:
+    """Raises `InputError` where a command names what is versioned of a tree: both sides would run that, and not theirs.
+
+    What is not, such as an environment in the tree, both may use.
+    """
+    for path in re.findall(rf"{re.escape(str(tree))}(?![\w.-])[^\s'\"`;:&|<>()]*", text):
+        if worktree.git(tree, "ls-files", "--", path):
+            raise InputError(
+                f"{path} is of the working tree, and both sides would run it: name it from the current folder"
+            )
 
 
 def _variables(tree: Path, head: Path) -> dict[str, str]:
@@ -109,8 +125,8 @@ def _set_up(setup: str, folder: Path, environment: Path, variables: Mapping[str,
         except subprocess.TimeoutExpired:
             raise ProgramError(side, f"cannot be set up: no end in {SETUP_SECONDS // 60} min") from None
         if done.returncode:
-            lines = done.stdout.decode(errors="replace").strip().splitlines() or [f"exit {done.returncode}"]
-            raise ProgramError(side, f"cannot be set up: {lines[-1].strip()}")
+            why = last_line(done.stdout, f"exit {done.returncode}")
+            raise ProgramError(side, f"cannot be set up: {why}", done.stdout)
     return entered
 
 

@@ -14,9 +14,9 @@ from pydantic import TypeAdapter
 
 from benchmarks import worktree
 from benchmarks.environment import isolated, worker_variables
-from benchmarks.gate_pairs import Program, alone
+from benchmarks.gate_pairs import Program, ProgramError, alone
 from benchmarks.gate_programs import Compared, Times, read
-from benchmarks.inputs import InputError, one_of
+from benchmarks.inputs import one_of
 from results.fields import Frozen
 from results.gates import Side
 
@@ -62,7 +62,10 @@ class Counted(Frozen):
 def compared_cases(
     counted: Mapping[Side, Mapping[str, Counted]], chosen: Sequence[str], sides: Mapping[Side, str]
 ) -> list[str]:
-    """Returns the cases to time: the chosen ones, or all. Raises `InputError` for one that both sides do not share."""
+    """Returns the cases to time: the chosen ones, or all.
+
+    Raises `InputError` for one that is unknown, and `ProgramError` for one that both sides do not share.
+    """
     base, head = counted["base"], counted["head"]
     known = sorted(base.keys() | head.keys())
     for name in chosen:
@@ -71,14 +74,14 @@ def compared_cases(
         if name in base and name in head:
             if changed := _changed(base[name].shape, head[name].shape, None):
                 words = "; ".join(f"{key} is {before} at BASE, {after} here" for key, before, after in changed)
-                raise InputError(f"case {name} is another one: {words}")
+                raise ProgramError(sides["head"], f"has another case {name}: {words}")
             continue
         lacking: Side = "head" if name in base else "base"
         here, there = counted[lacking], head if lacking == "base" else base
         for other in here.keys() - there.keys():
             if here[other] == there[name]:
-                raise InputError(f"case {name} is called {other} in {sides[lacking]}: renamed cases cannot be compared")
-        raise InputError(f"{sides[lacking]} has no case {name}: choose others with --case ({', '.join(sorted(here))})")
+                raise ProgramError(sides[lacking], f"calls case {name} {other}: renamed cases cannot be compared")
+        raise ProgramError(sides[lacking], f"has no case {name}: choose others with --case ({', '.join(sorted(here))})")
     return list(dict.fromkeys(chosen or known))
 
 

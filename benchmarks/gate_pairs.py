@@ -33,11 +33,17 @@ PARTNER_ENDED = 75
 
 
 class ProgramError(InputError):
-    """A side cannot be set up or measured; `side` names it."""
+    """A side cannot be set up or measured; `side` names it, and `printed` is what its program printed."""
 
-    def __init__(self, side: str, why: str) -> None:
+    def __init__(self, side: str, why: str, printed: bytes = b"") -> None:
         super().__init__(f"{side} {why}")
-        self.side = side
+        self.side, self.why, self.printed = side, why, printed
+
+
+def last_line(printed: bytes, otherwise: str) -> str:
+    """Returns the last line that says something: pip ends what failed with notices."""
+    lines = [line.strip() for line in printed.decode(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith("[notice]")), otherwise)
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,12 @@ class _Running:
         self.output.seek(0)
         return self.output.read()
 
-    def last_line(self) -> str:
+    def failure(self) -> ProgramError:
+        """What its program ended with, in the last line of its errors or else of its output."""
         self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else f"exit {self.process.returncode}"
+        errors, printed = self.errors.read(), self.printed()
+        why = last_line(errors, last_line(printed, f"exit {self.process.returncode}"))
+        return ProgramError(self.program.side, f"cannot be measured: {why}", printed + errors)
 
 
 @contextmanager
@@ -173,7 +181,7 @@ def _wait(running: Sequence[_Running], every_seconds: float, meanwhile: Callable
     while any(one.process.poll() is None for one in running):
         for one in running:
             if one.process.poll() not in (None, 0, PARTNER_ENDED):
-                raise _failure(one)
+                raise one.failure()
             if max(os.fstat(file.fileno()).st_size for file in (one.output, one.errors)) > MOST_BYTES:
                 raise ProgramError(one.program.side, f"cannot be measured: it prints more than {MOST_BYTES:,} bytes")
         if time.monotonic() > deadline:
@@ -183,8 +191,4 @@ def _wait(running: Sequence[_Running], every_seconds: float, meanwhile: Callable
         meanwhile()
     for one in sorted(running, key=lambda one: one.process.poll() == PARTNER_ENDED):
         if one.process.poll():
-            raise _failure(one)
-
-
-def _failure(running: _Running) -> ProgramError:
-    return ProgramError(running.program.side, f"cannot be measured: {running.last_line()}")
+            raise one.failure()

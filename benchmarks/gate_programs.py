@@ -78,6 +78,10 @@ def read(kind: TypeAdapter[Found], printed: bytes, side: str) -> Found:
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
     if wrong["type"] == "json_invalid":
-        raise ProgramError(side, 'cannot be measured: it printed no JSON such as {"case": 0.012}, of seconds')
+        raise ProgramError(
+            side,
+            'cannot be measured: it printed no JSON such as {"case": 0.012}, of seconds, as its last line',
+            printed,
+        )
     of = "".join(f" for {part}" for part in wrong["loc"][:1])
-    raise ProgramError(side, f"cannot be measured: it printed a wrong value{of}: {wrong['msg']}")
+    raise ProgramError(side, f"cannot be measured: it printed a wrong value{of}: {wrong['msg']}", printed)

@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -45,6 +45,8 @@ LONG = Design(
     most_seconds=600,
     tries=2,
 )
+PRINTED = "output.txt"
+"""File of the results' folder with all that a program printed that failed."""
 SIDES: tuple[Side, Side] = ("base", "head")
 HEAD = "the working tree"
 FEWEST_PAIRS = 4
@@ -57,11 +59,11 @@ SKIP, ABORT = 125, 255
 HELP = """Compares the speed of the working tree with that of BASE, a commit, branch or tag, on this machine.
 
 Without --command it times this project's steps; with it, any program. Pairs of fresh processes, one of each side, run
-at once on a core each. A one-sided paired t-test decides, with Holm's adjustment over the cases. Takes 2 to 10 minutes,
---long up to 20. Nothing else should compute meanwhile.
+at once on a core each. A one-sided paired t-test decides, with Holm's adjustment over the cases. This project's cases
+take 3 to 5 minutes, --long 4 to 9, at most about twice that. Nothing else should compute meanwhile.
 
-Exit status: 0 no significant slowdown, 1 a slowdown is significant and at least the floor, 2 wrong usage or input,
-3 inconclusive (the machine is too noisy).
+Exit status: 0 no slowdown is significant and at least the floor, 1 one is, 2 wrong usage or input, 3 inconclusive (the
+machine is too noisy). With --bisect: 125 this commit cannot be tested, 255 nothing can be.
 
 \b
 Examples:
@@ -69,8 +71,8 @@ Examples:
   python -m benchmarks.regress HEAD~1 --long
   python -m benchmarks.regress main --case core-train-eanet-n256 --floor 5
   python -m benchmarks.regress main --record ../history.jsonl
-  python -m benchmarks.regress main --command "python bench.py" --setup "pip install -e ."
-  git bisect run python -m benchmarks.regress v1.0 --bisect --command "python bench.py"
+  python -P -m benchmarks.regress main --command "python bench.py" --setup "pip install -e ."
+  git bisect run python -P -m benchmarks.regress v1.0 --bisect --command "python bench.py"
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -136,6 +138,7 @@ def command(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     root = ROOT if program is None else worktree.top(Path.cwd())
     with (
+        _kept_output(out),
         worktree.checked_out(base, root, at) as (tree, commit),
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
     ):
@@ -144,6 +147,9 @@ def command(
         before = worktree.state(root)
         if before == worktree.State(commit, "", ""):
             raise InputError(f"BASE {base!r} is the working tree itself: there is nothing to compare")
+        cores = None if in_turns else gate_pairs.two_cores()
+        for note in _notes(before, commit, tree, cores, in_turns):
+            console.print(note, highlight=False, soft_wrap=True)
         if program is None:
             from benchmarks import gate_own  # this project's plans: not for any program
 
@@ -152,7 +158,6 @@ def command(
             given = Command(program, setup, Path.cwd().relative_to(root))
             compared = gate_command.cases_of_command(given, trees, sides, case, Path(scratch))
         head = worktree.state(root)  # a setup may write into it
-        cores = None if in_turns else gate_pairs.two_cores()
 
         def take_pair(first: Side, seed: int) -> Pair:
             return gate_programs.pair(first, compared.times(first, cores, seed), in_duet=cores is not None)
@@ -183,6 +188,34 @@ def command(
     _report(out)
     annotate(gate, inconclusive)
     raise typer.Exit(status(verdict.decision, inconclusive, bisect))
+
+
+@contextmanager
+def _kept_output(out: Path) -> Iterator[None]:
+    """Writes what a program printed that failed beside the results, where it is more than the line that is reported."""
+    try:
+        yield
+    except ProgramError as error:
+        if len(error.printed.strip().splitlines()) < 2:
+            raise
+        (out / PRINTED).write_bytes(error.printed)
+        raise ProgramError(error.side, f"{error.why} (all that it printed: {out / PRINTED})") from None
+
+
+def _notes(
+    head: worktree.State, base_commit: str, base: Path, cores: tuple[int, int] | None, in_turns: bool
+) -> Iterator[str]:
+    """Says how pairs run, and what may surprise."""
+    if cores:
+        yield f"both sides run at once, on the cores {cores[0]} and {cores[1]}"
+    elif in_turns:
+        yield "the sides run one after the other, each on all cores"
+    else:
+        yield "the sides run one after the other, which is less sure: this process may not use two whole cores"
+    if head.code == (base_commit, ""):
+        yield "the working tree differs from BASE in files that git does not know, and in nothing else"
+    if (base / ".gitmodules").exists():
+        yield "BASE has submodules, which are empty in its tree: --setup can fill them (git submodule update --init)"
 
 
 def status(decision: Decision, inconclusive: Inconclusive, bisect: bool) -> int:
@@ -217,7 +250,7 @@ def _prepare(out: Path, record: Path | None) -> None:
         raise InputError(f"--out {out} is a run's folder, whose page this would replace: name another")
     with tempfile.TemporaryFile(dir=out):
         pass
-    for name in (gates.FILE, "gate.md", "report.html"):
+    for name in (gates.FILE, "gate.md", "report.html", PRINTED):
         (out / name).unlink(missing_ok=True)
 
 

@@ -160,7 +160,7 @@ def sentence(gate: Gate) -> str:
     twice = f"{gate.design.tries} tries, the last of " if gate.earlier else ""
     return (
         f"Inconclusive: {twice}{pairs_of} could miss a slowdown of {gate.design.detectable * 100:g} % ({blind}). "
-        "Run it again on a quieter machine, or with --long."
+        f"Stop what else computes and run it again, or ask for less with --floor {gate.design.detectable * 100:g}."
     )
 
 

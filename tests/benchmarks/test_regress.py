@@ -138,8 +138,12 @@ def counted(shape=SHAPE, **changes):
     [
         ({"a": counted(), "b": counted(parameters=5)}, {"a": counted()}, "the working tree has no case b"),
         ({"a": counted()}, {"a": counted(), "b": counted(parameters=5)}, r"main \(0123456\) has no case b"),
-        ({"a": counted()}, {"b": counted()}, "case a is called b in the working tree: renamed"),
-        ({"a": counted()}, {"a": counted(shape=SHAPE | {"batch": 8})}, "a is another one: batch is 16 at BASE, 8 here"),
+        ({"a": counted()}, {"b": counted()}, "the working tree calls case a b: renamed"),
+        (
+            {"a": counted()},
+            {"a": counted(shape=SHAPE | {"batch": 8})},
+            "the working tree has another case a: batch is 16 at BASE, 8 here",
+        ),
     ],
     ids=["lost", "new", "renamed", "another shape"],
 )

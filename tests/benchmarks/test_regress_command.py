@@ -90,7 +90,7 @@ FIRST, LAST = regress.PULL_REQUEST.looks[0], regress.PULL_REQUEST.looks[-1]
     ("slower", "options", "status", "pairs", "words"),
     [
         (1.0, (), 0, FIRST, "No slowdown shown in "),
-        (1.06, (), 1, FIRST, "Slower: a by 6."),
+        (1.065, (), 1, FIRST, "Slower: a by 6."),
         (1.06, ("--floor", "9"), 0, FIRST, "No slowdown shown in "),
         (1.06, ("--case", "b"), 0, FIRST, "No slowdown shown in "),
         (0.9, (), 0, FIRST, "faster"),
@@ -244,9 +244,10 @@ def test_a_program_that_prints_no_times_is_one_line(tree, gate, program, complai
     (tree / "bench.py").write_text(f"{program}\n")
     status, found, said = gate()
     assert (status, found) == (2, None)
-    assert said.startswith("error: the working tree cannot be measured: ")
-    assert complaint in said
-    assert len(said.splitlines()) == 1
+    how, line = said.splitlines()
+    assert how.startswith("both sides run at once")
+    assert line.startswith("error: the working tree cannot be measured: ")
+    assert complaint in line
 
 
 def test_a_program_that_prints_without_end_is_ended(tree, gate, monkeypatch):
@@ -272,7 +273,7 @@ def test_what_a_program_prints_before_its_times_is_left_alone(tree, gate):
 def test_a_case_that_one_side_lacks_is_an_error_and_another_can_be_chosen(tree, gate):
     edit(tree, '"b": seconds(0.02)', '"c": seconds(0.02)')
     status, _, said = gate()
-    assert (status, said) == (2, "error: the working tree has no case b: choose others with --case\n")
+    assert (status, said.splitlines()[-1]) == (2, "error: the working tree has no case b: choose others with --case")
     assert gate("--case", "a")[0] == 0
     assert "unknown case 'aa' (did you mean 'a'?)" in gate("--case", "aa")[2]
 
@@ -342,8 +343,62 @@ def test_a_setup_runs_once_in_each_tree_in_an_environment_of_its_own(tree, gate)
     assert status == 1, said
     assert found.verdict.cases[0].ratio == pytest.approx(3)
     assert "pip" in found.machine.versions
-    status, _, said = gate("--setup", "echo cannot; false")
-    assert (status, said.splitlines()[-1]) == (2, f"error: main ({found.base_commit[:7]}) cannot be set up: cannot")
+    status, _, said = gate("--setup", "echo cannot; echo '[notice] a new pip'; false")
+    line = f"error: main ({found.base_commit[:7]}) cannot be set up: cannot"
+    assert (status, said.splitlines()[-1].partition(" (all")[0]) == (2, line)
+
+
+def test_all_that_a_failed_program_printed_is_kept_beside_the_results(tree, gate):
+    (tree / "bench.py").write_text("import sys; print('one\\ntwo'); sys.exit('three')\n")
+    kept = tree.parent / "out" / "output.txt"
+    line = gate()[2].splitlines()[-1]
+    assert line == f"error: the working tree cannot be measured: three (all that it printed: {kept})"
+    assert kept.read_text() == "one\ntwo\nthree\n"
+    git(tree, "checkout", "-q", "bench.py")
+    edit(tree, "SLOWER, NOISE = 1.0", "SLOWER, NOISE = 1.01")
+    assert gate()[0] == 0
+    assert not kept.exists(), "it would be taken for this gate's"
+
+
+def test_a_command_that_names_the_working_tree_would_time_it_twice(tree, gate):
+    for given in ({"command": f"{PYTHON} {tree}/bench.py"}, {}):
+        status, _, said = gate(*([] if given else ["--setup", f"pip install {tree}"]), **given)
+        assert (status, "is of the working tree, and both sides would run it" in said) == (2, True)
+    (tree / ".venv").mkdir()
+    (tree / ".venv" / "python").symlink_to(PYTHON)
+    assert gate(command=f"{tree}/.venv/python bench.py # {tree}-other")[0] == 0, "an environment is both sides' own"
+
+
+def test_a_package_in_the_folder_where_the_command_runs_is_each_sides_own(tree, gate, monkeypatch):
+    """A repository of several packages, one of them installed as editable: its folder comes before that."""
+    package = tree / "services" / "one" / "src" / "speedy"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("SECONDS = 0.01\n")
+    (tree / "services" / "one" / "bench").mkdir()
+    program = "import json, speedy\nprint(json.dumps({'a': speedy.SECONDS}))\n"
+    (tree / "services" / "one" / "bench" / "bench.py").write_text(program)
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "a package")
+    (package / "__init__.py").write_text("SECONDS = 0.02\n")
+    monkeypatch.chdir(tree / "services" / "one")
+    status, found, said = gate(command=f"{PYTHON} bench/bench.py")
+    assert status == 1, said
+    assert found.verdict.cases[0].ratio == pytest.approx(2)
+
+
+def test_the_first_lines_say_how_pairs_run_and_what_may_surprise(tree, gate, monkeypatch):
+    edit(tree, "SLOWER, NOISE = 1.0", "SLOWER, NOISE = 1.001")
+    assert gate()[2].startswith("both sides run at once, on the cores ")
+    assert gate("--in-turns")[2].startswith("the sides run one after the other, each on all cores")
+    monkeypatch.setattr(gate_pairs, "two_cores", lambda: None)
+    assert "this process may not use two whole cores" in gate()[2].splitlines()[0]
+    git(tree, "checkout", "-q", "bench.py")
+    (tree / ".gitmodules").write_text("")
+    git(tree, "add", ".gitmodules")
+    git(tree, "commit", "-qm", "a submodule")
+    said = gate()[2]
+    assert "differs from BASE in files that git does not know, and in nothing else" in said
+    assert "BASE has submodules, which are empty in its tree" in said
 
 
 def test_git_bisect_finds_the_slow_commit_past_one_that_cannot_be_tested(tree):
@@ -354,7 +409,7 @@ def test_git_bisect_finds_the_slow_commit_past_one_that_cannot_be_tested(tree):
         git(tree, "commit", "-qam", f"commit {number}")
         git(tree, "tag", f"c{number}")
     git(tree, "bisect", "start", "c12", "main~12")
-    command = [PYTHON, "-m", "benchmarks.regress", "main~12", "--bisect", "--command", COMMAND]
+    command = [PYTHON, "-P", "-m", "benchmarks.regress", "main~12", "--bisect", "--command", COMMAND]
     command += ["--out", str(tree.parent / "out")]
     done = subprocess.run(
         ["git", "bisect", "run", *command],
