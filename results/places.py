@@ -12,8 +12,10 @@ OPTIONS = {
     "--record": "FILE",
     "--ray-address": "HOST:PORT",
     "--attention": "FILE.py",
+    "--command": "",
+    "--setup": "",
 }
-"""Options whose value is a place -> how their help names it."""
+"""Options whose value is a place -> how their help names it; nothing where it is a shell's command that names some."""
 
 
 def command(module: str, arguments: Sequence[str], root: Path) -> str:
@@ -32,6 +34,8 @@ def command(module: str, arguments: Sequence[str], root: Path) -> str:
 
 
 def _place(option: str, value: str, root: Path) -> str:
+    if not OPTIONS[option]:
+        return without_places(value, {})
     inside = option != "--ray-address" and Path(value).expanduser().resolve().is_relative_to(root)
     if inside and not Path(value).is_absolute():
         return value

@@ -26,6 +26,12 @@ def test_a_command_is_as_typed_but_for_places_outside_the_repository(typed, show
     assert command("a.b", typed.split(), tmp_path / "project") == f"python -m a.b {shown}"
 
 
+def test_a_shells_command_keeps_all_but_the_folders_above_its_files(tmp_path):
+    typed = ["main", "--command", "/home/me/venv/bin/python3 bench.py", "--setup=pip install -e ."]
+    shown = command("benchmarks.regress", typed, tmp_path)
+    assert shown == "python -m benchmarks.regress main --command '…/python3 bench.py' '--setup=pip install -e .'"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
