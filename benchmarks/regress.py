@@ -38,12 +38,7 @@ PULL_REQUEST = Design(
     looks=(6, 8, 11), alphas=(0.001, 0.0015, 0.0025), floor=0.025, detectable=0.05, most_seconds=300, tries=2
 )
 LONG = Design(
-    looks=(8, 12, 17),
-    alphas=(0.001, 0.0015, 0.0025),
-    floor=0.015,
-    detectable=0.03,
-    most_seconds=600,
-    tries=2,
+    looks=(8, 12, 17), alphas=(0.001, 0.0015, 0.0025), floor=0.015, detectable=0.03, most_seconds=600, tries=2
 )
 PRINTED = "output.txt"
 """File of the results' folder with all that a program printed that failed."""

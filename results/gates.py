@@ -171,31 +171,13 @@ def write(folder: Path, gate: Gate) -> None:
 
 def read(folder: Path) -> Gate:
     """Reads the folder's gate. Raises `GateError` where it has none, or one that cannot be read."""
-    return _gate(_content(folder / FILE), FILE)
+    return _gate(_content(folder / FILE, FILE), FILE)
 
 
 def read_history(path: Path) -> tuple[Gate, ...]:
     """Reads a history, oldest gate first; a missing file has none. Raises `GateError` for a line that is no gate."""
-    found, broken = read_history_so_far(path)
-    for reason in broken.values():
-        raise GateError(f"{path}{reason.removeprefix(path.name)}")
-    return found
-
-
-def read_history_so_far(path: Path) -> tuple[tuple[Gate, ...], dict[str, str]]:
-    """Reads the readable gates of a history, and maps each other line's number to the reason."""
-    found, broken = [], {}
-    try:
-        lines = _content(path).splitlines() if path.exists() else []
-    except GateError as error:
-        return (), {path.name: str(error)}
-    for number, line in enumerate(lines, start=1):
-        where = f"{path.name}:{number}"
-        try:
-            found += [_gate(line, where)] if line.strip() else []
-        except GateError as error:
-            broken[where] = str(error)
-    return tuple(found), broken
+    lines = _content(path, str(path)).splitlines() if path.exists() else []
+    return tuple(_gate(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip())
 
 
 def append(path: Path, gate: Gate) -> None:
@@ -206,15 +188,15 @@ def append(path: Path, gate: Gate) -> None:
         file.write((("\n" if cut_off else "") + gate.model_dump_json() + "\n").encode())
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, name: str) -> bytes:
     if path.is_dir():
-        raise GateError(f"{path.name} is a folder and no file")
+        raise GateError(f"{name} is a folder and no file")
     try:
         return files.content(path)
     except OSError as error:
-        raise GateError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise GateError(f"{name} cannot be read: {error.strerror}") from None
     except files.StoreError as error:
-        raise GateError(f"{path.name} {error}") from None
+        raise GateError(f"{name} {error}") from None
 
 
 def _gate(text: bytes, where: str) -> Gate:
