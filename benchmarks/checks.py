@@ -76,7 +76,7 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, ImagesOfRun]:
     that its devices cannot share.
     """
     loaded: dict[str, datasets.Images] = {}
-    for trial in _trainings(plan):
+    for trial in {_data_of(trial): trial for trial in _trainings(plan)}.values():
         name, settings = trial.dataset, trial.training
         if name not in loaded:
             if not datasets.DATASETS[name].comes_with and overrides.data_dir is None and overrides.dataset != name:
@@ -85,7 +85,8 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, ImagesOfRun]:
                     f"or download it with --dataset {name}"
                 )
             loaded[name] = datasets.load(name, overrides.data_dir, datasets.shape_of(trial.model))
-        chosen, _ = datasets.split(loaded[name], trial.seed, settings.validation_split, settings.train_share)
+        data = datasets.for_seed(loaded[name], trial.seed, trial.test_folds)
+        chosen, _ = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
         images, batch = len(chosen), settings.batch_size
         for size in (min(batch, images), images % batch):
             if size % trial.devices:
@@ -94,6 +95,13 @@ def check_data(plan: Plan, overrides: Overrides) -> dict[str, ImagesOfRun]:
                     f"batches of {batch}): give another number, or another batch_size with --set"
                 )
     return {name: _described(overrides.data_name or name, data) for name, data in loaded.items()}
+
+
+def _data_of(trial: TrainTrial) -> tuple[object, ...]:
+    """What decides which images a training has, and how many in a batch."""
+    settings = trial.training
+    share = settings.validation_split, settings.train_share
+    return trial.dataset, trial.seed, trial.test_folds, *share, settings.batch_size, trial.devices
 
 
 def _described(name: str, data: datasets.Images) -> ImagesOfRun:

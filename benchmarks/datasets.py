@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from benchmarks.array_files import IdxFiles, read_npz, survey_npz
 from benchmarks.cifar_files import CifarFiles
+from benchmarks.image_files import FOLDS, mixed, read_folder, survey_folder
 from benchmarks.image_files import DataError as DataError
 from benchmarks.image_files import DatasetShape as DatasetShape
 from benchmarks.image_files import Images as Images
 from benchmarks.image_files import Survey as Survey
 from benchmarks.image_files import Wanted as Wanted
-from benchmarks.image_files import read_folder, survey_folder
 from models.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Dataset:
 
 
 def _digits(_: str | None, shape: DatasetShape) -> Images:
-    """Loads 1,797 scans of 8 x 8 pixels (UCI optdigits); 360 of them, stratified by class, are the test set."""
+    """Loads 1,797 scans of 8 x 8 pixels (UCI optdigits); 360 of them, stratified by class, are the test set where the
+    seed draws none."""
     import numpy as np
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -97,7 +98,7 @@ FASHION_MNIST = IdxFiles(
 )
 DATASETS = {
     "digits": Dataset(
-        "8 x 8 scans", lambda *_: Survey(DatasetShape(8, 8, 1, 10, 1437)), _digits, comes_with="scikit-learn"
+        "8 x 8 scans", lambda *_: Survey(DatasetShape(8, 8, 1, 10, 1437, FOLDS)), _digits, comes_with="scikit-learn"
     ),
     "cifar10": Dataset("CIFAR-10", CIFAR10.survey, CIFAR10.read),
     "cifar100": Dataset("CIFAR-100", CIFAR100.survey, CIFAR100.read),
@@ -145,6 +146,33 @@ def saved(folder: Path) -> Images:
     )
     classes = int(np.load(folder / "classes.npy", allow_pickle=False))
     return Images(classes, train_images, train_labels, test_images, test_labels)
+
+
+def for_seed(data: Images, seed: int, folds: int) -> Images:
+    """Returns the images with the test set that a seed draws of all of them; with no folds the dataset's own.
+
+    All are dealt into as many parts, class by class. The seeds from 0 on test each part once, the next ones those of
+    another deal. The other images are trained on, in an order of the seed: the last ones validate, class by class.
+    """
+    import numpy as np
+
+    if not folds:
+        return data
+    images = np.concatenate([data.train_images, data.test_images])
+    labels = np.concatenate([data.train_labels, data.test_labels])
+    deal, part = divmod(seed, folds)
+    drawn = np.random.default_rng([folds, deal]).permutation(len(images))
+    by_class = drawn[np.argsort(labels[drawn], kind="stable")]
+    test = by_class[part::folds]
+    others = np.setdiff1d(drawn, test)
+    train = others[mixed(labels[others], folds, seed)]
+    return replace(
+        data,
+        train_images=images[train],
+        train_labels=labels[train],
+        test_images=images[test],
+        test_labels=labels[test],
+    )
 
 
 def training_images(images: int, validation_split: float) -> int:

@@ -31,7 +31,10 @@ SYSTEM = ("__macosx", "@eadir", "$recycle.bin", "lost+found", "thumbs.db", "desk
 USUAL_SIZE = 32
 """Height and width of images whose own sizes differ, unless --image-size names another."""
 LARGEST_SIDE = 1024
-TEST_SHARE = 0.2
+FOLDS = 5
+TEST_SHARE = 1 / FOLDS
+FEWEST_IN_FOLDS = 20
+"""Fewest images of a class of which each seed draws its own test set: each of its parts needs some."""
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B")
 NAMED = 3
 """Names of files in a message."""
@@ -44,13 +47,17 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class DatasetShape:
-    """Images of `(height, width, channels)` in `classes` classes; `train_images` of them are no test images."""
+    """Images of `(height, width, channels)` in `classes` classes; `train_images` of them are no test images.
+
+    A dataset without a test set of its own has `test_folds`: the seed draws one of so many parts of all its images.
+    """
 
     height: int
     width: int
     channels: int
     classes: int
     train_images: int
+    test_folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,7 @@ class Folder:
     train: tuple[File, ...]
     test: tuple[File, ...]
     said: tuple[str, ...]
+    test_folds: int
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -157,7 +165,8 @@ class Folder:
         mode = wanted.mode or ("grey" if grey == len(self.files) else "colour")
         if grey not in (0, len(self.files)) or (mode == "grey") != (grey > 0):
             notes.append(f"{grey:,} of {len(self.files):,} images are grey; all are read as {mode} (--image-mode)")
-        shape = DatasetShape(*size, 1 if mode == "grey" else 3, len(self.classes), len(self.train))
+        channels = 1 if mode == "grey" else 3
+        shape = DatasetShape(*size, channels, len(self.classes), len(self.train), self.test_folds)
         return Survey(shape, tuple(notes))
 
 
@@ -228,16 +237,20 @@ def found(data_dir: str | None) -> Folder:
                 except DataError as error:
                     broken.append(str(error))
     _require_none(broken, len(broken) + sum(map(len, files.values())))
+    test_folds = 0
     if "test" not in parts:
+        fewest = min(Counter(file.label for file in files["train"]).values())
+        test_folds = FOLDS if fewest >= FEWEST_IN_FOLDS else 0
         files["train"], files["test"] = _drawn(files["train"])
-        said.append(f"a fifth of each class, drawn by a fixed seed, is the test set ({len(files['test']):,} images)")
+        by_whom = "each seed" if test_folds else "a fixed seed"
+        said.append(f"a fifth of each class, drawn by {by_whom}, is the test set ({len(files['test']):,} images)")
     elif len(parts["train"]) > 1:
         said.append(f"{parts['train'][1].name}/ is trained on as well; the last part of the training images validates")
     elif parts["test"][0].name.lower() in VALIDATION:
         said.append(f"{parts['test'][0].name}/ is the test set")
     if left_out:
         said.append(f"left out: {', '.join(f'{count:,} {what}' for what, count in left_out.most_common())}")
-    return Folder(tuple(classes), tuple(files["train"]), tuple(files["test"]), tuple(said))
+    return Folder(tuple(classes), tuple(files["train"]), tuple(files["test"]), tuple(said), test_folds)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -332,14 +345,14 @@ def _drawn(files: Sequence[File]) -> tuple[list[File], list[File]]:
     return [f for n, f in enumerate(files) if n not in tested], [f for n, f in enumerate(files) if n in tested]
 
 
-def mixed(labels: np.ndarray) -> np.ndarray:
+def mixed(labels: np.ndarray, *seed: int) -> np.ndarray:
     """Returns an order in which any stretch, such as the images that validate, has the class frequencies of the whole.
 
-    Within its class an image's place is drawn, by a fixed seed.
+    Within its class an image's place is drawn by the seed, else by a fixed one.
     """
     import numpy as np
 
-    drawn = np.random.default_rng(0).permutation(len(labels))
+    drawn = np.random.default_rng(seed or 0).permutation(len(labels))
     places = np.empty(len(labels))
     for label in np.unique(labels):
         members = drawn[labels[drawn] == label]

@@ -117,7 +117,7 @@ def build_plan(
     given = _given(overrides, dataset)
     of_data = shape(dataset)
     settings, notes = _fitting({"precision": USUAL_PRECISION, **profile.settings}, of_data, given)
-    asked = Asked(profile_name, profile.seeds, settings, dataset, of_data, given, overrides)
+    asked = Asked(profile_name, profile.seeds, profile.margin, settings, dataset, of_data, given, overrides)
     planned: dict[str, PlannedSuite] = {}
     trials: list[Trial] = []
     for name, suite in chosen.items():
@@ -150,11 +150,12 @@ def suites_in(profile: str, overrides: Overrides) -> list[str]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command asks of all its suites: the profile's name, seeds and settings, data, and `given`, the settings
-    that it changes itself."""
+    """What a command asks of all its suites: the profile's name, seeds, margin and settings, data, and `given`, the
+    settings that it changes itself."""
 
     profile_name: str
     seeds: int
+    margin: float
     settings: dict[str, Any]
     dataset: str
     shape: DatasetShape
@@ -299,6 +300,7 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
                 data_dir=asked.overrides.data_dir,
                 data_name=asked.overrides.data_name,
                 images=asked.shape.train_images,
+                test_folds=asked.shape.test_folds,
                 grid={k: v for k, v in cell.items() if k in SHARED or k in model.attention.compared},
                 model=model,
                 training=TrainConfig.model_validate(_of(TrainConfig, together)),
@@ -318,6 +320,9 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
         own={own: _planned_variant(made, models[own]) for own, made in suite.own.items() if own in models},
         base_variant=suite.base_variant,
         metric=suite.metric,
+        margin=asked.margin,
+        tuned=suite.tuned,
+        seeds=seeds,
         trial_ids=tuple(trial.trial_id for trial in trials),
     )
     return planned, list(trials), [f"patch_size {size}" for size in left_out]

@@ -62,7 +62,7 @@ class Rounds:
             if before.broken:
                 set_aside = ", ".join(store.set_aside(self.folder, before.broken))
                 _warn(f"set aside as *.broken and to be run again: {set_aside}")
-            store.write_plan(self.folder, self._asked(tuple(images.values())), before.plan)
+            store.write_plan(self.folder, self._asked(tuple(images.values())), before)
             for trial in self.plan.distinct:
                 store.keep_source(self.folder, trial.attention)
             if said := by_other_code(before, self.plan, self.origin):
@@ -175,7 +175,7 @@ class Rounds:
                 name: run.plan.suites[name].model_copy(update={"trial_ids": tuple(t.trial_id for t in of_suite)})
                 for name, of_suite in more.items()
             }
-            store.write_plan(self.folder, run.plan.model_copy(update={"suites": asked}), run.plan)
+            store.write_plan(self.folder, run.plan.model_copy(update={"suites": asked}), run)
 
 
 def _warn(words: str) -> None:

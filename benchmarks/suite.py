@@ -82,11 +82,13 @@ Preset = Annotated[str, AfterValidator(lambda name: one_of("variant", name, VARI
 
 
 class Profile(Settings):
-    """The data, seeds and settings that the suites of a run share."""
+    """The data, seeds and settings that the suites of a run share. Two models whose accuracies differ by at most
+    `margin`, a fraction of the test images, count as equally accurate."""
 
     summary: str
     dataset: str
     seeds: Count
+    margin: Annotated[float, Field(gt=0, lt=1)]
     settings: Chosen
 
 
@@ -193,8 +195,9 @@ class TrainSuite(_Suite):
     """A question that is answered by training every variant with every seed, in every combination of `grid`.
 
     The report compares each variant with `base_variant`, and each combination of the grid's values with `base`, by
-    `metric`. `seeds` replace the profile's. `quick` is what the profile of that
-    name does instead.
+    `metric`. In a `tuned` suite each seed of a variant chooses its combination by the validation images instead, and
+    the variants are compared by those. `seeds` replace the profile's. `quick` is what the profile of that name does
+    instead.
     """
 
     kind: Literal["train"]
@@ -203,6 +206,7 @@ class TrainSuite(_Suite):
     base: Chosen = Field(default_factory=dict)
     seeds: Count | None = None
     metric: MetricName = "top1"
+    tuned: bool = False
     quick: Reduced | None = None
 
     @property
@@ -212,6 +216,8 @@ class TrainSuite(_Suite):
 
     def _complaints(self) -> Iterator[str]:
         yield from super()._complaints()
+        if self.tuned and (self.base or not self.grid or self.base_variant is None):
+            yield "tuned: it needs a grid and a base_variant, and no base"
         if self.base_variant not in (None, *self.variants):
             yield f"base_variant {self.base_variant!r} is none of {', '.join(self.variants)}"
         for name in self.quick_grid.keys() - self.grid.keys():

@@ -192,16 +192,18 @@ def prepare(trial: TrainTrial, images_at: Path | None) -> Prepared:
     if trial.devices > 1:
         split_batches(trial.devices)
     data = read(trial.dataset, trial.data_dir, datasets.shape_of(trial.model), images_at)
+    data = datasets.for_seed(data, trial.seed, trial.test_folds)
     chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
     watch = memory.Watch()
     model = build_model(trial.model, trial.training.augmentation)
-    adapt_normalization(model, data.train_images)
     compile_model(model, trial.training, math.ceil(len(chosen) / trial.training.batch_size))
     return Prepared(watch, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
 
 
-def begin(prepared: Prepared, trial: TrainTrial) -> None:
+def begin(prepared: Prepared, trial: TrainTrial, images: np.ndarray) -> None:
     """Resets the optimizer, and gives the model the weights that the trial's seed draws, whatever was trained before.
+
+    Its normalization is that of the images to train on, `(images, height, width, channels)`.
 
     Keras draws the seeds of its initializers from Python's generator. `keras.utils.set_random_seed` seeds that too, but
     has TensorFlow forget what it has compiled, which takes a second.
@@ -212,6 +214,7 @@ def begin(prepared: Prepared, trial: TrainTrial) -> None:
     for weight, value in zip(prepared.model.weights, drawn.weights, strict=True):
         if id(weight) not in adapted:
             weight.assign(value)
+    adapt_normalization(prepared.model, images)
     for variable, first in zip(prepared.model.optimizer.variables, prepared.optimizer, strict=True):
         variable.assign(first)
 
@@ -236,11 +239,13 @@ def train(
     settings = trial.training
     memory.require(held, settings.batch_size // shared_by, "train", trial.precision)
     data = read(trial.dataset, trial.data_dir, datasets.shape_of(trial.model), images_at)
+    sha256, content_sha256 = data.sha256, data.content_sha256
+    data = datasets.for_seed(data, trial.seed, trial.test_folds)
     one_hot = np.eye(data.classes, dtype="float32")
     chosen, validation = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
-    labels, sha256 = one_hot[data.train_labels], data.sha256  # which has each image in memory before its watch begins
+    labels = one_hot[data.train_labels]
     prepared = prepare(trial.step, images_at)  # after all that is not the model's memory
-    begin(prepared, trial)
+    begin(prepared, trial, data.train_images)
     model = prepared.model
     environment = observe(origin, trial.precision, started, model.jit_compile)
     restored = checkpoints.restore(checkpoint, model, Passed(environment=environment, dataset_sha256=sha256))
@@ -289,7 +294,7 @@ def train(
         trial_id=trial.trial_id,
         trial=trial.model_copy(update={"data_dir": None}),
         dataset_sha256=sha256,
-        dataset_content_sha256=data.content_sha256,
+        dataset_content_sha256=content_sha256,
         batch_order_sha256=_order_sha256(trial, len(chosen)),
         train_images=len(chosen),
         validation_images=validation.stop - validation.start,
@@ -300,7 +305,7 @@ def train(
         interrupted_after=history.passed.interrupted_after,
         interrupted_in=history.passed.interrupted_in,
         metrics={"top1": test["top1"], "top5": test["top5"], "test_loss": test["loss"]} | of_images(right, data),
-        predictions=predictions(predicted, data),
+        predictions=predictions(predicted, data, tells_counts=trial.test_folds > 0),
         train_step_seconds=float(np.median(steps)) if (steps := history.passed.step_seconds) else None,
         baseline_memory_bytes=prepared.watch.baseline_bytes,
         peak_memory_bytes=peaks.resident_bytes,
@@ -322,14 +327,15 @@ def of_images(right: np.ndarray, data: datasets.Images) -> dict[str, float]:
     return found
 
 
-def predictions(predicted: np.ndarray, data: datasets.Images) -> Predictions:
-    """Returns what a model takes the test images for."""
+def predictions(predicted: np.ndarray, data: datasets.Images, *, tells_counts: bool) -> Predictions:
+    """Returns what a model takes the test images for, with the test images of each class where they are the seed's."""
     right = predicted == data.test_labels
     taken = Counter(zip(data.test_labels[~right].tolist(), predicted[~right].tolist(), strict=True))
     pairs = sorted(taken.items(), key=lambda pair: (-pair[1], pair[0]))
     shown = pairs if data.classes <= ALL_CONFUSED else pairs[:MOST_CONFUSED]
     return Predictions(
         right=base64.b64encode(np.packbits(right).tobytes()).decode(),
+        images_by_class=tuple(np.bincount(data.test_labels, minlength=data.classes).tolist()) if tells_counts else None,
         right_by_class=tuple(np.bincount(data.test_labels[right], minlength=data.classes).tolist()),
         confused=tuple((*pair, count) for pair, count in shown),
     )

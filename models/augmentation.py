@@ -9,8 +9,21 @@ import keras
 from keras import layers
 
 
+@keras.saving.register_keras_serializable("eanet")
+class Normalization(layers.Normalization):
+    """Normalizes by a mean and a variance that a compiled step reads anew: trainings on other images can share it.
+
+    Keras's own layer hands a step that is compiled the values that it has by then.
+    """
+
+    def finalize_state(self) -> None:
+        """Takes the weights `(channels,)` themselves, which broadcast over `(batch, height, width, channels)`."""
+        if self.built:
+            self.mean, self.variance = self.adapt_mean, self.adapt_variance
+
+
 def _normalization() -> keras.layers.Layer:
-    return layers.Normalization(name="normalization")
+    return Normalization(name="normalization")
 
 
 def _random_layers() -> list[keras.layers.Layer]:

@@ -112,11 +112,12 @@ def _of_run(folder: Path, facts: bool) -> tuple[Path, list[str]]:
 
 
 def _of_both(folder: Path, other: Path) -> tuple[Path, list[str]]:
-    from report.compare import build
+    from report.compare import build, reproducibility
 
     page, found = build(folder, other)
     said = [f"- {change}" for change in found.changes if change.is_change]
-    return page, [*found.incomplete, *found.refused, *(said or ["- nothing changed"])]
+    repeated = filter(None, [reproducibility(found)])
+    return page, [*found.incomplete, *found.refused, *repeated, *(said or ["- nothing changed"])]
 
 
 def _of_history(history: Path) -> tuple[Path, list[str]]:

@@ -35,7 +35,7 @@ def accuracies(images: ImagesOfRun, trainings: list[Training]) -> Iterator[Part]
         right = {
             t.full_name: sum(r.predictions.right_by_class[label] for r in t.records if r.predictions) for t in trainings
         }
-        shares = {t.full_name: right[t.full_name] / (count * len(t.records)) for t in trainings if count}
+        shares = {t.full_name: right[t.full_name] / n for t in trainings if (n := _tested(t, label, count))}
         yield Part(name, "", count, shares)
 
 
@@ -48,5 +48,13 @@ def confusions(images: ImagesOfRun, trainings: list[Training]) -> Iterator[Part]
                 found[training.full_name][label, other] += count
     for (label, other), _ in sum(found.values(), Counter()).most_common(MOST_PAIRS):
         count = images.test_counts[label]
-        shares = {t.full_name: found[t.full_name][label, other] / (count * len(t.records)) for t in trainings if count}
+        shares = {
+            t.full_name: found[t.full_name][label, other] / n for t in trainings if (n := _tested(t, label, count))
+        }
         yield Part(images.classes[label], images.classes[other], count, shares)
+
+
+def _tested(training: Training, label: int, count: int) -> int:
+    """How many test images of a class all seeds had together; `count` is that of the dataset's own test set."""
+    of_seeds = [record.predictions.images_by_class for record in training.records if record.predictions]
+    return sum(counts[label] if counts else count for counts in of_seeds)

@@ -1,5 +1,6 @@
 """Two runs -> what changed between them: accuracy by seed, exact counts, and steps where the machine is the same."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from report.groups import MACHINE, Training, machine_name, same_machine
 from report.growth import StepTime
 from report.parts import Cell, Column, Table, cell, render, table
 from report.words import NOTHING
-from results import files, stats, store
+from results import differences, files, stats, store
 from results.metrics import TOP1
 from results.stats import Interval
 from results.store import Run, StoreError
@@ -54,13 +55,15 @@ class Change:
 class Comparison:
     """All that two runs, by their names, have in common, or one of them lacks.
 
-    `incomplete` says what either run could not give, `refused` why step times are not compared; `environments` names
-    what differs in how they ran: what, there, here.
+    `repeated` counts the trainings that both runs have by their settings and seed, and those of them that gave the same
+    test accuracy. `incomplete` says what either run could not give, `refused` why step times are not compared;
+    `environments` names what differs in how they ran: what, there, here.
     """
 
     run: str
     other: str
     changes: tuple[Change, ...]
+    repeated: tuple[int, int]
     incomplete: tuple[str, ...]
     refused: tuple[str, ...]
     environments: tuple[tuple[str, str, str], ...]
@@ -171,10 +174,30 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
         run=name,
         other=other_name,
         changes=tuple(changes),
+        repeated=_repeated(run, other),
         incomplete=tuple(f"{whose} is not whole: {', '.join(lacks)}." for whose, lacks in parts.items() if lacks),
         refused=tuple(_refusals(pairs, name, other_name)),
         environments=_environments(run, other),
     )
+
+
+def _repeated(run: Run, other: Run) -> tuple[int, int]:
+    """How many trainings both runs have, on the same images, and how many of these gave the same test accuracy."""
+    before = {(record.trial_id, record.dataset_sha256): TOP1.read(record) for record in other.trainings}
+    found = [
+        abs(TOP1.read(record) - before[key]) < EXACT
+        for record in run.trainings
+        if (key := (record.trial_id, record.dataset_sha256)) in before
+    ]
+    return len(found), sum(found)
+
+
+def reproducibility(comparison: Comparison) -> str:
+    """Returns how many repeated trainings gave the same test accuracy, as a sentence; nothing where none was."""
+    count, same = comparison.repeated
+    if not count:
+        return ""
+    return f"{same:,} of {words.number_of(count, 'repeated training')} gave the same test accuracy to the image."
 
 
 def _adjusted(changes: list[Change]) -> list[Change]:
@@ -191,23 +214,24 @@ def _accuracy(pair: Pair) -> Iterator[Change]:
     if not (isinstance(pair.now, Training) and isinstance(pair.before, Training)):
         return
     (now, before), resolution = (pair.now.by_seed(TOP1), pair.before.by_seed(TOP1)), TOP1.resolution(pair.now.first)
-    difference = stats.paired_difference(now, before, resolution=resolution)
-    if difference is None:
+    apart = differences.by_seed(((1, now), (-1, before)))
+    if not apart:
         yield Change(subject=pair.name, figure=TOP1.test_title, verdict=NO_SEED)
         return
-    equal = all(abs(now[seed] - before[seed]) < EXACT for seed in now.keys() & before.keys())
-    tested = not equal and difference.n >= FEWEST_SEEDS
+    found = differences.over_seeds(list(apart.values()), resolution * math.sqrt(2))
+    equal = all(abs(value) < EXACT for value in apart.values())
+    tested = not equal and found.n >= FEWEST_SEEDS
     unit = words.UNITS[TOP1.unit]
-    parts = cell(difference, unit.difference, unit.scale)
+    parts = cell(found.interval, unit.difference, unit.scale)
     yield Change(
         subject=pair.name,
         figure=TOP1.test_title,
         unit=TOP1.unit,
         before=cell(pair.before.mean(TOP1), unit.value, unit.scale),
         now=cell(pair.now.mean(TOP1), unit.value, unit.scale),
-        change=replace(parts, text=f"{words.difference(TOP1, difference)}, n = {difference.n}"),
+        change=replace(parts, text=f"{words.difference(TOP1, found.interval)}, n = {found.n}"),
         verdict=SAME if equal else NOT_SHOWN if tested else FEW,
-        p_value=stats.paired_p_value(now, before, resolution=resolution) if tested else None,
+        p_value=found.p_value if tested else None,
     )
 
 
@@ -333,10 +357,11 @@ def of_changes(comparison: Comparison, changes: Sequence[Change], key: str, labe
 
 
 def lead(comparison: Comparison) -> str:
-    """Returns what changed in a sentence: how many figures, and the first of them."""
+    """Returns what changed in a sentence, how many figures and the first of them, and what was reproduced."""
     changed = [change for change in comparison.changes if change.is_change]
     of = f"of {len(comparison.changes):,} figures"
-    if not changed:
-        return f"**Nothing changed significantly** {of}."
-    first = f"{changed[0].subject}, {changed[0].figure}: {changed[0].change.text or changed[0].verdict}"
-    return f"**{len(changed)} {of} changed**; the first: {first}."
+    said = f"**Nothing changed significantly** {of}."
+    if changed:
+        first = f"{changed[0].subject}, {changed[0].figure}: {changed[0].change.text or changed[0].verdict}"
+        said = f"**{len(changed)} {of} changed**; the first: {first}."
+    return " ".join(filter(None, (said, reproducibility(comparison))))

@@ -72,9 +72,13 @@ def _forest(
     scale = words.UNITS[TOP1.unit].scale
     is_wide = max(abs(row.comparison.shown.estimate) * scale for row in rows if row.comparison) > 4 * LINEAR
 
+    margins = {row.comparison.margin * scale for row in rows if row.comparison and row.comparison.margin}
+
     def paint(axes: list[Axes], on_phone: bool) -> None:
         (ax,) = axes
         across, is_above = ax.get_yaxis_transform(), on_phone or width == plot.HALF
+        for margin in margins:
+            ax.axvspan(-margin, margin, color=INK, alpha=0.08, linewidth=0, zorder=0)
         for place, row in enumerate(rows):
             ax.plot(
                 [0, 0],
@@ -115,6 +119,8 @@ def _forest(
 
     phone = 0.8 + 1.5 * ROW * max(2, len(rows))
     height = phone if width == plot.HALF else 0.8 + ROW * len(rows)
+    for margin in sorted(margins):
+        caption += f" Within the band, ±{margin:g} pp, two models count as equally accurate."
     if is_wide:
         caption += f" Beyond ±{LINEAR} pp the scale is logarithmic."
     return drawn(name, title, alt, caption, paint, width=width, height=height, phone_height=phone)

@@ -40,6 +40,10 @@ class Findings:
         return verdicts.claims(self.studies, self.curves, self.crossovers)
 
     @cached_property
+    def part_claims(self) -> tuple[Claim, ...]:
+        return verdicts.part_claims(self.studies)
+
+    @cached_property
     def lead(self) -> str:
         return verdicts.lead(self.facts, self.claims)
 

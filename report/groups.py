@@ -1,14 +1,17 @@
 """Groups of records that were taken under the same conditions, their names, and their machines."""
 
+import base64
 import math
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+
 from models.config import VARIANTS
 from report import words
-from results import stats
+from results import differences, stats
 from results.gates import Machine
 from results.metrics import TOP1, Metric
 from results.records import Environment, PlannedSuite, TrainRecord
@@ -146,10 +149,12 @@ def processor(machine: Environment | Machine) -> str:
 class Training(Group):
     """Trainings that differ in their seed alone, and maybe in the machine: accuracy belongs to none.
 
-    `grid` holds the settings that the suite's grid gave them, which are no part of their name.
+    `grid` holds the settings that the suite's grid gave them, which are no part of their name. `looks` counts how often
+    a page with fewer seeds of them was there to look at before more were added, this one included.
     """
 
     grid: tuple[tuple[str, str], ...]
+    looks: int = 1
     records: tuple[TrainRecord, ...] = field(repr=False)
 
     @property
@@ -192,12 +197,29 @@ class Training(Group):
         """Mean over the seeds that have the metric, or over those of them that are given."""
         by_seed = self.by_seed(metric)
         values = [value for seed, value in by_seed.items() if seeds is None or seed in seeds]
-        if metric.images:
-            return stats.accuracy_interval(values, metric.images(self.first))
-        return stats.mean_interval(values)
+        resolution = metric.resolution(self.first)
+        chosen = [seed for seed in by_seed if seeds is None or seed in seeds]
+        if folds := self.trial.test_folds:
+            found = differences.over_splits(values, folds, resolution)
+        elif metric is TOP1 and self.tells_images(chosen):
+            found = differences.over_seeds_and_images(np.array([self.right(seed) for seed in chosen], float))
+        else:
+            found = differences.over_seeds(values, resolution)
+        return stats.accuracy_interval(found.interval, metric.images(self.first)) if metric.images else found.interval
 
     def by_seed(self, metric: Metric) -> dict[int, float]:
         return {record.seed: metric.read(record) for record in self.records if metric.is_in(record)}
+
+    def tells_images(self, seeds: Container[int]) -> bool:
+        """Whether the record of each of these seeds tells which test images are right."""
+        return all(record.predictions for record in self.records if record.seed in seeds)
+
+    def right(self, seed: int) -> np.ndarray:
+        """Which test images a seed's model gets right, `(images,)` of 0 and 1, where its record tells."""
+        record = next(record for record in self.records if record.seed == seed)
+        assert record.predictions
+        bits = np.frombuffer(base64.b64decode(record.predictions.right), np.uint8)
+        return np.unpackbits(bits, count=record.test_images).astype(np.int8)
 
     @cached_property
     def seeds_at_chance(self) -> int:

@@ -11,7 +11,7 @@ from report import groups
 from report.groups import MACHINE, Group, Stopped, differing, mean_of
 from report.words import NOTHING
 from results import growth as growths
-from results import repetition
+from results import published, repetition
 from results.growth import Claim, Growth
 from results.records import Environment, StepTimeRecord
 from results.repetition import Repeated
@@ -163,7 +163,8 @@ def _order(key: tuple[str, str, str, str, Conditions]) -> tuple[object, ...]:
 class Crossover:
     """Above how many patches the step of `ours` is faster than that of `base`; see `results.growth.crossover`.
 
-    `smallest` and `largest` are of the sizes that both have, `ratio` is base's step over ours at the largest.
+    `smallest` and `largest` are of the sizes that both have, `ratio` is base's step over ours at the largest, and
+    `published_ratio` at the tutorial's number of patches, None where either was not timed there.
     """
 
     ours: Curve
@@ -172,6 +173,7 @@ class Crossover:
     smallest: int
     largest: int
     ratio: Interval
+    published_ratio: Interval | None
 
 
 def crossovers(curves: Iterable[Curve]) -> tuple[tuple[Crossover, ...], tuple[Stopped, ...]]:
@@ -195,8 +197,16 @@ def _crossover(ours: Curve, base: Curve) -> Crossover | None:
     if patches is None:
         return None
     shared = ours.seconds.keys() & base.seconds.keys()
-    ratio = growths.ratio(base.seconds, ours.seconds, max(shared))
-    return Crossover(ours=ours, base=base, patches=patches, smallest=min(shared), largest=max(shared), ratio=ratio)
+    at = {size: growths.ratio(base.seconds, ours.seconds, size) for size in shared & {max(shared), published.PATCHES}}
+    return Crossover(
+        ours=ours,
+        base=base,
+        patches=patches,
+        smallest=min(shared),
+        largest=max(shared),
+        ratio=at[max(shared)],
+        published_ratio=at.get(published.PATCHES),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

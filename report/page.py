@@ -92,6 +92,7 @@ def page_text(run: Run, findings: Findings) -> str:
         points=len(findings.points),
         narrow=repetition.NARROW,
         images=_images(run),
+        margins=sorted({s.margin for s in (run.plan.suites.values() if run.plan else ()) if s.margin}),
         own={
             f"{r.variant} ({r.trial.attention.source_sha256[:7]})": r.trial.attention
             for r in (*run.results, *run.failures)
@@ -100,11 +101,13 @@ def page_text(run: Run, findings: Findings) -> str:
     )
 
 
-def _images(run: Run) -> list[tuple[str, str, list[str], list[str], list[str]]]:
-    """Each dataset by its hash, with the numbers of its training, validation and test images."""
-    found: dict[tuple[str, str], list[TrainRecord]] = {}
+def _images(run: Run) -> list[tuple[str, str, int, list[str], list[str], list[str]]]:
+    """Each dataset by its hash and its parts to test with, with the numbers of its training, validation and test
+    images."""
+    found: dict[tuple[str, str, int], list[TrainRecord]] = {}
     for record in run.trainings:
-        found.setdefault((record.dataset, record.dataset_sha256), []).append(record)
+        key = record.dataset, record.dataset_sha256, record.trial.test_folds
+        found.setdefault(key, []).append(record)
 
     def counts(records: list[TrainRecord], name: str) -> list[str]:
         return [f"{count:,}" for count in sorted({getattr(record, name) for record in records})]
@@ -113,11 +116,12 @@ def _images(run: Run) -> list[tuple[str, str, list[str], list[str], list[str]]]:
         (
             words.dataset(name),
             digest,
+            folds,
             counts(records, "train_images"),
             counts(records, "validation_images"),
             counts(records, "test_images"),
         )
-        for (name, digest), records in sorted(found.items())
+        for (name, digest, folds), records in sorted(found.items())
     ]
 
 

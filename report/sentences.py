@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from report import groups, words
-from report.accuracy import Comparison
+from report.accuracy import LARGEST_P, PRICE_OF_A_LOOK, Comparison, Study, Tested
 from report.groups import Stopped
 from report.growth import Curve, Verdict
 from results import growth as growths
@@ -47,6 +47,33 @@ def why_no_step(comparisons: Iterable[Comparison]) -> str:
         fewest = min(len(side.seconds_by_process) for side in sides)
         reason = f"they come from {words.processes(fewest)} each, and a test needs {FEWEST_PROCESSES}"
     return f"Training steps are not compared here: {reason}."
+
+
+def how_tested(study: Study) -> str:
+    """How a suite's differences were tested, what their intervals are over, and what is detectable; nothing where too
+    few seeds were trained."""
+    tested = [one for one in study.tested if one.p_value is not None]
+    if not tested:
+        return ""
+    adjusted = f", Holm-adjusted for {study.family} comparisons" if study.family > 1 else ""
+    over = {_over(one) for one in tested}
+    looks = max(one.looks for one in tested)
+    price = (
+        f" Seeds were added after a look at the page: p is multiplied by up to {PRICE_OF_A_LOOK ** (looks - 1)}, and "
+        f"all looks together have at most {2 * LARGEST_P:.0%} false alarms."
+    ).replace("%", " %")
+    return (
+        f"Differences: paired t-test by seed{adjusted}, {words.joined(sorted(over))}. "
+        f"Detectable: the smallest difference that would have been found with 80 % power.{price if looks > 1 else ''}"
+    )
+
+
+def _over(tested: Tested) -> str:
+    if tested.of.trial.test_folds:
+        return "over seeds that each draw their test images (Nadeau and Bengio's correction)"
+    if tested.difference is tested.over_seeds:
+        return "over seeds alone, on the same test images"
+    return "over seeds and test images"
 
 
 def is_claimable(growth: Growth | None) -> bool:

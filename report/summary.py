@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from models.attentions.own import OwnAttention
 from report import sentences, words
-from report.accuracy import STATES, Comparison
+from report.accuracy import Comparison
 from report.findings import Findings
 from report.groups import BASE
 from report.growth import Crossover
@@ -44,9 +44,8 @@ def _numbers(findings: Findings) -> Iterator[str]:
 
 def _trained(c: Comparison) -> Iterator[str]:
     values = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
-    state = STATES[c.state]
     yield _row(f"test accuracy, {words.dataset(c.ours.first.dataset)}", words.difference(TOP1, c.shown), *values)
-    yield _row(f"  {words.number_of(c.difference.n, 'seed')}, {state}")
+    yield _row(f"  {', '.join(filter(None, (words.number_of(c.difference.n, 'seed'), c.verdict, c.power)))}")
     counts = c.ours.first.parameters, c.base.first.parameters
     yield _row("parameters", f"{counts[0] / counts[1]:.2f}×", *(f"{count:,}" for count in counts))
 
@@ -86,7 +85,7 @@ def _own(findings: Findings) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for c in (c for study in findings.studies for c in study.variants):
         if c.metric is TOP1 and c.ours.attention_kind == OWN:
-            said = f"{words.difference(TOP1, c.shown)} vs {c.base.name}, {STATES[c.state]}"
+            said = f"{words.difference(TOP1, c.shown)} vs {c.base.name}, {c.verdict}"
             found.setdefault(c.ours.name, []).append(said)
     for crossover in findings.crossovers:
         ours = crossover.ours
@@ -111,7 +110,7 @@ def _ablations(findings: Findings) -> list[str]:
     counted = f"Ablations: {len(found)} of {len(distinct)} comparisons significant"
     if largest is None:
         return [counted]
-    apart = words.difference(TOP1, largest.difference)
+    apart = words.difference(TOP1, largest.shown)
     room = WIDTH - words.width(f"{counted}; largest: , {apart}")
     return [f"{counted}; largest: {words.cut(largest.label, room)}, {apart}"]
 

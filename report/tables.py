@@ -2,16 +2,18 @@
 
 import csv
 import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any, TypeVar
 
 import pandas as pd
 
 from report import classes, groups, sentences, words
-from report.accuracy import STATES, Comparison, Study
+from report.accuracy import Comparison, Study, Tested
 from report.classes import Part
 from report.findings import Findings
 from report.groups import PUBLISHED, Training, mean_of
@@ -19,7 +21,7 @@ from report.growth import Crossover, Curve, StepTime, Verdict
 from report.parts import Cell, Column, Table, cell, table
 from report.verdicts import Reproduction, logged
 from report.words import NOTHING, Form
-from results import files, frames
+from results import files, frames, published
 from results.metrics import METRICS, TOP1, Metric
 from results.printable import cell as printable_cell
 from results.stats import Interval
@@ -102,17 +104,15 @@ def _share(name: str, part: Part) -> float | None:
 
 def of_study(study: Study) -> Table:
     """Returns a suite's trainings, a row each: what they are compared with, their accuracy, and what they cost."""
-    unit, effects = words.UNITS[study.metric.unit], study.effects
+    effects = study.effects
     base = ", ".join(effects[0].base.settings) if effects else ""
-    difference: tuple[Form, str] = unit.difference, unit.of_differences
     columns: tuple[tuple[bool, Column[Training]], ...] = (
         (True, Column("variant", "variant", lambda t: t.name, note=partial(_own, study))),
         *((True, Column(name, name, partial(_setting, name))) for name in study.plan.grid),
-        (
-            bool(study.variants),
-            Column("against-variant", f"vs {study.base_title}", partial(_difference, study.variants), *difference),
-        ),
-        (bool(effects), Column("against-base", f"vs {base}", partial(_difference, effects), *difference)),
+        *_compared(study, "against-variant", f"vs {study.base_title}", study.variants),
+        *_compared(study, "against-base", f"vs {base}", effects),
+        *_compared(study, "change", f"vs {study.base_title}, compared with {base}", study.interactions),
+        (study.plan.tuned, Column("validation", "validation top-1", _validation, words.one_place, "%", 100)),
         *((_says_something(study, metric), _metric(study, metric)) for metric in METRICS.values()),
         (True, Column("seeds", "seeds", lambda t: len(t.records), words.count)),
         (True, Column("data", "data", lambda t: t.first.dataset)),
@@ -128,12 +128,35 @@ def of_study(study: Study) -> Table:
         (True, Column("processes", "processes", lambda t: len(t.seconds_by_process), words.count)),
     )
     parts = ["Means over the seeds with 95 % intervals."]
-    if any(comparison.p_value is not None for comparison in study.compared):
-        adjusted = f", Holm-adjusted for {study.family} comparisons" if study.family > 1 else ""
-        parts.append(f"Differences: paired t-test by seed{adjusted}.")
-    parts += filter(None, (_trained_on(study), sentences.why_no_step(study.variants)))
+    parts += filter(None, (sentences.how_tested(study), _trained_on(study), sentences.why_no_step(study.variants)))
     chosen = [column for is_there, column in columns if is_there]
-    return table(f"table-{study.suite}", f"{study.title}: all trainings", " ".join(parts), chosen, study.trainings)
+    rows = (*study.tuned, *study.trainings)
+    return table(f"table-{study.suite}", f"{study.title}: all trainings", " ".join(parts), chosen, rows)
+
+
+def _compared(study: Study, key: str, head: str, tested: Sequence[Tested]) -> tuple[tuple[bool, Column[Training]], ...]:
+    """The columns of such differences: what is judged, the same over the seeds alone, and what is detectable."""
+    unit = words.UNITS[study.metric.unit]
+    difference: tuple[Form, str] = unit.difference, unit.of_differences
+    on_same = any(
+        one.over_seeds != one.difference and one.p_value is not None and not one.of.trial.test_folds for one in tested
+    )
+    return (
+        (bool(tested), Column(key, head, partial(_difference, tested), *difference)),
+        (on_same, Column(f"{key}-seeds", "over seeds alone", partial(_over_seeds, tested), *difference)),
+        (
+            any(one.p_value is not None for one in tested),
+            Column(
+                f"{key}-detectable",
+                "detectable",
+                partial(_detectable, tested),
+                unit.value,
+                unit.of_differences,
+                unit.scale,
+                note=partial(_needed, tested),
+            ),
+        ),
+    )
 
 
 def _says_something(study: Study, metric: Metric) -> bool:
@@ -153,8 +176,16 @@ def _metric(study: Study, metric: Metric) -> Column[Training]:
     )
 
 
+def _validation(training: Training) -> float:
+    """The mean validation accuracy after the last epoch."""
+    return mean(record.epochs[-1].val_top1 for record in training.records)
+
+
 def _setting(name: str, training: Training) -> Cell:
-    """A setting's value, which sorts as a number where it is one."""
+    """A setting's value, which sorts as a number where it is one; of a tuned variant all that its seeds chose."""
+    values = Counter(dict(record.trial.grid).get(name) for record in training.records)
+    if not training.grid and None not in values:
+        return Cell(", ".join(f"{words.setting(value)} ({count})" for value, count in sorted(values.items())))
     text = dict(training.grid).get(name, NOTHING)
     is_word, value, _ = words.sortable(text)
     return Cell(text) if is_word else Cell(text, value)
@@ -166,24 +197,47 @@ def _own(study: Study, training: Training) -> str:
     return ", ".join(f"{name} {value}" for name, value in own.settings.items()) if own else ""
 
 
-def _difference(comparisons: Iterable[Comparison], training: Training) -> Cell:
-    """The training's differences from what it is compared with: mostly one."""
-    ours = [comparison for comparison in comparisons if comparison.ours is training]
-    if not ours:
+def _of(tested: Iterable[Tested], training: Training) -> list[Tested]:
+    """What is tested of a training: mostly one difference."""
+    return [one for one in tested if one.of is training]
+
+
+def _difference(tested: Iterable[Tested], training: Training) -> Cell:
+    """The training's differences from what it is compared with."""
+    found = _of(tested, training)
+    if not found:
         return Cell(NOTHING)
-    unit = words.UNITS[ours[0].metric.unit]
-    first, *others = [replace(cell(c.shown, unit.difference, unit.scale), note=_p(c)) for c in ours]
+    unit = words.UNITS[found[0].metric.unit]
+    first, *others = [replace(cell(one.shown, unit.difference, unit.scale), note=_p(one)) for one in found]
     more = [
-        f"{comparison.base.name}: {', '.join(filter(None, (other.text, other.note)))}"
-        for comparison, other in zip(ours[1:], others, strict=True)
+        f"{one.than}: {', '.join(filter(None, (other.text, other.note)))}"
+        for one, other in zip(found[1:], others, strict=True)
     ]
     return replace(first, note="; ".join(filter(None, (first.note, *more))))
 
 
-def _p(comparison: Comparison) -> str:
+def _p(tested: Tested) -> str:
     """The adjusted p, and what it says; what keeps a difference from being tested."""
-    state = STATES[comparison.state]
-    return state if comparison.p_value is None else f"{words.p_value(comparison.p_value)}, {state}"
+    verdict = tested.verdict
+    return verdict if tested.p_value is None else f"{words.p_value(tested.p_value)}, {verdict}"
+
+
+def _over_seeds(tested: Iterable[Tested], training: Training) -> Cell:
+    """The first difference's interval over the seeds alone, without the estimate that stands beside it."""
+    found = [one for one in _of(tested, training) if one.p_value is not None]
+    if not found:
+        return Cell(NOTHING)
+    unit = words.UNITS[found[0].metric.unit]
+    made = cell(found[0].over_seeds.interval, unit.difference, unit.scale)
+    return replace(made, text=made.text.partition(" ")[2] or made.text)
+
+
+def _detectable(tested: Iterable[Tested], training: Training) -> float | None:
+    return next((one.detectable for one in _of(tested, training)), None)
+
+
+def _needed(tested: Iterable[Tested], training: Training) -> str:
+    return next((one.needed for one in _of(tested, training)), "")
 
 
 def _step_ratio(effects: Iterable[Comparison], training: Training) -> Cell:
@@ -232,6 +286,9 @@ CROSSOVERS: tuple[Column[Crossover], ...] = (
     Column("than", "than", lambda c: c.base.name),
     Column("step", "step", lambda c: _step(c.ours)),
     Column("above", "above N", _crossing, words.whole),
+    Column(
+        "ratio-published", f"times as fast at N = {published.PATCHES}", lambda c: c.published_ratio, words.one_place
+    ),
     Column("ratio", "times as fast at the largest N", lambda c: c.ratio, words.one_place),
     Column("largest", "largest N", lambda c: c.largest, words.count),
 )

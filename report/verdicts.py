@@ -3,10 +3,12 @@
 What stands between two `**` in a text is set in bold type.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from models.attentions.attention import Attention
 from models.attentions.self import SelfAttention
 from models.config import VARIANTS, ModelConfig
 from report import growth, sentences, words
@@ -18,13 +20,15 @@ from results import growth as growths
 from results import published
 from results.growth import Growth
 from results.metrics import METRICS, TOP1
-from results.published import Published
+from results.published import PartClaim, Published
 from results.records import TrainRecord
 from results.stats import Interval
 from results.store import Run
 
 ABOUT = 0.02
 """The page says "about": a claimed accuracy is supported where the interval lies within this distance of it."""
+ABOUT_DIFFERENCE = 0.01
+"""The same of the claimed difference of two accuracies."""
 OTHER_IMAGES = "other images"
 Word = Literal["supported", "partly", "contradicted", "inconclusive", "not tested"]
 NOT_TESTED = {"accuracy": "accuracy on CIFAR-100", "time": "cost"}
@@ -34,18 +38,104 @@ HOW_TO_TEST = "python -m benchmarks.run --suite accuracy --profile tutorial --se
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim of the tutorial with its verdict and evidence; `section` is the page's that has the details."""
+    """A claim with its verdict and evidence; `section` is the page's that has the details. `source` says who claims it,
+    where that is not the tutorial."""
 
     subject: str
     verdict: Word
     claim: str
     evidence: str
     section: str
+    source: str = ""
 
 
 def claims(studies: Sequence[Study], curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> tuple[Claim, ...]:
     """Returns the tutorial's claims: accuracy, parameters, and the growth of time and of peak memory."""
-    return (_accuracy(studies), _parameters(), *_growth(curves, crossovers))
+    return (*_accuracy(studies), _parameters(), *_growth(curves, crossovers))
+
+
+def part_claims(studies: Sequence[Study]) -> tuple[Claim, ...]:
+    """Returns what is claimed of the parts of external attention, where a suite varies the part, and of their cost."""
+    found = [claim for one in published.PART_CLAIMS if (claim := _of_part(one, studies))]
+    return (*found, _four_layers()) if found else ()
+
+
+def _of_part(one: PartClaim, studies: Sequence[Study]) -> Claim | None:
+    """None where no suite varies the part."""
+    value, base = words.setting(one.value), None if one.base is None else words.setting(one.base)
+    gains: dict[Hashable, tuple[str, Interval, Comparison]] = {}
+    section = ""
+    for study in studies:
+        for c in study.effects:
+            here, there = (dict(side.grid) for side in (c.ours, c.base))
+            if c.metric is TOP1 and c.ours.variant == OURS and here.keys() == there.keys() == {one.setting}:
+                for sign, ours, other in ((1, here, there), (-1, there, here)):
+                    if ours[one.setting] == value and base in (None, other[one.setting]):
+                        gains[c.hypothesis] = other[one.setting], _signed(c.shown, sign), c
+                        section = f"suite-{study.suite}"
+    if not gains:
+        return None
+    found = {_gain(one, gain, c) for _, gain, c in gains.values()}
+    compared = "; ".join(f"**{words.difference(TOP1, gain)}** over {other}" for other, gain, _ in gains.values())
+    *_, first = next(iter(gains.values()))
+    where = f"{words.dataset(first.ours.first.dataset)}, {words.number_of(first.difference.n, 'seed')}"
+    return Claim(
+        subject=one.setting,
+        verdict=found.pop() if len(found) == 1 else "inconclusive",
+        claim=one.claim,
+        evidence=f"{one.setting} {value}: {compared} ({where}; supported within {ABOUT_DIFFERENCE * 100:.0f} pp).",
+        section=section,
+        source=one.source,
+    )
+
+
+def _gain(one: PartClaim, gain: Interval, comparison: Comparison) -> Word:
+    """Whether a gain is as claimed, or else than claimed: that has to be significant among all differences, too."""
+    least, most = one.gain
+    found = _lies(gain, least - ABOUT_DIFFERENCE, most + ABOUT_DIFFERENCE)
+    is_other_way = comparison.is_significant and (gain.estimate < 0 < least or gain.estimate > 0 > most)
+    if (found == "contradicted" and not comparison.is_significant) or (found == "supported" and is_other_way):
+        return "inconclusive"
+    return found
+
+
+def _signed(interval: Interval, sign: int) -> Interval:
+    if sign > 0 or interval.low is None or interval.high is None:
+        return replace(interval, estimate=sign * interval.estimate)
+    return Interval(-interval.estimate, -interval.high, -interval.low, interval.n)
+
+
+def _lies(interval: Interval, least: float, most: float) -> Word:
+    """Whether an interval lies within two bounds, outside, or neither."""
+    if interval.low is None or interval.high is None:
+        return "inconclusive"
+    if least <= interval.low and interval.high <= most:
+        return "supported"
+    return "contradicted" if interval.high < least or interval.low > most else "inconclusive"
+
+
+def _four_layers() -> Claim:
+    """Counted from the closed forms of multiply-adds."""
+    ours, usual = VARIANTS["eanet-factored"].attention, _usual_vit()
+    rivals = {"the usual ViT's": usual.attention, "the tutorial's ViT's": VARIANTS[BASE].attention}
+    above = {
+        name: next(n for n in itertools.count(1) if _attention_adds(ours, n) < _attention_adds(rival, n))
+        for name, rival in rivals.items()
+    }
+    where = {name: f"above N = {patches - 1:,}" if patches > 1 else "at every N" for name, patches in above.items()}
+    cheaper = " and ".join(f"than {name} {sizes}" for name, sizes in where.items())
+    return Claim(
+        subject="four layers",
+        verdict="partly",
+        claim="Four linear layers and the widening cost more than self-attention",
+        evidence=f"By the closed forms EANet's attention as published takes fewer multiply-adds {cheaper}.",
+        section="",
+        source=published.FOUR_LAYERS,
+    )
+
+
+def _attention_adds(attention: Attention, patches: int) -> int:
+    return attention.cost(VARIANTS[OURS].model.embedding_dim, patches).multiply_adds
 
 
 def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
@@ -103,26 +193,47 @@ def _of_the_tutorials_images(record: TrainRecord) -> bool:
     return record.dataset_content_sha256 == published.IMAGES_CONTENT_SHA256
 
 
-def _accuracy(studies: Sequence[Study]) -> Claim:
+def _accuracy(studies: Sequence[Study]) -> Iterator[Claim]:
+    """Whether EANet is more accurate, and whether by as much as the tutorial says."""
     compared = [c for c in of_the_two(studies) if c.base.variant == BASE]
-    verdict: Word = "not tested"
-    if not compared:
-        evidence = "No EANet and ViT were trained alike in this run."
-    elif others := departures_of_both(compared[0]):
-        evidence = f"{_evidence(compared[0])} {_why_not(compared[0].ours, others)}"
-    else:
-        own = [c for c in compared if not departures_of_both(c)]
-        found = {_of_difference(c) for c in own}
-        verdict = found.pop() if len(found) == 1 else "inconclusive"
+    own = [c for c in compared if not departures_of_both(c)]
+    if own:
         evidence = " ".join(map(_evidence, own))
+    elif compared:
+        evidence = f"{_evidence(compared[0])} {_why_not(compared[0].ours, departures_of_both(compared[0]))}"
+    else:
+        evidence = "No EANet and ViT were trained alike in this run."
     claim = "EANet is more accurate than ViT on CIFAR-100"
-    return Claim(subject="accuracy", verdict=verdict, claim=claim, evidence=evidence, section="accuracy")
+    yield Claim(
+        subject="accuracy", verdict=_of_all(own, _is_better), claim=claim, evidence=evidence, section="accuracy"
+    )
+    if own:
+        claimed = f"{published.DIFFERENCE * 100:.0f} pp"
+        apart = "; ".join(words.difference(TOP1, c.shown) for c in own)
+        evidence = f"**{apart}**. Supported within {ABOUT_DIFFERENCE * 100:.0f} pp of the claim."
+        yield Claim(
+            subject="difference",
+            verdict=_of_all(own, _is_as_large),
+            claim=f"EANet's lead in accuracy is about {claimed} (43 % vs 41 %)",
+            evidence=evidence,
+            section="accuracy",
+        )
 
 
-def _of_difference(comparison: Comparison) -> Word:
-    if not comparison.is_significant:
-        return "inconclusive"
-    return "supported" if comparison.difference.estimate > 0 else "contradicted"
+def _of_all(comparisons: Iterable[Comparison], judge: Callable[[Comparison], Word]) -> Word:
+    """What all comparisons say; inconclusive where they disagree."""
+    found = {judge(comparison) for comparison in comparisons}
+    return found.pop() if len(found) == 1 else "inconclusive" if found else "not tested"
+
+
+def _is_better(comparison: Comparison) -> Word:
+    if comparison.is_significant:
+        return "supported" if comparison.difference.estimate > 0 else "contradicted"
+    return "contradicted" if comparison.state == "as good" else "inconclusive"
+
+
+def _is_as_large(comparison: Comparison) -> Word:
+    return _lies(comparison.shown, published.DIFFERENCE - ABOUT_DIFFERENCE, published.DIFFERENCE + ABOUT_DIFFERENCE)
 
 
 def _evidence(c: Comparison) -> str:
@@ -145,8 +256,7 @@ def _parameters() -> Claim:
     ours, base = VARIANTS[OURS], VARIANTS[BASE]
     assert isinstance(base.attention, SelfAttention)
     dim = base.model.embedding_dim
-    usual = ModelConfig(attention=base.attention.model_copy(update={"key_dim": dim // base.attention.heads}))
-    counts = [model.cost().parameters for model in (ours.model, base.model, usual)]
+    counts = [model.cost().parameters for model in (ours.model, base.model, _usual_vit())]
     against, against_usual = counts[0] / counts[1], counts[0] / counts[2]
     verdict: Word = "partly" if against < 1 < against_usual else "supported" if against < 1 else "contradicted"
     short = [f"{count / 1e3:.0f} k" for count in counts]
@@ -157,6 +267,14 @@ def _parameters() -> Claim:
     ).replace("%", " %")
     claim = "EANet has half the parameters: 0.3\u00a0M vs 0.6\u00a0M"
     return Claim(subject="parameters", verdict=verdict, claim=claim, evidence=evidence, section="")
+
+
+def _usual_vit() -> ModelConfig:
+    """The tutorial's ViT with heads of the usual width, dim / heads."""
+    model, attention = VARIANTS[BASE].model, VARIANTS[BASE].attention
+    assert isinstance(attention, SelfAttention)
+    usual = attention.model_copy(update={"key_dim": model.embedding_dim // attention.heads})
+    return ModelConfig(attention=usual)
 
 
 def _growth(curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> Iterator[Claim]:
@@ -182,7 +300,7 @@ def _of_time(curve: Curve, crossovers: Sequence[Crossover]) -> str:
     mine = [c for c in crossovers if c.ours is curve]
     grown = _grown("Time", curve.growth, [c.base.growth for c in mine], growths.upper_half(curve.sizes))
     parts = [grown or f"Not tested: {sentences.unclaimed(curve)}."]
-    parts += [f"At N = {c.largest:,} {_scope(c)} is **{words.speedup(c.ratio)}**." for c in mine]
+    parts += [f"In this run {_scope(c)} is {_speedups(c)}." for c in mine]
     return " ".join(parts)
 
 
@@ -194,6 +312,19 @@ def _grown(what: str, ours: Growth | None, rivals: Sequence[Growth | None], size
     share = words.with_interval(ours.quadratic_share, lambda part: words.whole(part * 100), " %")
     over = f"from N = {sizes[0]:,} to {sizes[-1]:,} (quadratic part: {share})"
     return f"{what} grows as **N^{words.plain(ours.slope)}** {over}{theirs}."
+
+
+def _speedups(c: Crossover, *, with_ends: bool = True) -> str:
+    """How many times as fast EANet's step is, at the tutorial's number of patches first, then at the largest."""
+    sizes = {published.PATCHES: c.published_ratio, c.largest: c.ratio}
+    whose = {published.PATCHES: " (the tutorial's)"}
+    return words.joined(
+        [
+            f"**{words.speedup(ratio, with_ends=with_ends)} at N = {size:,}**{whose.get(size, '')}"
+            for size, ratio in sizes.items()
+            if ratio
+        ]
+    )
 
 
 def _scope(crossover: Crossover) -> str:
@@ -216,14 +347,7 @@ def _of_memory(curve: Curve, crossovers: Sequence[Crossover]) -> str:
 def facts(studies: Sequence[Study], crossovers: Sequence[Crossover]) -> list[str]:
     """Returns what a run has found of accuracy and of speed, a sentence each."""
     found = [_lead_accuracy(c) for c in of_the_two(studies) if c.base.variant == BASE][:1]
-    mine = steps_of_the_two(crossovers)
-    for c in mine[:1]:
-        fast = words.speedup(c.ratio, with_ends=False)
-        others = [
-            f", its {sentences.SCOPES[o.ours.scope]} {words.speedup(o.ratio, with_ends=False)} at {o.largest:,}"
-            for o in mine[1:]
-        ]
-        found.append(f"{_scope(c)} is **{fast} at {c.largest:,} patches**{''.join(others)}.")
+    found += [f"{_scope(c)} is {_speedups(c, with_ends=False)}." for c in steps_of_the_two(crossovers)]
     return found
 
 
@@ -242,6 +366,8 @@ def _lead_accuracy(c: Comparison) -> str:
         return f"{where}, **both models end at chance**."
     if low is None or high is None:
         return f"{where}, EANet and ViT differ by {words.difference(TOP1, c.shown)}: **too few seeds for a test**."
+    if c.state == "as good":
+        return f"{where}, **EANet and ViT are equally accurate within {c.within}**: {words.difference(TOP1, c.shown)}."
     if c.is_significant:
         return f"{where}, **{c.in_words}**: {words.difference(TOP1, c.shown)} (95 % CI)."
     ends = " and ".join(f"{abs(end) * 100:.1f} pp {'worse' if end < 0 else 'better'}" for end in (low, high))
@@ -252,7 +378,11 @@ def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> li
     """Returns what bounds what the run can say: its images, sizes, processes and device."""
     parts = [
         f"{count:,} test images of {words.dataset(name)}"
-        for name, count in sorted({(t.dataset, t.test_images) for t in run.trainings})
+        for name, count in sorted({(t.dataset, t.test_images) for t in run.trainings if not t.trial.test_folds})
+    ]
+    parts += [
+        f"each seed tests one of {folds} parts of the images of {words.dataset(name)}"
+        for name, folds in sorted({(t.dataset, t.trial.test_folds) for t in run.trainings if t.trial.test_folds})
     ]
     parts += [
         f"{of.duplicates:,} of {sum(of.test_counts):,} test images of {words.dataset(of.name)} are training images, too"

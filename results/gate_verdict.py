@@ -1,22 +1,16 @@
 """Judges whether a step became slower: pairs of fresh processes -> a verdict per case and one for the gate. No I/O."""
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy import special, stats
-from scipy.optimize import brentq
+from scipy import stats
 
 from results.gates import CaseVerdict, Decision, Design, GateVerdict, Pair
-from results.stats import Interval, exponential, holm, mean_interval
+from results.stats import Interval, detectable_errors, exponential, holm, mean_interval, significant_errors
 
-Values = npt.NDArray[np.float64]
 MOST_LOG, ROUNDING = 60.0, 1e-12
-NOISES = 200
-"""Noises that stand for all possible ones: the minimum detectable slowdown is then right to 0.1 % of itself."""
 
 
 def judge(pairs: Sequence[Pair], design: Design, look: int) -> GateVerdict:
@@ -83,23 +77,8 @@ def smallest_detectable(log_ratios: Sequence[float], alpha: float, floor: float,
     n, error = len(log_ratios), _error(log_ratios)
     if error == 0:
         return floor
-    fewest_errors = np.maximum(_significant_errors(n, alpha), math.log1p(floor) / error)
-    beyond = special.ndtri(power)
-    errors = brentq(
-        lambda slowdown: np.mean(special.ndtr(slowdown - fewest_errors)) - power,
-        fewest_errors[0] + beyond - 1,
-        fewest_errors[-1] + beyond + 1,
-    )
-    return math.expm1(_bounded(float(errors) * error))
-
-
-@functools.cache
-def _significant_errors(n: int, alpha: float) -> Values:
-    """True standard errors that the mean of n pairs has to reach to be significant, for equally likely noises of the
-    sample, from small to large."""
-    chances = (np.arange(NOISES) + 0.5) / NOISES
-    noise = np.sqrt(special.chdtri(n - 1, 1 - chances) / (n - 1))
-    return -float(special.stdtrit(n - 1, alpha)) * noise
+    fewest_errors = np.maximum(significant_errors(n - 1, alpha), math.log1p(floor) / error)
+    return math.expm1(_bounded(detectable_errors(fewest_errors, power) * error))
 
 
 def _p_value(log_ratios: Sequence[float]) -> float:

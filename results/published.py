@@ -37,6 +37,40 @@ CLAIMS = (
     Published("vit", "parameters", 600_000),
 )
 
+DIFFERENCE = CLAIMS[0].claimed - CLAIMS[3].claimed
+"""EANet's top-1 minus ViT's, as the page claims them."""
+
+PATCHES = 256
+"""How many patches the page's models cut an image into."""
+
+AUTHORS = "https://github.com/MenghaoGuo/EANet/issues/"
+
+
+@dataclass(frozen=True)
+class PartClaim:
+    """A claim about a part of external attention: with `setting` at `value` top-1 is higher than with another value, or
+    than with `base`, by a `gain` from the first to the second. `source` says who claims it."""
+
+    claim: str
+    source: str
+    setting: str
+    value: Value
+    gain: tuple[float, float] = (0.0, 0.0)
+    base: Value | None = None
+
+
+PART_CLAIMS = (
+    PartClaim("Double normalization is worth 0.1 to 0.3 pp", f"{AUTHORS}11", "normalization", "double", (0.001, 0.003)),
+    PartClaim("How M_v starts does not matter in the end", f"{AUTHORS}12", "memory_value_start", "keys"),
+    PartClaim(
+        "Sharing the memories among the heads costs nothing", f"{AUTHORS}18", "memory_sharing", "heads", base="none"
+    ),
+    PartClaim("The tutorial's 16 memory units do as well as the authors' 64", SOURCE, "memory_units", 64, base=16),
+)
+"""What the authors report of their attention's parts, and what the tutorial's own number of units implies."""
+FOUR_LAYERS = f"{AUTHORS}30"
+"""A user asks there whether four linear layers and a widening to 4 x dim do not cost more than self-attention."""
+
 SETTINGS: dict[str, Value] = {
     "dataset": "cifar100",
     "precision": "float32",

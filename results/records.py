@@ -1,6 +1,7 @@
 """What was measured: one frozen, validated record per trial. Units are in the names; nothing here imports Keras."""
 
 import statistics
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -73,11 +74,13 @@ class Predictions(Frozen):
     """What a trained model takes the test images for, which a record has since version 4 came to tell it.
 
     `right` has a bit for each test image in the dataset's order, the first one the highest of the first byte, in
-    base64. `right_by_class` counts the images of each class that it gets right, `confused` those of one class, the
+    base64. `images_by_class` counts the test images of each class where the seed drew them; else they are the
+    dataset's. `right_by_class` counts those that it gets right, `confused` those of one class, the
     first, that it takes for another: of more than `ALL_CONFUSED` classes the `MOST_CONFUSED` pairs with most images.
     """
 
     right: str
+    images_by_class: Annotated[tuple[Count, ...] | None, Field(exclude_if=lambda counts: counts is None)] = None
     right_by_class: tuple[Count, ...]
     confused: tuple[tuple[Count, Count, Positive], ...]
 
@@ -144,6 +147,12 @@ class TrainRecord(Record):
     def _interruptions_have_a_place(self) -> "TrainRecord":
         if len(self.interrupted_after) != len(self.interrupted_in):
             raise ValueError("interrupted_after and interrupted_in are of different lengths")
+        return self
+
+    @model_validator(mode="after")
+    def _predictions_are_of_the_test_images(self) -> "TrainRecord":
+        if self.predictions and len(b64decode(self.predictions.right, validate=True)) != -(-self.test_images // 8):
+            raise ValueError("predictions: right has not a bit for each test image")
         return self
 
     @model_validator(mode="after")
@@ -236,7 +245,12 @@ class PlannedSuite(Frozen):
 
     `grid` names the settings in which its trials differ, `base` their values that the others are held against, and
     `background` says what a reader should know of them. `own` holds the variants that the suite makes itself,
-    `base_variant` names the one that the others are compared with, and `metric` by what.
+    `base_variant` names the one that the others are compared with, and `metric` by what. In a `tuned` suite each seed
+    of a variant chooses its cell of the grid by the validation images, and these are compared.
+
+    Up to `margin`, a fraction of the test images, two models count as equally accurate; None in plans from before one
+    was declared. `seeds` is how many it trains with. `looked_at` holds how many it had been trained with when its page
+    was there and more were added.
     """
 
     question: str
@@ -246,6 +260,10 @@ class PlannedSuite(Frozen):
     own: dict[str, PlannedVariant] = Field(default_factory=dict)
     base_variant: str | None = "vit"
     metric: MetricName = "top1"
+    margin: Annotated[Share | None, Field(exclude_if=lambda margin: margin is None)] = None
+    tuned: Annotated[bool, Field(exclude_if=lambda tuned: not tuned)] = False
+    seeds: Annotated[Count | None, Field(exclude_if=lambda seeds: seeds is None)] = None
+    looked_at: Annotated[tuple[Count, ...], Field(exclude_if=lambda looks: not looks)] = ()
     trial_ids: tuple[str, ...]
 
     @model_validator(mode="before")

@@ -4,11 +4,13 @@ Intervals over seeds are Student's t. With three to five seeds, a 95 % percentil
 in about three of four studies (tests/results/test_stats.py measures it). The t interval is wide there, and correct.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import optimize, special, stats
 
 CONFIDENCE = 0.95
@@ -42,22 +44,21 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, resol
     mean = float(np.mean(values))
     if n == 1:
         return Interval(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * _spread(values, resolution) / np.sqrt(n))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * spread(values, resolution) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 
-def _spread(values: Sequence[float], resolution: float) -> float:
+def spread(values: Sequence[float], resolution: float) -> float:
     """Returns the standard deviation: exactly 0 for equal values, and at least that of rounding to the resolution."""
     return max(float(np.std(values, ddof=1)) if np.ptp(values) else 0.0, resolution / math.sqrt(12))
 
 
-def accuracy_interval(values: Sequence[float], images: int) -> Interval:
-    """Returns the mean of accuracies, each a fraction of `images` test images, with an interval within 0 and 1.
+def accuracy_interval(mean: Interval, images: int) -> Interval:
+    """Returns a mean of accuracies, each a fraction of `images` test images, with an interval within 0 and 1.
 
     It is Student's t interval of the mean on the logit scale (delta method). A mean of 0 or 1 counts as half an image
     inside; the interval always holds the mean.
     """
-    mean = mean_interval(values, resolution=1 / images)
     if mean.high is None:
         return mean
     half_image = 0.5 / images
@@ -201,35 +202,6 @@ def _common_variance(variances: Mapping[int, float], freedom: Sequence[int]) -> 
     return math.exp(logs.mean() + special.digamma(common / 2) - math.log(common / 2)), float(common)
 
 
-def paired_difference(ours: dict[int, float], theirs: dict[int, float], resolution: float = 0) -> Interval | None:
-    """Returns the mean of `ours - theirs` over the seeds (the keys) that both have; None where there are none.
-
-    `resolution` is that of either side, as in `mean_interval`.
-    """
-    differences = _differences(ours, theirs)
-    return mean_interval(differences, resolution=resolution * math.sqrt(2)) if differences else None
-
-
-def paired_p_value(ours: dict[int, float], theirs: dict[int, float], resolution: float = 0) -> float | None:
-    """Returns the two-sided p of Student's paired test over the seeds that both have; None for fewer than two.
-
-    It is at most 0.05 exactly where the 95 % interval of `paired_difference` does not hold 0.
-    """
-    differences = _differences(ours, theirs)
-    n = len(differences)
-    if n < 2:
-        return None
-    mean = abs(float(np.mean(differences)))
-    error = _spread(differences, resolution * math.sqrt(2)) / math.sqrt(n)
-    if error == 0:
-        return 0.0 if mean else 1.0
-    return float(2 * stats.t.sf(mean / error, n - 1))
-
-
-def _differences(ours: dict[int, float], theirs: dict[int, float]) -> list[float]:
-    return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Returns the p-values, adjusted for their number by Holm's step-down method, in the order given.
 
@@ -240,6 +212,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     scaled = np.arange(len(p_values), 0, -1) * np.array(p_values)[order]
     adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return [float(p_value) for p_value in adjusted]
+
+
+NOISES = 200
+"""Noises that stand for all possible ones: what is detectable is then right to 0.1 % of itself."""
+
+
+@functools.cache
+def significant_errors(degrees: float, alpha: float) -> npt.NDArray[np.float64]:
+    """Computes how many true standard errors a mean has to reach to be significant in a one-sided test at `alpha`.
+
+    It does for equally likely noises of the sample, from small to large: an array of `NOISES` numbers.
+    """
+    chances = (np.arange(NOISES) + 0.5) / NOISES
+    noise = np.sqrt(special.chdtri(degrees, 1 - chances) / degrees)
+    return -float(special.stdtrit(degrees, alpha)) * noise
+
+
+def detectable_errors(fewest_errors: npt.NDArray[np.float64], power: float) -> float:
+    """Computes the true mean, in true standard errors, that reaches `fewest_errors` with the chance `power`."""
+    beyond = special.ndtri(power)
+    found = optimize.brentq(
+        lambda mean: np.mean(special.ndtr(mean - fewest_errors)) - power,
+        fewest_errors[0] + beyond - 1,
+        fewest_errors[-1] + beyond + 1,
+    )
+    return float(found)
 
 
 LARGEST_P_OF_CHANCE = 0.001

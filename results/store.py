@@ -218,14 +218,23 @@ def checkpoints(folder: Path) -> set[str]:
     return {path.stem for path in checkpoint(folder, "").parent.glob("*.npz")}
 
 
-def write_plan(folder: Path, plan: RunPlan, before: RunPlan | None) -> None:
-    """Adds `plan` to the folder's plan of `before`; a trial once asked for stays asked for."""
+def write_plan(folder: Path, plan: RunPlan, run: Run | None) -> None:
+    """Adds `plan` to that of the folder's `run`; a trial once asked for stays asked for.
+
+    Where a suite had results that its page showed, and the new plan has more seeds, it notes so. The margin stays.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    before = run.plan if run else None
     suites = dict(before.suites) if before else {}
     for name, suite in plan.suites.items():
         if earlier := suites.get(name):
+            seeds, more = earlier.seeds or 0, suite.seeds or 0
+            is_look = run is not None and 0 < seeds < more and not run.done.isdisjoint(earlier.trial_ids)
             suite = suite.model_copy(
                 update={
+                    "seeds": max(seeds, more) or None,
+                    "margin": earlier.margin or suite.margin,
+                    "looked_at": (*earlier.looked_at, *([seeds] if is_look else [])),
                     "trial_ids": tuple(dict.fromkeys(earlier.trial_ids + suite.trial_ids)),
                     "grid": tuple(dict.fromkeys(earlier.grid + suite.grid)),
                     "base": earlier.base | suite.base,

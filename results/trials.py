@@ -86,12 +86,17 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     return found
 
 
+ALIKE = ("backend", "precision", "protocol", "dataset", "devices", "test_folds")
+"""Settings that are equal in all trainings that are compared, whatever they vary."""
+
+
 class TrainTrial(_Trial):
     """Trains one variant once; `seed` fixes its weights, its random layers and the order of its batches.
 
     `grid` names, for people, the settings that its suite's grid gave it; `model`, `training` or `precision` hold them
     too. `data_name` is what people call images of their own. `images`, those of its training set, are for its estimate,
-    and in no record. With `devices` above 1 its batches are split over as many (`benchmarks.batches`).
+    and in no record. With `devices` above 1 its batches are split over as many (`benchmarks.batches`). With
+    `test_folds` the seed draws the test set, one of as many parts of all images; at 0 the dataset has its own.
     """
 
     kind: Literal["train"] = "train"
@@ -102,6 +107,7 @@ class TrainTrial(_Trial):
     data_name: Annotated[Name | None, Field(exclude_if=lambda name: name is None)] = None
     images: Annotated[Count | None, Field(exclude=True, repr=False)] = None
     devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
+    test_folds: Annotated[int, Field(ge=0, exclude_if=lambda folds: folds == 0)] = 0
     grid: Chosen = ()
     model: ModelConfig
     training: TrainConfig
@@ -113,12 +119,12 @@ class TrainTrial(_Trial):
     @property
     def conditions(self) -> Conditions:
         """The settings, besides variant and data, that are equal in trainings averaged over their seeds."""
-        return self._conditions("backend", "precision", "protocol", "dataset", "devices", "model", "training")
+        return self._conditions(*ALIKE, "model", "training")
 
     @property
     def recipe(self) -> Conditions:
         """The settings, besides data, that are equal where different models were trained alike."""
-        return self._conditions("backend", "precision", "protocol", "dataset", "devices", "training")
+        return self._conditions(*ALIKE, "training")
 
     @property
     def step(self) -> "TrainTrial":

@@ -112,7 +112,7 @@ def write_idx(root, packed=True, **changes):
 @pytest.mark.parametrize(
     ("name", "write", "shape", "train", "test"),
     [
-        ("digits", None, DatasetShape(8, 8, 1, 10, 1437), 1437, 360),
+        ("digits", None, DatasetShape(8, 8, 1, 10, 1437, 5), 1437, 360),
         ("cifar10", lambda root: write_cifar10(root, [*range(10)]), DatasetShape(32, 32, 3, 10, 50_000), 10, 10),
         (
             "cifar100",
@@ -147,6 +147,24 @@ def test_a_dataset_has_the_shape_that_it_tells_beforehand_and_is_the_same_each_t
 def test_digits_are_balanced_and_as_bright_as_photographs():
     data = datasets.load("digits", None)
     assert (data.train_images.max(), set(np.bincount(data.test_labels))) == (255, {35, 36, 37})
+
+
+def test_each_seed_tests_another_part_of_images_without_a_test_set_and_as_many_seeds_as_parts_test_all():
+    digits = datasets.load("digits", None)
+    drawn = [datasets.for_seed(digits, seed, 5) for seed in range(10)]
+    for deal in (drawn[:5], drawn[5:]):
+        assert content([part.test_images for part in deal]) == content([digits.train_images, digits.test_images])
+    for one in drawn:
+        assert content([one.train_images, one.test_images]) == content([digits.train_images, digits.test_images])
+        counts = np.bincount(one.test_labels)
+        assert (counts.min() >= 34, counts.max() <= 37, len(one.test_labels) in (359, 360)) == (True, True, True)
+    assert content([drawn[0].test_images]) != content([drawn[5].test_images]), "the next seeds deal anew"
+    assert datasets.for_seed(digits, 7, 0) is digits
+
+
+def content(arrays):
+    """The images of all arrays, in whatever order."""
+    return sorted(image.tobytes() for array in arrays for image in array)
 
 
 def test_images_that_a_node_has_put_aside_are_the_same(tmp_path):

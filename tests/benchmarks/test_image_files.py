@@ -210,11 +210,20 @@ def test_of_three_parts_the_validation_images_are_trained_on_too(tmp_path):
     assert survey.notes == ("val/ is trained on as well; the last part of the training images validates",)
 
 
+def test_each_seed_splits_one_folder_of_larger_classes_anew(tmp_path):
+    for name, count in (("cat", 20), ("dog", 23)):
+        write(tmp_path, **{f"{name}/{n}.png": plain((n, 0, 0)) for n in range(count)})
+    survey = datasets.survey("folder", str(tmp_path))
+    assert survey.shape.test_folds == 5
+    assert survey.notes == ("a fifth of each class, drawn by each seed, is the test set (9 images)",)
+
+
 def test_one_folder_of_classes_is_split_by_a_fixed_seed_within_each_class(tmp_path):
     for name, count in (("cat", 11), ("dog", 50), ("owl", 2)):
         write(tmp_path, **{f"{name}/{n}.png": plain((n, 0, 0)) for n in range(count)})
     survey = datasets.survey("folder", str(tmp_path))
     assert survey.notes == ("a fifth of each class, drawn by a fixed seed, is the test set (13 images)",)
+    assert survey.shape.test_folds == 0
     data = datasets.load("folder", str(tmp_path))
     assert np.bincount(data.test_labels).tolist() == [2, 10, 1]
     assert np.bincount(data.train_labels).tolist() == [9, 40, 1]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from models.augmentation import RECIPES
 from models.build import IMAGES_PER_CHUNK, adapt_normalization, build_model
 from models.config import VARIANTS, ModelConfig
 from models.layers.blocks import PatchEmbedding
@@ -23,6 +24,16 @@ def test_the_normalization_has_mean_and_variance_of_every_image(count):
     layer = model.get_layer("normalization")
     for weight, expected in ((layer.adapt_mean, np.mean), (layer.adapt_variance, np.var)):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected(images, axis=(0, 1, 2)), rtol=1e-6)
+
+
+def test_a_compiled_step_sees_that_the_normalization_is_adapted_anew():
+    """To images twice as bright: their mean is then normalized to 0 by the step that was compiled before."""
+    images = np.random.default_rng(7).integers(0, 128, (53, 15, 15, 2), dtype=np.uint8)
+    inputs = keras.Input(images.shape[1:])
+    model = keras.Model(inputs, RECIPES["none"]()[0](inputs))
+    for brightness in (1, 2):
+        adapt_normalization(model, images * np.uint8(brightness))
+        assert np.abs(model.predict(images * brightness, verbose=0).mean(axis=(0, 1, 2))).max() < 1e-4
 
 
 def test_the_normalization_is_adapted_in_constant_memory():

@@ -175,15 +175,15 @@ def test_a_table_is_saved_as_it_is_seen_with_its_numbers(visit, address):
     assert row["top-1 (%)"] == pytest.approx({"estimate": 51, "low": 48.5154381, "high": 53.4796313})
     _, text = saved(page, "table-recipes", "Markdown")
     head, ruler, row = text.splitlines()
-    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 3
+    assert head.count(" | ") == row.count(" | ") == ruler.count("|") - 2 == 4
     assert ruler.startswith("|---|---|---:|")
     assert "51.0 \\[48.5, 53.5\\]" in row
     _, text = saved(page, "table-recipes", "LaTeX")
     lines = text.splitlines()
-    assert lines[1] == "\\begin{tabular}{llrr}"
+    assert lines[1] == "\\begin{tabular}{llrrr}"
     assert [line for line in lines if line.endswith("rule")] == ["\\toprule", "\\midrule", "\\bottomrule"]
     assert "top-1 (\\%)" in text
-    assert all(line.count(" & ") == 3 and line.endswith("\\\\") for line in (lines[3], lines[5]))
+    assert all(line.count(" & ") == 4 and line.endswith("\\\\") for line in (lines[3], lines[5]))
 
 
 def test_a_table_is_copied(visit, address):

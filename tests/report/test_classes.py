@@ -71,3 +71,14 @@ def test_test_images_that_are_training_images_are_a_limit_of_the_run():
     said = "3 of 60 test images of pets are training images, too"
     assert said in limits(run(duplicates=3), (), ())
     assert not any("training images, too" in part for part in limits(run(), (), ()))
+
+
+def test_where_each_seed_drew_its_test_images_a_class_has_those_of_all_seeds():
+    seeds = [predicted((3, 0, 0)), predicted((1, 0, 0))]
+    of_seeds = zip(seeds, [(4, 20, 30), (1, 20, 30)], strict=True)
+    told = [one.model_copy(update={"images_by_class": counts}) for one, counts in of_seeds]
+    records = [samples.training("eanet", n).model_copy(update={"predictions": p}) for n, p in enumerate(told)]
+    made = run_of(accuracy=(records, {}))
+    plan = made.plan.model_copy(update={"images": (IMAGES,)})
+    run = made.__class__(made.folder, plan, made.trainings, (), (), {})
+    assert rows("classes", run)[0][-1] == "80.0"

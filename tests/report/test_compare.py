@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from report.compare import CHANGED, FEW, NOT_SHOWN, SAME, build, compare
+from report.compare import CHANGED, FEW, NOT_SHOWN, SAME, build, compare, lead
 from results import store
 from tests import samples
 from tests.report.page_reader import run_of
@@ -62,6 +62,17 @@ def test_an_accuracy_that_every_seed_lost_is_a_change_and_one_that_differs_by_ch
     mixed = [samples.told(r, top1=0.9 + 0.02 * (-1) ** r.seed) for r in trained(0.9, seeds=4)]
     assert verdicts(mixed, trained(0.9, seeds=4))["test top-1"] == NOT_SHOWN
     assert verdicts(trained(0.7, seeds=2), trained(0.9, seeds=2))["test top-1"] == FEW
+
+
+def test_trainings_that_were_repeated_are_counted_with_those_that_gave_the_same_accuracy():
+    before = trained(0.9, seeds=3)
+    again = [samples.told(r, top1=r.metrics["top1"] + (r.seed == 1) / 360) for r in before]
+    found = compared([*again, *trained(0.9, seeds=4)[3:]], before)
+    assert found.repeated == (3, 2)
+    assert lead(found).endswith("2 of 3 repeated trainings gave the same test accuracy to the image.")
+    other_images = [r.model_copy(update={"dataset_sha256": "ef" * 32}) for r in before]
+    assert compared(other_images, before).repeated == (0, 0)
+    assert "repeated" not in lead(compared(other_images, before))
 
 
 def test_the_change_is_that_from_the_other_run_to_this_one():

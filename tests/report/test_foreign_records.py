@@ -118,4 +118,4 @@ def test_a_trial_counts_once_however_many_files_it_has(folder):
         (folder / "records" / f"zz-copy{number}.json").write_bytes(first.read_bytes())
     text = " ".join(page_of(folder).text.split())
     assert f"zz-copy0.json: is of the same trial as {first.name}" in text
-    assert "3 seeds, not significant" in text
+    assert "3 seeds, undecided" in text

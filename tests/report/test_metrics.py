@@ -25,7 +25,7 @@ def test_a_metric_that_is_described_is_told_drawn_and_written(monkeypatch):
     monkeypatch.setitem(METRICS, "error", ERROR)
     records = [samples.told(r, error=1 - r.metrics["top1"]) for r in pairs([0.04, 0.05, 0.06])]
     found = find(run_of(accuracy=(records, {"metric": "error"})))
-    assert summaries(found) == {"EANet − ViT": "−5.0 pp [−7.5, −2.5], 3 seeds, significant"}
+    assert summaries(found) == {"EANet − ViT": "−5.0 pp [−7.5, −2.5], 3 seeds, better"}
     assert found.studies[0].variants[0].in_words == "EANet is significantly less often wrong"
     (column,) = (c for c in tables.tables(found)["table-accuracy"].columns if c.head == "top-1 error")
     assert (column.key, column.unit) == ("top-1-error", "%")

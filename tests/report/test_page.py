@@ -45,7 +45,7 @@ def test_the_page_asks_nothing_of_the_network(folder):
 
 def test_the_page_says_the_numbers_of_the_records(folder):
     text = " ".join(page_of(folder).text.split())
-    assert "91.0 % vs 91.0 % on digits: +0.0 pp [−0.3, +0.3], 3 seeds, not significant." in text
+    assert "91.0 % vs 91.0 % on digits: +0.0 pp [−0.3, +0.3], 3 seeds, undecided (0.4 pp detectable)." in text
     assert "python -m benchmarks.run --all" in text
     assert "ab" * 32 in text
 
@@ -128,7 +128,7 @@ def test_ablations_are_one_figure_with_a_row_for_each_difference(tmp_path):
     figure = figures(findings)["ablations"]
     assert figure.title == "1 of 12 differences are significant"
     assert figure.svg.count(">mean over patches − ViT<") == 6
-    assert figure.alt.count("mean over patches − ViT: +29.9 pp [+29.6, +30.2], 3 seeds, significant") == 1
+    assert figure.alt.count("mean over patches − ViT: +29.9 pp [+29.6, +30.2], 3 seeds, better") == 1
 
 
 def test_what_a_run_ends_with_fits_a_terminal(full_run):

@@ -16,8 +16,6 @@ from results.stats import (
     geometric_mean_interval,
     holm,
     mean_interval,
-    paired_difference,
-    paired_p_value,
     ratio_interval,
     ratio_p_value,
     ratios,
@@ -74,43 +72,11 @@ def test_student_covers_what_it_says_at_three_seeds_and_the_percentile_bootstrap
     assert covered_by_bootstrap < 0.85
 
 
-def test_differences_are_paired_by_seed():
-    ours, theirs = {1: 5.0, 2: 7.0, 3: 9.0, 4: 100.0}, {3: 8.0, 2: 6.0, 1: 4.0, 9: -100.0}
-    assert paired_difference(ours, theirs) == Interval(1.0, 1.0, 1.0, 3)
-    assert paired_difference({1: 1.0}, {2: 1.0}) is None
-
-
-SEEDS = st.dictionaries(st.integers(0, 30), st.tuples(FINITE, FINITE), min_size=2, max_size=12)
-
-
-@given(SEEDS)
-def test_the_p_value_is_scipys_and_is_small_exactly_where_the_interval_leaves_out_zero(values):
-    ours, theirs = ({seed: pair[side] for seed, pair in values.items()} for side in (0, 1))
-    p_value, interval = paired_p_value(ours, theirs), paired_difference(ours, theirs)
-    differences = [a - b for a, b in values.values()]
-    if np.std(differences) > 1e-3:
-        expected = scipy_stats.ttest_rel(*zip(*values.values(), strict=True)).pvalue
-        assert p_value == pytest.approx(expected, rel=1e-6, abs=1e-9)
-        assert abs(p_value - 0.05) < 1e-6 or (p_value < 0.05) == (interval.low > 0 or interval.high < 0)
-
-
-def test_a_p_value_without_spread_or_without_seeds():
-    assert paired_p_value({0: 1.0, 1: 2.0}, {0: 0.5, 1: 1.5}) == 0
-    assert paired_p_value({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}) == 1
-    assert paired_p_value({0: 1.0}, {0: 2.0}) is None
-    assert paired_p_value({0: 1.0}, {1: 2.0}) is None
-
-
 def test_values_on_a_lattice_spread_at_least_as_much_as_their_rounding():
-    """Uniform rounding to a step d has the standard deviation d / sqrt(12); a difference of two such, d / sqrt(6)."""
+    """Uniform rounding to a step d has the standard deviation d / sqrt(12)."""
     half = scipy_stats.t.ppf(0.975, 2) / np.sqrt(3)
     equal = mean_interval([0.7] * 3, resolution=0.01)
     assert equal.high - equal.estimate == pytest.approx(half * 0.01 / np.sqrt(12))
-    ours, theirs = (dict.fromkeys(range(3), value) for value in (0.72, 0.71))
-    difference = paired_difference(ours, theirs, resolution=0.01)
-    assert difference.high - difference.estimate == pytest.approx(half * 0.01 / np.sqrt(6))
-    expected = 2 * scipy_stats.t.sf(0.01 / (0.01 / np.sqrt(6) / np.sqrt(3)), 2)
-    assert paired_p_value(ours, theirs, resolution=0.01) == pytest.approx(expected)
     wide = mean_interval([0.1, 0.5, 0.9], resolution=0.01)
     assert wide == mean_interval([0.1, 0.5, 0.9]), "what spreads more is as it was"
 
@@ -118,17 +84,17 @@ def test_values_on_a_lattice_spread_at_least_as_much_as_their_rounding():
 def test_an_accuracys_interval_stays_within_0_and_1_and_holds_the_mean():
     """Mean 0.98 of 360 images: half width t s / sqrt(3) on the scale of accuracies, over p (1 - p) on the logit's."""
     values = [0.96, 0.98, 1.0]
-    found = accuracy_interval(values, 360)
-    plain = mean_interval(values)
+    plain = mean_interval(values, resolution=1 / 360)
+    found = accuracy_interval(plain, 360)
     assert plain.high > 1
     half = (plain.high - 0.98) / (0.98 * 0.02)
     ends = [1 / (1 + math.exp(-(math.log(0.98 / 0.02) + end))) for end in (-half, half)]
     assert (found.estimate, found.low, found.high) == pytest.approx((0.98, *ends))
-    perfect = accuracy_interval([1.0] * 3, 360)
+    perfect = accuracy_interval(mean_interval([1.0] * 3, resolution=1 / 360), 360)
     assert (perfect.estimate, perfect.high) == (1.0, 1.0)
     assert 0.99 < perfect.low < 1
-    assert accuracy_interval([0.0] * 3, 360).low == 0.0
-    assert accuracy_interval([0.5], 360) == Interval(0.5, None, None, 1)
+    assert accuracy_interval(mean_interval([0.0] * 3, resolution=1 / 360), 360).low == 0.0
+    assert accuracy_interval(mean_interval([0.5]), 360) == Interval(0.5, None, None, 1)
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -143,7 +109,7 @@ def test_an_accuracys_interval_covers_what_it_says_near_the_edge(seeds, spread):
         concentration = mean * (1 - mean) / spread**2 - 1
         seen = generator.beta(mean * concentration, (1 - mean) * concentration, size)
         studies = np.round(seen * images) / images
-    found = [accuracy_interval(study, images) for study in studies]
+    found = [accuracy_interval(mean_interval(study, resolution=1 / images), images) for study in studies]
     assert np.mean([interval.low <= mean <= interval.high for interval in found]) >= 0.93
     assert all(0 <= interval.low <= interval.estimate <= interval.high <= 1 for interval in found)
 

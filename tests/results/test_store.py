@@ -148,7 +148,7 @@ def asked(folder, **suites):
         name: PlannedSuite(question="Why?", **(suite if isinstance(suite, dict) else {"trial_ids": suite}))
         for name, suite in suites.items()
     }
-    store.write_plan(folder, RunPlan(profile="quick", command="now", suites=planned), store.load(folder).plan)
+    store.write_plan(folder, RunPlan(profile="quick", command="now", suites=planned), store.load(folder))
 
 
 def test_a_plan_remembers_what_was_asked_before(tmp_path):
@@ -157,6 +157,21 @@ def test_a_plan_remembers_what_was_asked_before(tmp_path):
     run = store.load(tmp_path)
     assert run.missing == {"accuracy": ["a", "b", "c"], "scaling": ["d"]}
     assert {name: [*suite.trial_ids] for name, suite in run.plan.suites.items()} == run.missing
+
+
+def test_a_plan_remembers_that_seeds_were_added_once_the_page_was_there(tmp_path):
+    done = [store.write(tmp_path, samples.training(seed=seed)).stem for seed in range(3)]
+
+    def looks(seeds):
+        asked(tmp_path, accuracy={"seeds": seeds, "trial_ids": (*done[:seeds], *map(str, range(3, seeds)))})
+        suite = store.load(tmp_path).plan.suites["accuracy"]
+        return suite.seeds, suite.looked_at
+
+    assert looks(2) == (2, ())
+    assert looks(2) == (2, ()), "the same again is no look"
+    assert looks(3) == (3, (2,))
+    assert looks(7) == (7, (2, 3))
+    assert looks(11) == (11, (2, 3, 7)), "also where the page showed a part of them"
 
 
 def test_a_plan_remembers_every_setting_that_a_suite_varied(tmp_path):

@@ -23,7 +23,7 @@ def test_trials_of_other_seeds_suites_and_grids_share_their_conditions_and_other
     trial = record.trial
     same = samples.altered(record, seed=5, suite="another", grid={"epochs": 2}).trial
     assert same.conditions == trial.conditions
-    for change in ({"backend": "jax"}, {"attention": {"heads": 2}}, {"training": {"epochs": 7}}, {"protocol": 2}):
+    for change in ({"backend": "jax"}, {"attention": {"heads": 2}}, {"training": {"epochs": 7}}, {"test_folds": 5}):
         assert samples.altered(record, **change).trial.conditions != trial.conditions, change
 
 
