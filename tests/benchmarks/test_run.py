@@ -74,6 +74,15 @@ def test_a_run_writes_records_tables_and_a_page_and_says_where(finished):
     assert "<svg" in (folder / "report.html").read_text()
 
 
+def test_trainings_end_as_those_of_the_committed_run(tmp_path):
+    """The committed run is of another day, and mostly of another machine. Six trainings of 3 to 10 s are repeated."""
+    done = run("--suite", "data-size", "--seeds", 1, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    asked = [sys.executable, "-m", "report", tmp_path, "--against", "results/reference/quick-2-cores-epyc"]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout
+    assert "6 of 6 repeated trainings gave the same test accuracy to the image." in said
+
+
 def test_a_step_time_that_varies_is_measured_in_further_processes_until_it_does_not(tmp_path):
     """One process of a case is made to differ by a factor of 5 on disk; a command for more processes goes on there."""
     asked = ["--suite", "scaling", "--variant", "eanet", "--set", "core.patches=64", "--set", "model.patches=4"]
