@@ -35,8 +35,8 @@ TRIAL_CPUS = 2
 HELP = """Compares external attention (EANet) with self-attention (ViT): trains, times and reports both.
 
 Writes RUN/records/*.json, RUN/tables/*.csv and RUN/report.html, where RUN is --out or results/runs/PROFILE. Running the
-same command again does only what is missing. The default profile, quick, takes about 12 minutes on 2 CPU
-cores and downloads nothing.
+same command again does only what is missing. The default profile, quick, takes half an hour on 2 slow
+CPU cores and downloads nothing.
 
 \b
 Examples:

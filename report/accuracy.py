@@ -114,9 +114,9 @@ class Tested:
 
     @property
     def needed(self) -> str:
-        """How many seeds would detect the margin, at another look, in words; nothing where it is detectable."""
+        """How many seeds would detect the margin, at another look, in words; nothing where that is not the question."""
         detectable = self.detectable
-        if self.margin is None or detectable is None or detectable <= self.margin:
+        if self.state != "undecided" or self.margin is None or detectable is None or detectable <= self.margin:
             return ""
         if seeds := self.difference.seeds_for(self.margin, self._alpha(self.looks + 1)):
             return f"{self.within}: --seeds {seeds}"
