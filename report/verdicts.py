@@ -4,15 +4,16 @@ What stands between two `**` in a text is set in bold type.
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from models.attentions.attention import Attention
+from models.attentions.external import ExternalAttention
 from models.attentions.self import SelfAttention
 from models.config import VARIANTS, ModelConfig
 from report import growth, sentences, words
-from report.accuracy import FEWEST_SEEDS, Comparison, Study
+from report.accuracy import FEWEST_SEEDS, Comparison, State, Study
 from report.groups import BASE, OURS, Training, bare
 from report.growth import Crossover, Curve, StepTime, What
 from report.words import NOTHING
@@ -55,38 +56,31 @@ def claims(studies: Sequence[Study], curves: Sequence[Curve], crossovers: Sequen
 
 
 def part_claims(studies: Sequence[Study]) -> tuple[Claim, ...]:
-    """Returns what is claimed of the parts of external attention, where a suite varies the part, and of their cost."""
+    """Returns what is said of the parts of external attention, where a suite varies the part, and of their cost."""
     found = [claim for one in published.PART_CLAIMS if (claim := _of_part(one, studies))]
     return (*found, _four_layers()) if found else ()
 
 
 def _of_part(one: PartClaim, studies: Sequence[Study]) -> Claim | None:
-    """None where no suite varies the part."""
-    value, base = words.setting(one.value), None if one.base is None else words.setting(one.base)
-    gains: dict[Hashable, tuple[str, Interval, Comparison]] = {}
-    section = ""
+    """The first suite's that varies the part; None where none does."""
+    value, base = words.setting(one.value), words.setting(one.base)
     for study in studies:
         for c in study.effects:
             here, there = (dict(side.grid) for side in (c.ours, c.base))
-            if c.metric is TOP1 and c.ours.variant == OURS and here.keys() == there.keys() == {one.setting}:
-                for sign, ours, other in ((1, here, there), (-1, there, here)):
-                    if ours[one.setting] == value and base in (None, other[one.setting]):
-                        gains[c.hypothesis] = other[one.setting], _signed(c.shown, sign), c
-                        section = f"suite-{study.suite}"
-    if not gains:
-        return None
-    found = {_gain(one, gain, c) for _, gain, c in gains.values()}
-    compared = "; ".join(f"**{words.difference(TOP1, gain)}** over {other}" for other, gain, _ in gains.values())
-    *_, first = next(iter(gains.values()))
-    where = f"{words.dataset(first.ours.first.dataset)}, {words.number_of(first.difference.n, 'seed')}"
-    return Claim(
-        subject=one.setting,
-        verdict=found.pop() if len(found) == 1 else "inconclusive",
-        claim=one.claim,
-        evidence=f"{one.setting} {value}: {compared} ({where}; supported within {ABOUT_DIFFERENCE * 100:.0f} pp).",
-        section=section,
-        source=one.source,
-    )
+            of_the_part = {one.setting: value}, {one.setting: base}
+            if c.metric is TOP1 and c.ours.variant == OURS and (here, there) in (of_the_part, of_the_part[::-1]):
+                gain = c.shown if here == of_the_part[0] else _negated(c.shown)
+                where = f"{words.dataset(c.ours.first.dataset)}, {words.number_of(c.difference.n, 'seed')}"
+                return Claim(
+                    subject=one.setting,
+                    verdict=_gain(one, gain, c),
+                    claim=one.claim,
+                    evidence=f"{one.setting} {value}: **{words.difference(TOP1, gain)}** over {base} "
+                    f"({where}; {ABOUT_DIFFERENCE * 100:.0f} pp off counts as equal).",
+                    section=f"suite-{study.suite}",
+                    source=one.source,
+                )
+    return None
 
 
 def _gain(one: PartClaim, gain: Interval, comparison: Comparison) -> Word:
@@ -99,10 +93,9 @@ def _gain(one: PartClaim, gain: Interval, comparison: Comparison) -> Word:
     return found
 
 
-def _signed(interval: Interval, sign: int) -> Interval:
-    if sign > 0 or interval.low is None or interval.high is None:
-        return replace(interval, estimate=sign * interval.estimate)
-    return Interval(-interval.estimate, -interval.high, -interval.low, interval.n)
+def _negated(interval: Interval) -> Interval:
+    low, high = (None if end is None else -end for end in (interval.high, interval.low))
+    return Interval(-interval.estimate, low, high, interval.n)
 
 
 def _lies(interval: Interval, least: float, most: float) -> Word:
@@ -126,7 +119,7 @@ def _four_layers() -> Claim:
     cheaper = " and ".join(f"than {name} {sizes}" for name, sizes in where.items())
     return Claim(
         subject="four layers",
-        verdict="partly",
+        verdict="partly" if max(above.values()) > 1 else "contradicted",
         claim="Four linear layers and the widening cost more than self-attention",
         evidence=f"By the closed forms EANet's attention as published takes fewer multiply-adds {cheaper}.",
         section="",
@@ -227,9 +220,8 @@ def _of_all(comparisons: Iterable[Comparison], judge: Callable[[Comparison], Wor
 
 
 def _is_better(comparison: Comparison) -> Word:
-    if comparison.is_significant:
-        return "supported" if comparison.difference.estimate > 0 else "contradicted"
-    return "contradicted" if comparison.state == "as good" else "inconclusive"
+    judged: dict[State, Word] = {"better": "supported", "worse": "contradicted", "as good": "contradicted"}
+    return judged.get(comparison.state, "inconclusive")
 
 
 def _is_as_large(comparison: Comparison) -> Word:
@@ -369,7 +361,7 @@ def _lead_accuracy(c: Comparison) -> str:
     if c.state == "as good":
         return f"{where}, **EANet and ViT are equally accurate within {c.within}**: {words.difference(TOP1, c.shown)}."
     if c.is_significant:
-        return f"{where}, **{c.in_words}**: {words.difference(TOP1, c.shown)} (95 % CI)."
+        return f"{where}, **{c.in_words}** than {c.base.name}: {words.difference(TOP1, c.shown)} (95 % CI)."
     ends = " and ".join(f"{abs(end) * 100:.1f} pp {'worse' if end < 0 else 'better'}" for end in (low, high))
     return f"{where} we found **no significant accuracy difference**: EANet is between {ends} (95 % CI)."
 
@@ -393,6 +385,12 @@ def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> li
         parts.append("no GPU")
     if points and not any(growth.runs_fused(point.first.trial) for point in points):
         parts.append("no fused attention kernel")
+    external = [a for point in points if isinstance(a := point.first.trial.attention, ExternalAttention)]
+    if any(attention.implementation == "auto" for attention in external):
+        parts.append("EANet's products in the cheaper order")
+    tuned = {setting for study in studies if study.plan.tuned for setting in study.plan.grid}
+    if run.trainings and "learning_rate" not in tuned:
+        parts.append("one learning rate for all (suite tuning)")
     trained = sorted({training.first.patches for study in studies for training in study.trainings})
     parts += [f"accuracy measured at N = {_range(trained)}"] if trained else []
     parts += [f"speed at N = {_range([point.patches for point in points])}"] if points else []
