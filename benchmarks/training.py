@@ -191,13 +191,20 @@ def prepare(trial: TrainTrial, images_at: Path | None) -> Prepared:
     configure_keras(trial.precision)
     if trial.devices > 1:
         split_batches(trial.devices)
+    steps_per_epoch = math.ceil(_count_chosen(trial, images_at) / trial.training.batch_size)
+    memory.give_back()
+    watch = memory.Watch()
+    model = build_model(trial.model, trial.training.augmentation)
+    compile_model(model, trial.training, steps_per_epoch)
+    return Prepared(watch, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
+
+
+def _count_chosen(trial: TrainTrial, images_at: Path | None) -> int:
+    """How many images are trained on. What this takes of memory is free again when it returns."""
     data = read(trial.dataset, trial.data_dir, datasets.shape_of(trial.model), images_at)
     data = datasets.for_seed(data, trial.seed, trial.test_folds)
     chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
-    watch = memory.Watch()
-    model = build_model(trial.model, trial.training.augmentation)
-    compile_model(model, trial.training, math.ceil(len(chosen) / trial.training.batch_size))
-    return Prepared(watch, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
+    return len(chosen)
 
 
 def begin(prepared: Prepared, trial: TrainTrial, images: np.ndarray) -> None:

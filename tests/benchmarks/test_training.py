@@ -91,7 +91,7 @@ def trained(trial, folder, name="checkpoint"):
 
 @pytest.mark.parametrize(("settings", "share", "count"), [({}, 1.0, 1150), ({"train_share": "0.1"}, 0.1, 115)])
 def test_the_last_images_validate_and_the_share_of_the_others_is_trained_on(handed, tmp_path, settings, share, count):
-    data = datasets.load("digits", None)
+    data = datasets.for_seed(datasets.load("digits", None), seed=1, folds=5)
     record = trained(trials(epochs=1, **settings)[2], tmp_path)
     assert (record.seed, record.train_images, record.validation_images) == (1, count, 287)
     images, labels = (np.concatenate(part) for part in zip(*handed["batches"], strict=True))
@@ -113,7 +113,7 @@ def test_a_part_without_images_is_an_error(images, share):
 def test_classes_that_would_not_be_trained_on_are_an_error(tmp_path):
     """Wherever a training reads its images: a worker's machine may have other files."""
     write_cifar10(tmp_path, [label for label in range(10) for _ in range(5)])
-    trial = trials()[0].model_copy(update={"dataset": "cifar10", "data_dir": str(tmp_path)})
+    trial = trials()[0].model_copy(update={"dataset": "cifar10", "data_dir": str(tmp_path), "test_folds": 0})
     with pytest.raises(datasets.DataError, match="training lacks 2 of 10 classes: 8, 9; validation lacks 8 of 10"):
         trained(trial, tmp_path)
 
@@ -316,20 +316,22 @@ def images_of(train, test, train_labels, test_labels, classes):
 
 def test_predictions_tell_what_is_right_and_what_is_taken_for_what():
     data = images_of([0], range(9), [0], [0, 0, 0, 1, 1, 1, 2, 2, 2], 3)
-    told = predictions(np.array([0, 1, 1, 1, 1, 1, 0, 2, 1]), data)
+    told = predictions(np.array([0, 1, 1, 1, 1, 1, 0, 2, 1]), data, tells_counts=True)
     assert np.unpackbits(np.frombuffer(base64.b64decode(told.right), np.uint8))[:9].tolist() == [
         1, 0, 0, 1, 1, 1, 0, 1, 0,
     ]  # fmt: skip
     assert told.right_by_class == (1, 3, 1)
     assert told.confused == ((0, 1, 2), (2, 0, 1), (2, 1, 1))
+    assert told.images_by_class == (3, 3, 3)
 
 
 def test_of_many_classes_the_most_frequent_confusions_are_kept():
     labels = np.arange(200)
     data = images_of([0], range(200), [0], labels, 200)
-    told = predictions((labels + 1) % 200, data)
+    told = predictions((labels + 1) % 200, data, tells_counts=False)
     assert len(told.confused) == 100
     assert told.right_by_class == (0,) * 200
+    assert told.images_by_class is None
 
 
 def test_uneven_classes_have_a_balanced_accuracy_and_duplicates_are_left_out():
