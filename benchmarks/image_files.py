@@ -242,6 +242,8 @@ def found(data_dir: str | None) -> Folder:
         fewest = min(Counter(file.label for file in files["train"]).values())
         test_folds = FOLDS if fewest >= FEWEST_IN_FOLDS else 0
         files["train"], files["test"] = _drawn(files["train"])
+        if not files["test"]:
+            raise DataError(f"{root} has one image of each class; at least two of one are needed: one for the test")
         by_whom = "each seed" if test_folds else "a fixed seed"
         said.append(f"a fifth of each class, drawn by {by_whom}, is the test set ({len(files['test']):,} images)")
     elif len(parts["train"]) > 1:

@@ -321,7 +321,7 @@ def _trainings(name: str, suite: TrainSuite, asked: Asked) -> tuple[PlannedSuite
         base_variant=suite.base_variant,
         metric=suite.metric,
         margin=asked.margin,
-        tuned=suite.tuned,
+        tuned=suite.tuned and bool(grid),
         seeds=seeds,
         trial_ids=tuple(trial.trial_id for trial in trials),
     )

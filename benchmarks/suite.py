@@ -218,6 +218,10 @@ class TrainSuite(_Suite):
         yield from super()._complaints()
         if self.tuned and (self.base or not self.grid or self.base_variant is None):
             yield "tuned: it needs a grid and a base_variant, and no base"
+        if self.tuned and len(self.variants) < 2:
+            yield "tuned: it needs a second variant"
+        if self.tuned and "validation_split" in self.grid:
+            yield "tuned: validation_split cannot be chosen, by other validation images in each cell"
         if self.base_variant not in (None, *self.variants):
             yield f"base_variant {self.base_variant!r} is none of {', '.join(self.variants)}"
         for name in self.quick_grid.keys() - self.grid.keys():

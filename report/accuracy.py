@@ -221,8 +221,9 @@ class Study:
 
     `variants` holds each variant against the base's, in the same cell of the grid; `effects` each cell against the
     grid's base, of the same variant; `tuned` what each variant is with the settings that its seeds chose, which is what
-    a tuned suite compares; `interactions` whether the former differ between a cell and the grid's base.
-    `family` is for how many comparisons their p are adjusted. `missing` of the suite's trials have not run.
+    a tuned suite compares once none of its trials is missing; `interactions` whether the former differ between a cell
+    and the grid's base. `family` is for how many comparisons their p are adjusted. `missing` of the suite's trials have
+    not run.
     """
 
     suite: str
@@ -258,7 +259,7 @@ class Study:
         return [
             groups.stopped(ours, bases, "seeds", _own(self.plan, ours, bases[0]))
             for ours in self.trainings
-            if bases and not self.tuned and ours.key not in compared
+            if bases and not self.plan.tuned and ours.key not in compared
         ]
 
     @property
@@ -311,10 +312,7 @@ def studies(run: Run) -> tuple[Study, ...]:
         for key in asked[suite]:
             looks[key] = max(looks.get(key, 1), len(plan.looked_at) + 1)
     return _adjusted(
-        [
-            _study(suite, plan, {key: alike[key] for key in asked[suite]}, looks, len(run.missing.get(suite, ())))
-            for suite, plan in plans.items()
-        ]
+        [_study(suite, plan, {key: alike[key] for key in asked[suite]}, looks, run) for suite, plan in plans.items()]
     )
 
 
@@ -323,7 +321,7 @@ def _study(
     plan: PlannedSuite,
     alike: Mapping[Key, list[TrainRecord]],
     looks: Mapping[Key, int],
-    missing: int,
+    run: Run,
 ) -> Study:
     apart = groups.apart(alike, plan.grid)
     trainings = tuple(
@@ -341,10 +339,13 @@ def _study(
     )
     base = tuple((name, words.setting(value)) for name, value in plan.base.items() if name in plan.grid)
 
-    tuned = tuple(_tuned(trainings, plan, is_through=not missing)) if plan.tuned else ()
+    missing = run.missing.get(suite, [])
+    cut_short = {failure.trial_id for failure in run.failures if failure.status != "diverged"}
+    is_through = not missing and cut_short.isdisjoint(plan.trial_ids)
+    tuned = tuple(_tuned(trainings, plan)) if plan.tuned and is_through else ()
 
     def pairs(are_compared: Callable[[Training, Training], bool]) -> tuple[Comparison, ...]:
-        sides = tuned or trainings
+        sides = tuned if plan.tuned else trainings
         both = ((ours, rival) for ours in sides for rival in sides if are_compared(ours, rival))
         return tuple(filter(None, (_compare(ours, rival, plan) for ours, rival in both)))
 
@@ -356,36 +357,31 @@ def _study(
         tuned=tuned,
         variants=variants,
         interactions=tuple(_interactions(variants, dict(base), plan)) if base else (),
-        missing=missing,
+        missing=len(missing),
         effects=pairs(lambda ours, rival: bool(base) and _differs_from_base(ours, rival, dict(base))),
     )
 
 
-def _tuned(trainings: Sequence[Training], plan: PlannedSuite, is_through: bool) -> Iterator[Training]:
+def _tuned(trainings: Sequence[Training], plan: PlannedSuite) -> Iterator[Training]:
     """Each variant with the settings of the grid that each of its seeds chooses: those of the highest validation
-    accuracy after the last epoch, the first of equal ones.
-
-    As long as trials are missing a seed without all cells has chosen nothing. One that failed is not chosen.
-    """
+    accuracy after the last epoch, the first of equal ones. One that diverged is not chosen."""
     alike: dict[tuple[str, str], list[Training]] = defaultdict(list)
     for training in trainings:
         alike[training.variant, training.apart].append(training)
-    cells_of = {apart: {t.grid for t in trainings if t.apart == apart} for _, apart in alike}
     for (_, apart), cells in alike.items():
-        chosen = []
-        for seed in sorted(set.union(*(cell.seeds for cell in cells))):
-            there = [record for cell in cells for record in cell.records if record.seed == seed]
-            if is_through or len(there) == len(cells_of[apart]):
-                chosen.append(max(there, key=lambda record: record.epochs[-1].val_top1))
-        if chosen:
-            shared = set.intersection(*(set(cell.conditions) for cell in cells))
-            yield replace(
-                cells[0],
-                apart=f"{apart}, tuned",
-                conditions=tuple(sorted({*shared, ("tuned", ", ".join(plan.grid))})),
-                grid=(),
-                records=tuple(chosen),
-            )
+        of_seeds: dict[int, list[TrainRecord]] = defaultdict(list)
+        for record in (record for cell in cells for record in cell.records):
+            of_seeds[record.seed].append(record)
+        shared = set.intersection(*(set(cell.conditions) for cell in cells))
+        yield replace(
+            cells[0],
+            apart=f"{apart}, tuned",
+            conditions=tuple(sorted({*shared, ("tuned", ", ".join(plan.grid))})),
+            grid=(),
+            records=tuple(
+                max(of_seeds[seed], key=lambda record: record.epochs[-1].val_top1) for seed in sorted(of_seeds)
+            ),
+        )
 
 
 def _order(key: Key, grid: tuple[str, ...]) -> tuple[object, ...]:
@@ -463,7 +459,7 @@ def _tested(sides: Sides, plan: PlannedSuite) -> dict[str, Any] | None:
     judged = over_seeds
     if folds := first.trial.test_folds:
         judged = differences.over_splits(list(by_seed.values()), folds, resolution)
-    elif metric is TOP1 and all(training.tells_images(by_seed.keys()) for _, training in sides):
+    elif metric is TOP1 and groups.tell_images((training for _, training in sides), by_seed.keys()):
         right = [[sign * training.right(seed) for seed in by_seed] for sign, training in sides]
         judged = differences.over_seeds_and_images(np.sum(right, axis=0, dtype=float))
     looks, is_tested = max(training.looks for _, training in sides), not chance and len(by_seed) >= FEWEST_SEEDS

@@ -201,7 +201,7 @@ class Training(Group):
         chosen = [seed for seed in by_seed if seeds is None or seed in seeds]
         if folds := self.trial.test_folds:
             found = differences.over_splits(values, folds, resolution)
-        elif metric is TOP1 and self.tells_images(chosen):
+        elif metric is TOP1 and tell_images((self,), chosen):
             found = differences.over_seeds_and_images(np.array([self.right(seed) for seed in chosen], float))
         else:
             found = differences.over_seeds(values, resolution)
@@ -209,10 +209,6 @@ class Training(Group):
 
     def by_seed(self, metric: Metric) -> dict[int, float]:
         return {record.seed: metric.read(record) for record in self.records if metric.is_in(record)}
-
-    def tells_images(self, seeds: Container[int]) -> bool:
-        """Whether the record of each of these seeds tells which test images are right."""
-        return all(record.predictions for record in self.records if record.seed in seeds)
 
     def right(self, seed: int) -> np.ndarray:
         """Which test images a seed's model gets right, `(images,)` of 0 and 1, where its record tells."""
@@ -268,6 +264,14 @@ def smoothing(trainings: Iterable[Training]) -> str:
 def metric_of(metric: Metric, trainings: Iterable[Training]) -> Metric:
     """The metric as it is of such trainings: a loss holds their label smoothing, and its title says so."""
     return replace(metric, title=f"{metric.title}{smoothing(trainings)}") if metric.smoothed else metric
+
+
+def tell_images(trainings: Iterable[Training], seeds: Container[int]) -> bool:
+    """Whether the records of these seeds tell which of as many test images are right."""
+    records = [record for training in trainings for record in training.records if record.seed in seeds]
+    return len({record.test_images for record in records if record.predictions}) == 1 and all(
+        record.predictions for record in records
+    )
 
 
 def data(record: TrainRecord) -> tuple[str, str]:

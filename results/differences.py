@@ -56,8 +56,8 @@ class Difference:
         return Interval(self.estimate, self.estimate - half, self.estimate + half, self.n)
 
     def _half_width(self, alpha: float) -> float:
-        of_seeds, of_images = (float(stats.t.isf(alpha / 2, degrees)) for degrees in (self.n - 1, self.image_degrees))
-        return math.hypot(of_seeds * math.sqrt(self.seed_variance / self.n), of_images * math.sqrt(self.image_variance))
+        parts = (self.seed_variance / self.n, self.n - 1), (self.image_variance, self.image_degrees)
+        return math.hypot(*(float(stats.t.isf(alpha / 2, of)) * math.sqrt(part) for part, of in parts if part))
 
     @property
     def p_value(self) -> float | None:
@@ -148,8 +148,8 @@ def over_seeds_and_images(differences: npt.NDArray[np.float64]) -> Difference:
     """
     seeds, images = differences.shape
     mean = float(differences.mean())
-    if seeds < 2:
-        return Difference(mean, 0.0, 0.0, 0, seeds)
+    if seeds < 2 or images < 2:
+        return over_seeds([float(value) for value in differences.mean(axis=1)])
     of_seeds, of_images = differences.mean(axis=1), differences.mean(axis=0)
     rest = float(np.sum((differences - of_seeds[:, None] - of_images + mean) ** 2)) / (seeds - 1) / (images - 1)
     one_image = 1 / images  # one image that all seeds differ in: none at all does not prove that there is none

@@ -1,5 +1,6 @@
 """What was measured: one frozen, validated record per trial. Units are in the names; nothing here imports Keras."""
 
+import operator
 import statistics
 from base64 import b64decode
 from collections.abc import Mapping
@@ -150,18 +151,36 @@ class TrainRecord(Record):
         return self
 
     @model_validator(mode="after")
-    def _predictions_are_of_the_test_images(self) -> "TrainRecord":
-        if self.predictions and len(b64decode(self.predictions.right, validate=True)) != -(-self.test_images // 8):
-            raise ValueError("predictions: right has not a bit for each test image")
-        return self
-
-    @model_validator(mode="after")
     def _shares_are_shares(self) -> "TrainRecord":
         if "top1" not in self.metrics:
             raise ValueError("metrics: has no top1")
         for name, value in self.metrics.items():
             if METRICS[name].unit == "%" and value > 1:
                 raise ValueError(f"{name} is {value}, and a share is at most 1")
+        return self
+
+    @model_validator(mode="after")
+    def _predictions_are_of_the_test_images(self) -> "TrainRecord":
+        told = self.predictions
+        if told is None:
+            return self
+        right, of_class = b64decode(told.right, validate=True), (told.right_by_class, told.images_by_class)
+        if len(right) != -(-self.test_images // 8):
+            raise ValueError("predictions: right has not a bit for each test image")
+        labels = {label for *pair, _ in told.confused for label in pair}
+        if (
+            any(len(counts) != self.trial.model.classes for counts in of_class if counts)
+            or max(labels, default=0) >= self.trial.model.classes
+        ):
+            raise ValueError(f"predictions: not of {self.trial.model.classes} classes")
+        count = int.from_bytes(right).bit_count()
+        if count != sum(told.right_by_class) or abs(count - self.metrics["top1"] * self.test_images) > 0.5:
+            raise ValueError("predictions: right, right_by_class and top1 differ in how many images are right")
+        if told.images_by_class and (
+            sum(told.images_by_class) != self.test_images
+            or any(map(operator.gt, told.right_by_class, told.images_by_class))
+        ):
+            raise ValueError("predictions: images_by_class are not the test images")
         return self
 
 
@@ -260,10 +279,10 @@ class PlannedSuite(Frozen):
     own: dict[str, PlannedVariant] = Field(default_factory=dict)
     base_variant: str | None = "vit"
     metric: MetricName = "top1"
-    margin: Annotated[Share | None, Field(exclude_if=lambda margin: margin is None)] = None
+    margin: Annotated[Annotated[Share, Field(gt=0)] | None, Field(exclude_if=lambda margin: margin is None)] = None
     tuned: Annotated[bool, Field(exclude_if=lambda tuned: not tuned)] = False
     seeds: Annotated[Count | None, Field(exclude_if=lambda seeds: seeds is None)] = None
-    looked_at: Annotated[tuple[Count, ...], Field(exclude_if=lambda looks: not looks)] = ()
+    looked_at: Annotated[tuple[Count, ...], Field(max_length=100, exclude_if=lambda looks: not looks)] = ()
     trial_ids: tuple[str, ...]
 
     @model_validator(mode="before")

@@ -221,20 +221,27 @@ def checkpoints(folder: Path) -> set[str]:
 def write_plan(folder: Path, plan: RunPlan, run: Run | None) -> None:
     """Adds `plan` to that of the folder's `run`; a trial once asked for stays asked for.
 
-    Where a suite had results that its page showed, and the new plan has more seeds, it notes so. The margin stays.
+    Where trials of a suite, or of another one that has them, too, had results that a page showed, and the new plan has
+    more seeds, the suite notes so. The margin stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     before = run.plan if run else None
     suites = dict(before.suites) if before else {}
     for name, suite in plan.suites.items():
-        if earlier := suites.get(name):
-            seeds, more = earlier.seeds or 0, suite.seeds or 0
-            is_look = run is not None and 0 < seeds < more and not run.done.isdisjoint(earlier.trial_ids)
+        earlier, more = suites.get(name), suite.seeds or 0
+        if run and more > ((earlier and earlier.seeds) or 0):
+            seen = run.done.intersection(suite.trial_ids)
+            counts = (
+                (s.seeds or 0 for s in run.plan.suites.values() if seen.intersection(s.trial_ids)) if run.plan else ()
+            )
+            looked = [count for count in counts if 0 < count < more]
+            suite = suite.model_copy(update={"looked_at": (max(looked),) if looked else ()})
+        if earlier:
             suite = suite.model_copy(
                 update={
-                    "seeds": max(seeds, more) or None,
+                    "seeds": max(earlier.seeds or 0, more) or None,
                     "margin": earlier.margin or suite.margin,
-                    "looked_at": (*earlier.looked_at, *([seeds] if is_look else [])),
+                    "looked_at": earlier.looked_at + suite.looked_at,
                     "trial_ids": tuple(dict.fromkeys(earlier.trial_ids + suite.trial_ids)),
                     "grid": tuple(dict.fromkeys(earlier.grid + suite.grid)),
                     "base": earlier.base | suite.base,

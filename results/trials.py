@@ -107,7 +107,7 @@ class TrainTrial(_Trial):
     data_name: Annotated[Name | None, Field(exclude_if=lambda name: name is None)] = None
     images: Annotated[Count | None, Field(exclude=True, repr=False)] = None
     devices: Annotated[Count, Field(exclude_if=lambda count: count == 1)] = 1
-    test_folds: Annotated[int, Field(ge=0, exclude_if=lambda folds: folds == 0)] = 0
+    test_folds: Annotated[Literal[0] | Annotated[int, Field(ge=2)], Field(exclude_if=lambda folds: folds == 0)] = 0
     grid: Chosen = ()
     model: ModelConfig
     training: TrainConfig

@@ -116,6 +116,7 @@ def test_a_new_file_of_step_times_too_and_a_profile_without_sizes_has_those_of_q
         ("blocks = [1]\n", "blocks = [1]\nmlp_dim = [3]\n", "quick.grid varies mlp_dim, which the grid does not"),
         ("blocks = [1, 2]\n", 'blocks = [1, 2]\nprecision = ["half"]\n', "grid.precision.0 = 'half': should be 'float"),
         ("blocks = [1, 2]", "blocks = [1, 2", "(at line "),
+        ('kind = "train"', 'kind = "train"\ntuned = true', "tuned: it needs a grid and a base_variant, and no base"),
         ("key_dim = 3 }", 'key_dim = 3 }\nmatch = { figure = "parameters", variant = "eanet", among.key_dim = [5] }',
          "own.small-vit: sets key_dim, and matches by it too"),
         ("settings = { key_dim = 3 }", 'match = { figure = "parameters", variant = "small-vit", among.key_dim = [5] }',

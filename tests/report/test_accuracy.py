@@ -502,8 +502,9 @@ def test_a_ranking_that_changes_between_cells_is_tested_as_an_interaction():
     assert texts(findings, "change", "table-tutorial-drift")[0].startswith("+5.3 [")
 
 
-def tuned(val):
-    """EANet and ViT at two learning rates; `val` gives the validation accuracy by variant, rate and seed."""
+def tuned(val, without=0, **failed):
+    """EANet and ViT at two learning rates; `val` gives the validation accuracy by variant, rate and seed. `without` so
+    many of the trainings, which have not run, or `failed`."""
     records = []
     for rate, top1 in ((1.0, 0.8), (2.0, 0.9)):
         for record in at_rate(rate, [0.01, 0.02, 0.03]):
@@ -511,7 +512,10 @@ def tuned(val):
             metrics = record.metrics | {"top1": top1 + record.metrics["top1"] - 0.9}
             changed = record.model_copy(update={"epochs": (record.epochs[0], last), "metrics": metrics})
             records.append(samples.altered(changed, grid={"learning_rate": rate}))
-    return found(tuning=(records, GRID | {"tuned": True}))
+    ids = tuple(record.trial_id for record in records)
+    failure = samples.failure(**failed)
+    gone = [failure.model_copy(update={"trial_id": r.trial_id, "trial": r.trial}) for r in records[:without]]
+    return found(*(gone if failed else ()), tuning=(records[without:], GRID | {"tuned": True, "trial_ids": ids}))
 
 
 def test_a_tuned_suite_compares_what_each_seed_chose_by_validation_whatever_the_test_says():
@@ -524,6 +528,17 @@ def test_a_tuned_suite_compares_what_each_seed_chose_by_validation_whatever_the_
     assert comparison.difference.estimate == pytest.approx((0.01 + 0.02 + 0.03 + 0.1) / 3)
     assert texts(findings, "learning_rate", "table-tuning")[:2] == ["2.0 (3)", "1.0 (1), 2.0 (2)"]
     assert texts(findings, "variant", "table-tuning")[:2] == ["EANet, tuned", "ViT, tuned"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "compared"), [({}, 0), ({"status": "timeout"}, 0), ({"status": "diverged"}, 1), ({"status": "oom"}, 0)]
+)
+def test_a_tuned_suite_compares_nothing_before_each_seed_has_its_whole_choice(failed, compared):
+    """A rate at which a training diverges is a choice that is not taken."""
+    (study,) = tuned(lambda *_: 0.5, without=1, **failed).studies
+    assert len(study.variants) == compared
+    assert not study.effects
+    assert not study.stopped
 
 
 def test_seeds_that_were_added_after_a_look_are_paid_for():

@@ -135,6 +135,19 @@ def test_the_interval_at_the_p_value_ends_at_zero(of_seeds, of_images, seeds, im
     assert found.interval_at(found.p_value).low == pytest.approx(0, abs=1e-4 * estimate)
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 10, 13])
+@pytest.mark.parametrize("rights", [(1, 1), (1, 0)])
+def test_seeds_that_all_say_the_same_have_a_p_value(seeds, rights):
+    """Both models right in all 7 images; one of them in half of 14 more, the other in none."""
+    found = over_seeds_and_images(np.tile([float(rights[0] - rights[1])] * 7 + [0.0] * 7, (seeds, 1)))
+    assert 0 < found.p_value <= 1
+    assert found.interval.low < found.estimate < found.interval.high
+
+
+def test_one_test_image_tells_nothing_of_others():
+    assert over_seeds_and_images(np.array([[1.0], [0.0], [1.0]])) == over_seeds([1.0, 0.0, 1.0])
+
+
 def test_what_is_detectable_has_the_power_at_a_familys_level_too():
     """Three seeds, as much variance from 359 images: 20,000 studies, each with its own estimates of both."""
     chance, alpha = np.random.default_rng(17), 0.01

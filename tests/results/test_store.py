@@ -1,5 +1,6 @@
 """The store: records come back as they went in, are written once, and nothing broken is dropped or fatal."""
 
+import base64
 import errno
 import json
 import os
@@ -172,6 +173,42 @@ def test_a_plan_remembers_that_seeds_were_added_once_the_page_was_there(tmp_path
     assert looks(3) == (3, (2,))
     assert looks(7) == (7, (2, 3))
     assert looks(11) == (11, (2, 3, 7)), "also where the page showed a part of them"
+
+
+def test_seeds_that_another_suite_adds_are_a_look_too(tmp_path):
+    done = [store.write(tmp_path, samples.training(seed=seed)).stem for seed in range(2)]
+    asked(tmp_path, accuracy={"seeds": 2, "trial_ids": done}, scaling={"seeds": 5, "trial_ids": ("other",)})
+    asked(tmp_path, rivals={"seeds": 3, "trial_ids": (*done, "new")}, recipes={"seeds": 7, "trial_ids": ("another",)})
+    suites = store.load(tmp_path).plan.suites
+    assert {name: suite.looked_at for name, suite in suites.items()} == {
+        "accuracy": (),
+        "scaling": (),
+        "rivals": (2,),
+        "recipes": (),
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        ({"right": base64.b64encode(b"\xff").decode()}, "not a bit for each test image"),
+        ({"right": base64.b64encode(b"\xff\x00").decode()}, "differ in how many images are right"),
+        ({"right_by_class": (5, 6)}, "not of 3 classes"),
+        ({"right_by_class": (5, 4, 3)}, "differ in how many images are right"),
+        ({"confused": ((0, 3, 1),)}, "not of 3 classes"),
+        ({"images_by_class": (5, 4)}, "not of 3 classes"),
+        ({"images_by_class": (5, 5, 4)}, "are not the test images"),
+        ({"images_by_class": (7, 2, 4)}, "are not the test images"),
+    ],
+)
+def test_predictions_that_contradict_their_record_are_refused(told, complaint):
+    """Of 13 test images in 3 classes 11 are right."""
+    right = {"right": base64.b64encode(b"\xff\xe0").decode(), "right_by_class": (5, 3, 3), "confused": ((0, 1, 2),)}
+    good = samples.altered(samples.training(), model={"classes": 3}).model_dump(mode="json")
+    good |= {"test_images": 13, "metrics": {"top1": 11 / 13}, "predictions": right | {"images_by_class": (5, 4, 4)}}
+    assert TrainRecord.model_validate(good).predictions
+    with pytest.raises(ValidationError, match=complaint):
+        TrainRecord.model_validate(good | {"predictions": good["predictions"] | told})
 
 
 def test_a_plan_remembers_every_setting_that_a_suite_varied(tmp_path):
