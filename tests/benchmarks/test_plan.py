@@ -216,12 +216,12 @@ def test_a_setting_that_is_given_is_no_longer_varied(made):
 
 
 def test_where_all_settings_are_given_nothing_is_tuned(made):
-    made(grid=GRID, base={}, tuned=True)
+    made(grid=GRID, base={}, base_variant="vit", tuned=True)
     one = plan("trains", seeds=1, settings={"weight_decay": "1e-4"}).suites["trains"]
     none = plan("trains", seeds=1, settings={"weight_decay": "1e-4", "augmentation": "none"}).suites["trains"]
     assert (one.tuned, none.tuned) == (True, False)
     with pytest.raises(ValueError, match="tuned: validation_split cannot be chosen"):
-        made(grid={"validation_split": (0.1, 0.2)}, base={}, tuned=True)
+        made(grid={"validation_split": (0.1, 0.2)}, base={}, base_variant="vit", tuned=True)
 
 
 def test_quick_has_a_grid_seeds_and_epochs_of_its_own(made):
