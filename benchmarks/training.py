@@ -183,7 +183,7 @@ def read(dataset: str, data_dir: str | None, shape: datasets.DatasetShape, image
 
 
 @functools.lru_cache(maxsize=1)
-def prepare(trial: TrainTrial, images_at: Path | None) -> Prepared:
+def prepare(trial: TrainTrial, steps_per_epoch: int) -> Prepared:
     """Prepares the trainings of equal `TrainTrial.step`, whose images are read; the first of them will compile it.
 
     The watch over the memory begins here: all that is built later is the model's.
@@ -191,20 +191,11 @@ def prepare(trial: TrainTrial, images_at: Path | None) -> Prepared:
     configure_keras(trial.precision)
     if trial.devices > 1:
         split_batches(trial.devices)
-    steps_per_epoch = math.ceil(_count_chosen(trial, images_at) / trial.training.batch_size)
     memory.give_back()
     watch = memory.Watch()
     model = build_model(trial.model, trial.training.augmentation)
     compile_model(model, trial.training, steps_per_epoch)
     return Prepared(watch, model, tuple(keras.ops.convert_to_numpy(v.value) for v in model.optimizer.variables))
-
-
-def _count_chosen(trial: TrainTrial, images_at: Path | None) -> int:
-    """How many images are trained on. What this takes of memory is free again when it returns."""
-    data = read(trial.dataset, trial.data_dir, datasets.shape_of(trial.model), images_at)
-    data = datasets.for_seed(data, trial.seed, trial.test_folds)
-    chosen, _ = datasets.split(data, trial.seed, trial.training.validation_split, trial.training.train_share)
-    return len(chosen)
 
 
 def begin(prepared: Prepared, trial: TrainTrial, images: np.ndarray) -> None:
@@ -251,7 +242,8 @@ def train(
     one_hot = np.eye(data.classes, dtype="float32")
     chosen, validation = datasets.split(data, trial.seed, settings.validation_split, settings.train_share)
     labels = one_hot[data.train_labels]
-    prepared = prepare(trial.step, images_at)  # after all that is not the model's memory
+    steps_per_epoch = math.ceil(len(chosen) / settings.batch_size)
+    prepared = prepare(trial.step, steps_per_epoch)  # after all that is not the model's memory
     begin(prepared, trial, data.train_images)
     model = prepared.model
     environment = observe(origin, trial.precision, started, model.jit_compile)

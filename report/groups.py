@@ -267,7 +267,7 @@ def metric_of(metric: Metric, trainings: Iterable[Training]) -> Metric:
 
 
 def tell_images(trainings: Iterable[Training], seeds: Container[int]) -> bool:
-    """Whether the records of these seeds tell which of as many test images are right."""
+    """Returns whether the records of these seeds tell which of as many test images are right."""
     records = [record for training in trainings for record in training.records if record.seed in seeds]
     return len({record.test_images for record in records if record.predictions}) == 1 and all(
         record.predictions for record in records

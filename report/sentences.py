@@ -50,8 +50,8 @@ def why_no_step(comparisons: Iterable[Comparison]) -> str:
 
 
 def how_tested(study: Study) -> str:
-    """How a suite's differences were tested, what their intervals are over, and what is detectable; nothing where too
-    few seeds were trained."""
+    """Returns how a suite's differences were tested, what their intervals are over, and what is detectable; nothing
+    where too few seeds were trained."""
     tested = [one for one in study.tested if one.p_value is not None]
     if not tested:
         return ""

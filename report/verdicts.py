@@ -388,8 +388,8 @@ def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> li
     external = [a for point in points if isinstance(a := point.first.trial.attention, ExternalAttention)]
     if any(attention.implementation == "auto" for attention in external):
         parts.append("EANet's products in the cheaper order")
-    tuned = {setting for study in studies if study.plan.tuned for setting in study.plan.grid}
-    if run.trainings and "learning_rate" not in tuned:
+    varied = {setting for suite in (run.plan.suites.values() if run.plan else ()) for setting in suite.grid}
+    if run.trainings and "learning_rate" not in varied:
         parts.append("one learning rate for all (suite tuning)")
     trained = sorted({training.first.patches for study in studies for training in study.trainings})
     parts += [f"accuracy measured at N = {_range(trained)}"] if trained else []

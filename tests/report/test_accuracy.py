@@ -523,6 +523,7 @@ def test_a_tuned_suite_compares_what_each_seed_chose_by_validation_whatever_the_
     (study,) = findings.studies
     (comparison,) = study.variants
     assert comparison.label == "EANet, tuned − ViT, tuned"
+    assert not [limit for limit in findings.limits if "one learning rate" in limit]
     assert study.family == 1, "the cells are not compared one by one"
     assert sorted(comparison.base.by_seed(TOP1).values()) == pytest.approx([0.8, 0.9, 0.9])
     assert comparison.difference.estimate == pytest.approx((0.01 + 0.02 + 0.03 + 0.1) / 3)
