@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from report import accuracy, growth, sentences, words
-from report.accuracy import FEWEST_SEEDS, LARGEST_P
 from report.groups import MACHINE, Training, machine_name, same_machine
 from report.growth import StepTime
 from report.parts import Cell, Column, Table, cell, render, table
+from report.tested import FEWEST_SEEDS, LARGEST_P
 from report.words import NOTHING
 from results import differences, files, stats, store
 from results.metrics import TOP1

@@ -11,13 +11,14 @@ from matplotlib.collections import LineCollection
 
 from models.config import Marker
 from report import groups, plot, verdicts, words
-from report.accuracy import Comparison, Study
+from report.accuracy import Study
 from report.findings import Findings
 from report.groups import BASE, OURS, PUBLISHED, Group, Training
 from report.growth import Crossover, Curve, StepTime
 from report.parts import Figure
 from report.plot import INK, End, drawn, labels_of, style_of
 from report.race import COSTS, Race
+from report.tested import Comparison
 from results import published
 from results.growth import Growth
 from results.metrics import TOP1, Metric

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from report import groups, words
-from report.accuracy import LARGEST_P, PRICE_OF_A_LOOK, Comparison, Study, Tested
+from report.accuracy import Study
 from report.groups import Stopped
 from report.growth import Curve, Verdict
+from report.tested import LARGEST_P, PRICE_OF_A_LOOK, Comparison, Tested
 from results import growth as growths
 from results.growth import Growth
 from results.stats import FEWEST_PROCESSES

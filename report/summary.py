@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from models.attentions.own import OwnAttention
 from report import sentences, words
-from report.accuracy import Comparison
 from report.findings import Findings
 from report.groups import BASE
 from report.growth import Crossover
+from report.tested import Comparison
 from report.verdicts import HOW_TO_TEST, of_the_two, steps_of_the_two
 from results.metrics import TOP1
 from results.printable import markdown

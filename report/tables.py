@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from report import classes, groups, sentences, words
-from report.accuracy import Comparison, Study, Tested
+from report.accuracy import Study
 from report.classes import Part
 from report.findings import Findings
 from report.groups import PUBLISHED, Training, mean_of
 from report.growth import Crossover, Curve, StepTime, Verdict
 from report.parts import Cell, Column, Table, cell, table
+from report.tested import Comparison, Tested
 from report.verdicts import Reproduction, logged
 from report.words import NOTHING, Form
 from results import files, frames, published

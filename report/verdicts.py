@@ -13,9 +13,10 @@ from models.attentions.external import ExternalAttention
 from models.attentions.self import SelfAttention
 from models.config import VARIANTS, ModelConfig
 from report import growth, sentences, words
-from report.accuracy import FEWEST_SEEDS, Comparison, State, Study
+from report.accuracy import Study
 from report.groups import BASE, OURS, Training, bare
 from report.growth import Crossover, Curve, StepTime, What
+from report.tested import FEWEST_SEEDS, Comparison, State
 from report.words import NOTHING
 from results import growth as growths
 from results import published
