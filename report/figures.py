@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from models.config import Marker
-from report import groups, plot, verdicts, words
+from report import groups, plot, reproductions, verdicts, words
 from report.accuracy import Study
 from report.findings import Findings
 from report.groups import BASE, OURS, PUBLISHED, Group, Training
@@ -133,7 +133,7 @@ def accuracy(studies: Sequence[Study]) -> Figure | None:
     if not compared:
         return None
     rows = [Row(_circumstances(comparison), comparison) for comparison in compared]
-    if all(verdicts.departures_of_both(comparison) for comparison in compared):
+    if all(reproductions.departures_of_both(comparison) for comparison in compared):
         rows.append(Row("vs ViT, CIFAR-100, the tutorial's settings"))
     first = compared[0]
     return _forest(

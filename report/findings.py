@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from report import accuracy, growth, race, verdicts
+from report import accuracy, growth, race, reproductions, verdicts
 from report.accuracy import Study
 from report.groups import Stopped
 from report.growth import Crossover, Curve, StepTime, Verdict
 from report.race import Race
-from report.verdicts import Claim, Reproduction
+from report.reproductions import Reproduction
+from report.verdicts import Claim
 from results.store import Run
 
 
@@ -57,7 +58,7 @@ class Findings:
 
     @cached_property
     def reproductions(self) -> tuple[Reproduction, ...]:
-        return verdicts.reproductions(self.studies)
+        return reproductions.reproductions(self.studies)
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -19,8 +19,8 @@ from report.findings import Findings
 from report.groups import PUBLISHED, Training, mean_of
 from report.growth import Crossover, Curve, StepTime, Verdict
 from report.parts import Cell, Column, Table, cell, table
+from report.reproductions import Reproduction, logged
 from report.tested import Comparison, Tested
-from report.verdicts import Reproduction, logged
 from report.words import NOTHING, Form
 from results import files, frames, published
 from results.metrics import METRICS, TOP1, Metric

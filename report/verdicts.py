@@ -4,6 +4,7 @@ What stands between two `**` in a text is set in bold type.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,26 +15,24 @@ from models.attentions.self import SelfAttention
 from models.config import VARIANTS, ModelConfig
 from report import growth, sentences, words
 from report.accuracy import Study
-from report.groups import BASE, OURS, Training, bare
+from report.groups import BASE, OURS, Training
 from report.growth import Crossover, Curve, StepTime, What
-from report.tested import FEWEST_SEEDS, Comparison, State
-from report.words import NOTHING
+from report.reproductions import departures_of_both
+from report.tested import Comparison, State
 from results import growth as growths
 from results import published
 from results.growth import Growth
-from results.metrics import METRICS, TOP1
-from results.published import PartClaim, Published
-from results.records import TrainRecord
+from results.metrics import TOP1
+from results.published import PartClaim
 from results.stats import Interval
 from results.store import Run
 
-ABOUT = 0.02
-"""The page says "about": a claimed accuracy is supported where the interval lies within this distance of it."""
 ABOUT_DIFFERENCE = 0.01
 """The same of the claimed difference of two accuracies."""
-OTHER_IMAGES = "other images"
 Word = Literal["supported", "partly", "contradicted", "inconclusive", "not tested"]
-NOT_TESTED = {"accuracy": "accuracy on CIFAR-100", "time": "cost"}
+MORE_ACCURATE = "EANet is more accurate than ViT on CIFAR-100"
+AT_LEAST_AS_ACCURATE = "EANet is at least as accurate as the usual ViT of fewer parameters on CIFAR-100 (our question)"
+NOT_TESTED = {"accuracy": "accuracy on CIFAR-100 at its settings", "time": "cost"}
 """What the lead calls a subject."""
 HOW_TO_TEST = "python -m benchmarks.run --suite accuracy --profile tutorial --seeds 3 --data-dir DIR"
 
@@ -52,7 +51,8 @@ class Claim:
 
 
 def claims(studies: Sequence[Study], curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> tuple[Claim, ...]:
-    """Returns the tutorial's claims: accuracy, parameters, and the growth of time and of peak memory."""
+    """Returns the tutorial's claims: accuracy, at its settings and near them, parameters, and the growth of time and of
+    peak memory."""
     return (*_accuracy(studies), _parameters(), *_growth(curves, crossovers))
 
 
@@ -142,7 +142,7 @@ def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
     for study in studies:
         for c in study.variants:
             is_it = c.metric is TOP1 and c.ours.variant == OURS and c.base.attention_kind == SelfAttention().kind
-            if is_it and (not study.plan.grid or c.ours.trial.dataset == published.SETTINGS["dataset"]):
+            if is_it and (not study.plan.grid or _is_cifar100(c)):
                 found.setdefault(c.hypothesis, c)
     return sorted(found.values(), key=lambda c: (c.base.variant != BASE, len(departures_of_both(c)), -c.difference.n))
 
@@ -156,37 +156,6 @@ def steps_of_the_two(crossovers: Iterable[Crossover]) -> list[Crossover]:
     return list(found.values())
 
 
-def departures(training: Training) -> list[str]:
-    """Names where a training is not the tutorial's own: ["patch_size 4", "epochs 12"]; its recipes are no departure."""
-    values = {bare(name): value for name, value in training.conditions}
-    allowed = {name: (value,) for name, value in published.SETTINGS.items()} | published.RECIPES
-    others = [
-        f"{name} {words.setting(values[name])}"
-        for name in allowed
-        if values.get(name, allowed[name][0]) not in allowed[name]
-    ]
-    others += [
-        f"{words.count(getattr(training.first, figure))} {figure.replace('_', ' ')}"
-        for figure, images in published.IMAGES.items()
-        if getattr(training.first, figure) != images
-    ]
-    is_cifar = training.trial.dataset == published.SETTINGS["dataset"]
-    if is_cifar and not any(map(_of_the_tutorials_images, training.records)):  # alike, but older ones say less
-        others.append(OTHER_IMAGES)
-    return others
-
-
-def departures_of_both(comparison: Comparison) -> list[str]:
-    """Names where either side of a comparison is not the tutorial's own."""
-    return list(dict.fromkeys([*departures(comparison.ours), *departures(comparison.base)]))
-
-
-def _of_the_tutorials_images(record: TrainRecord) -> bool:
-    if record.dataset_content_sha256 is None:
-        return record.dataset_sha256 == published.IMAGES_SHA256
-    return record.dataset_content_sha256 == published.IMAGES_CONTENT_SHA256
-
-
 def _accuracy(studies: Sequence[Study]) -> Iterator[Claim]:
     """Whether EANet is more accurate, and whether by as much as the tutorial says."""
     compared = [c for c in of_the_two(studies) if c.base.variant == BASE]
@@ -197,9 +166,8 @@ def _accuracy(studies: Sequence[Study]) -> Iterator[Claim]:
         evidence = f"{_evidence(compared[0])} {_why_not(compared[0].ours, departures_of_both(compared[0]))}"
     else:
         evidence = "No EANet and ViT were trained alike in this run."
-    claim = "EANet is more accurate than ViT on CIFAR-100"
     yield Claim(
-        subject="accuracy", verdict=_of_all(own, _is_better), claim=claim, evidence=evidence, section="accuracy"
+        subject="accuracy", verdict=_of_all(own, _is_better), claim=MORE_ACCURATE, evidence=evidence, section="accuracy"
     )
     if own:
         claimed = f"{published.DIFFERENCE * 100:.0f} pp"
@@ -212,6 +180,27 @@ def _accuracy(studies: Sequence[Study]) -> Iterator[Claim]:
             evidence=evidence,
             section="accuracy",
         )
+    yield from _near_its_own(studies)
+
+
+def _near_its_own(studies: Sequence[Study]) -> Iterator[Claim]:
+    """What the tutorial's images and training say of its two models with other patches, and of a ViT of usual width."""
+    usual_key_dim = f"key_dim {_usual_width()}"
+    found: dict[tuple[bool, int], list[Comparison]] = defaultdict(list)
+    for c in of_the_two(studies):
+        departed = set(departures_of_both(c))
+        is_usual = usual_key_dim in departed
+        if departed and all(name.startswith("patch_size ") for name in departed - {usual_key_dim}):
+            found[is_usual, c.ours.first.patches].append(c)
+    for (is_usual, patches), comparisons in found.items():
+        at = f"at N = {patches:,}" + (f" (the tutorial: {published.PATCHES})" if patches != published.PATCHES else "")
+        yield Claim(
+            subject=f"accuracy {'against the usual ViT ' if is_usual else ''}at N = {patches:,}",
+            verdict=_of_all(comparisons, _is_at_least_as_good if is_usual else _is_better),
+            claim=f"{AT_LEAST_AS_ACCURATE if is_usual else MORE_ACCURATE} {at}",
+            evidence=" ".join(map(_evidence, comparisons)),
+            section="accuracy",
+        )
 
 
 def _of_all(comparisons: Iterable[Comparison], judge: Callable[[Comparison], Word]) -> Word:
@@ -222,6 +211,11 @@ def _of_all(comparisons: Iterable[Comparison], judge: Callable[[Comparison], Wor
 
 def _is_better(comparison: Comparison) -> Word:
     judged: dict[State, Word] = {"better": "supported", "worse": "contradicted", "as good": "contradicted"}
+    return judged.get(comparison.state, "inconclusive")
+
+
+def _is_at_least_as_good(comparison: Comparison) -> Word:
+    judged: dict[State, Word] = {"better": "supported", "worse": "contradicted", "as good": "supported"}
     return judged.get(comparison.state, "inconclusive")
 
 
@@ -248,26 +242,29 @@ def _parameters() -> Claim:
     """Counted from the closed form, which a test holds against the built models."""
     ours, base = VARIANTS[OURS], VARIANTS[BASE]
     assert isinstance(base.attention, SelfAttention)
-    dim = base.model.embedding_dim
     counts = [model.cost().parameters for model in (ours.model, base.model, _usual_vit())]
     against, against_usual = counts[0] / counts[1], counts[0] / counts[2]
     verdict: Word = "partly" if against < 1 < against_usual else "supported" if against < 1 else "contradicted"
     short = [f"{count / 1e3:.0f} k" for count in counts]
     evidence = (
         f"**{short[0]} vs {short[1]} ({against:.0%})**, because the tutorial's ViT heads are "
-        f"{base.attention.key_dim * base.attention.heads // dim} times as wide as usual. The usual ViT (key_dim "
-        f"{dim // base.attention.heads}) has {short[2]}: EANet has {against_usual:.0%} of that."
+        f"{base.attention.key_dim // _usual_width()} times as wide as usual. The usual ViT (key_dim "
+        f"{_usual_width()}) has {short[2]}: EANet has {against_usual:.0%} of that."
     ).replace("%", " %")
     claim = "EANet has half the parameters: 0.3\u00a0M vs 0.6\u00a0M"
     return Claim(subject="parameters", verdict=verdict, claim=claim, evidence=evidence, section="")
 
 
 def _usual_vit() -> ModelConfig:
-    """The tutorial's ViT with heads of the usual width, dim / heads."""
+    """The tutorial's ViT with heads of the usual width."""
+    return ModelConfig(attention=VARIANTS[BASE].attention.model_copy(update={"key_dim": _usual_width()}))
+
+
+def _usual_width() -> int:
+    """The usual width of a head, dim / heads."""
     model, attention = VARIANTS[BASE].model, VARIANTS[BASE].attention
     assert isinstance(attention, SelfAttention)
-    usual = attention.model_copy(update={"key_dim": model.embedding_dim // attention.heads})
-    return ModelConfig(attention=usual)
+    return model.embedding_dim // attention.heads
 
 
 def _growth(curves: Sequence[Curve], crossovers: Sequence[Crossover]) -> Iterator[Claim]:
@@ -339,7 +336,9 @@ def _of_memory(curve: Curve, crossovers: Sequence[Crossover]) -> str:
 
 def facts(studies: Sequence[Study], crossovers: Sequence[Crossover]) -> list[str]:
     """Returns what a run has found of accuracy and of speed, a sentence each."""
-    found = [_lead_accuracy(c) for c in of_the_two(studies) if c.base.variant == BASE][:1]
+    both = of_the_two(studies)
+    found = [_lead_accuracy(c) for c in both if c.base.variant == BASE][:1]
+    found += [_lead_accuracy(c) for c in both if c.base.variant != BASE and _is_cifar100(c)][:1]
     found += [f"{_scope(c)} is {_speedups(c, with_ends=False)}." for c in steps_of_the_two(crossovers)]
     return found
 
@@ -352,19 +351,27 @@ def lead(facts: Sequence[str], found: Sequence[Claim]) -> str:
     return " ".join([*facts, *last])
 
 
+def _is_cifar100(comparison: Comparison) -> bool:
+    return comparison.ours.trial.dataset == published.SETTINGS["dataset"]
+
+
 def _lead_accuracy(c: Comparison) -> str:
     where = f"On {words.dataset(c.ours.first.dataset)}"
-    low, high = c.shown.low, c.shown.high
+    if _is_cifar100(c) and c.ours.first.patches != published.PATCHES:
+        where += f" at N = {c.ours.first.patches:,}"
+    low, high, difference = c.shown.low, c.shown.high, words.difference(TOP1, c.shown)
+    both = f"{c.ours.name} and {c.base.name}"
     if c.state == "chance":
         return f"{where}, **both models end at chance**."
     if low is None or high is None:
-        return f"{where}, EANet and ViT differ by {words.difference(TOP1, c.shown)}: **too few seeds for a test**."
+        return f"{where}, {both} differ by {difference}: **too few seeds for a test**."
     if c.state == "as good":
-        return f"{where}, **EANet and ViT are equally accurate within {c.within}**: {words.difference(TOP1, c.shown)}."
+        return f"{where}, **{both} are equally accurate within {c.within}**: {difference}."
     if c.is_significant:
-        return f"{where}, **{c.in_words}** than {c.base.name}: {words.difference(TOP1, c.shown)} (95 % CI)."
+        return f"{where}, **{c.in_words}** than {c.base.name}: {difference} (95 % CI)."
     ends = " and ".join(f"{abs(end) * 100:.1f} pp {'worse' if end < 0 else 'better'}" for end in (low, high))
-    return f"{where} we found **no significant accuracy difference**: EANet is between {ends} (95 % CI)."
+    none = f"**no significant accuracy difference** from {c.base.name}"
+    return f"{where} we found {none}: EANet is between {ends} (95 % CI)."
 
 
 def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> list[str]:
@@ -403,58 +410,3 @@ def limits(run: Run, studies: Iterable[Study], points: Sequence[StepTime]) -> li
 def _range(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reproduction:
-    """An accuracy that the tutorial claims, beside what a training of its model on CIFAR-100 gave here."""
-
-    published: Published
-    training: Training
-    departures: list[str]
-
-    @property
-    def mean(self) -> Interval:
-        return self.training.mean(METRICS[self.published.figure])
-
-    @property
-    def recipe(self) -> str:
-        """The two settings in which the tutorial's logs differ, then what is not the tutorial's."""
-        values = {bare(name): value for name, value in self.training.conditions}
-        recipe = [f"{name} {words.setting(values[name])}" for name in published.RECIPE if name in values]
-        return ", ".join([*recipe, *self.departures])
-
-    @property
-    def verdict(self) -> str:
-        if self.departures:
-            return "not tested"
-        mean, claimed = self.mean, self.published.claimed
-        if mean.n < FEWEST_SEEDS or mean.low is None or mean.high is None:
-            return "inconclusive: too few seeds"
-        if mean.low >= claimed - ABOUT and mean.high <= claimed + ABOUT:
-            return "supported"
-        if mean.high < claimed - ABOUT or mean.low > claimed + ABOUT:
-            return "contradicted"
-        return "inconclusive: the interval is too wide"
-
-
-def reproductions(studies: Iterable[Study]) -> tuple[Reproduction, ...]:
-    """Returns every training of the tutorial's models on CIFAR-100 beside each accuracy that is claimed of it."""
-    by_seeds = sorted((t for study in studies for t in study.trainings), key=lambda t: len(t.records))
-    distinct = {training.key: training for training in by_seeds}.values()  # of the suite that has the most seeds
-    found = []
-    for claim in published.CLAIMS:
-        for training in distinct:
-            values = {bare(name): value for name, value in training.conditions}
-            is_its_model = all(
-                values.get(n, published.SETTINGS[n]) == published.SETTINGS[n] for n in published.ATTENTION
-            )
-            is_it = training.variant == claim.variant and training.trial.dataset == published.SETTINGS["dataset"]
-            if is_it and is_its_model and claim.figure in METRICS:
-                found.append(Reproduction(published=claim, training=training, departures=departures(training)))
-    return tuple(found)
-
-
-def logged(value: float | None) -> str:
-    """Writes a figure of the tutorial's logs."""
-    return NOTHING if value is None else f"{value * 100:.2f} %"

@@ -8,11 +8,21 @@ import pytest
 from report.findings import find
 from results import published
 from results.published import CLAIMS, IMAGES, IMAGES_CONTENT_SHA256, IMAGES_SHA256, SETTINGS, keras3_log
+from results.records import PlannedVariant
 from tests import samples
 from tests.report.page_reader import run_of
 from tests.report.test_accuracy import pairs
 
-MODEL = {"patch_size": 2, "blocks": 8, "embedding_dim": 64, "mlp_dim": 64, "mlp_dropout": 0.2}
+MODEL = {
+    "image_size": 32,
+    "channels": 3,
+    "classes": 100,
+    "patch_size": 2,
+    "blocks": 8,
+    "embedding_dim": 64,
+    "mlp_dim": 64,
+    "mlp_dropout": 0.2,
+}
 TRAINING = {
     "augmentation": "tutorial", "weight_decay": 1e-4, "epochs": 50, "batch_size": 128, "learning_rate": 1e-3,
     "schedule": "constant", "label_smoothing": 0.1, "validation_split": 0.2,
@@ -215,6 +225,57 @@ def test_a_gain_is_that_of_the_claimed_value_whichever_is_the_base():
     assert claim.evidence.startswith("normalization double: **+5.0 pp")
 
 
+USUAL = ATTENTIONS["vit"] | {"key_dim": 16, "attention_dropout": 0.2}
+USUAL_VIT = PlannedVariant(preset="vit", title="ViT (key_dim 16)", settings={"key_dim": 16})
+PATCH_4 = {"patch_size": 4}
+
+
+def beside_the_usual_vit(eanet, vit, model=PATCH_4, **recipe):
+    """EANet and the usual ViT, as the suite `matched-budget` compares them, with other patches than the tutorial's."""
+    usual = [
+        samples.altered(r, variant="vit-16") for r in trained(vit, "vit", model={"attention": USUAL} | model, **recipe)
+    ]
+    plan = {"base_variant": "vit-16", "own": {"vit-16": USUAL_VIT}}
+    return [*trained(eanet, model=model, **recipe), *usual], plan
+
+
+AT_64 = "accuracy at N = 64"
+USUAL_AT_64 = "accuracy against the usual ViT at N = 64"
+
+
+@pytest.mark.parametrize(
+    ("eanet", "against_vit", "against_usual"),
+    [
+        ([0.46, 0.461, 0.459], "supported", "supported"),
+        ([0.43, 0.431, 0.429], "contradicted", "supported"),
+        ([0.40, 0.401, 0.399], "contradicted", "contradicted"),
+        ([0.40, 0.46, 0.43], "inconclusive", "inconclusive"),
+        ([0.46, 0.461], "inconclusive", "inconclusive"),
+    ],
+    ids=["better", "as good", "worse", "undecided", "too few seeds"],
+)
+def test_other_patches_and_the_usual_vit_have_a_verdict_of_their_own(eanet, against_vit, against_usual):
+    alike, margin = [0.43, 0.43, 0.43], {"margin": 0.01}
+    records, plan = beside_the_usual_vit(eanet, alike)
+    claims = claims_of(accuracy=(both(eanet, alike, model=PATCH_4), margin), budget=(records, plan | margin))
+    assert claims["accuracy"].verdict == "not tested", "64 patches are not the tutorial's 256"
+    assert (claims[AT_64].verdict, claims[USUAL_AT_64].verdict) == (against_vit, against_usual)
+    assert claims[AT_64].claim.endswith("ViT on CIFAR-100 at N = 64 (the tutorial: 256)")
+
+
+def test_a_shorter_training_has_no_verdict_near_the_tutorials():
+    records, plan = beside_the_usual_vit([0.43] * 3, [0.41] * 3, epochs=12)
+    claims = claims_of(accuracy=both([0.43] * 3, [0.41] * 3, model=PATCH_4, epochs=12), budget=(records, plan))
+    assert not claims.keys() & {AT_64, USUAL_AT_64}
+
+
+def test_the_usual_vit_at_the_tutorials_patches_is_no_claim_of_the_tutorials():
+    records, plan = beside_the_usual_vit([0.44, 0.441, 0.442], [0.40, 0.401, 0.402], model={})
+    claims = claims_of(budget=(records, plan))
+    assert claims["accuracy"].verdict == "not tested"
+    assert claims["accuracy against the usual ViT at N = 256"].verdict == "supported"
+
+
 @pytest.mark.parametrize(
     ("vit", "recipe", "said"),
     [({"key_dim": 16}, {}, "key_dim 16"), ({}, {"augmentation": "none"}, "augmentation none")],
@@ -290,7 +351,7 @@ def test_the_cost_is_compared_with_vits():
     assert claims["memory"].evidence.startswith("**16.0 MiB vs 1,024 MiB** per training step at N = 4,096, batch 2. It")
     lead = find(run_of(*steps)).lead
     assert "EANet's attention layer is **4.1× faster at N = 4,096**." in lead
-    assert "The tutorial's **accuracy on CIFAR-100 was not tested**." in lead
+    assert "The tutorial's **accuracy on CIFAR-100 at its settings was not tested**." in lead
 
 
 def test_the_speed_at_the_tutorials_own_size_comes_first():
@@ -310,12 +371,21 @@ def test_the_lead_says_what_was_found_of_accuracy():
         return find(run_of(*pairs(differences, base))).lead
 
     assert lead([0.01, -0.01, 0.0]).startswith(
-        "On digits we found **no significant accuracy difference**: EANet is between 2.5 pp worse and 2.5 pp better"
+        "On digits we found **no significant accuracy difference** from ViT: EANet is between 2.5 pp worse and 2.5 pp"
     )
     assert lead([0.05, 0.05, 0.05]).startswith(
         "On digits, **EANet is significantly more accurate** than ViT: +5.0 pp ["
     )
     assert lead([0.05]).startswith("On digits, EANet and ViT differ by +5.0 pp: **too few seeds for a test**.")
+
+
+def test_the_lead_tells_of_both_vits_on_the_tutorials_images():
+    records, plan = beside_the_usual_vit([0.46, 0.461, 0.459], [0.43, 0.43, 0.43])
+    lead = find(run_of(accuracy=both([0.46, 0.461, 0.459], [0.44] * 3, model=PATCH_4), budget=(records, plan))).lead
+    assert lead.startswith(
+        "On CIFAR-100 at N = 64, **EANet is significantly more accurate** than ViT: +2.0 pp [+1.8, +2.2] (95 % CI). "
+        "On CIFAR-100 at N = 64, **EANet is significantly more accurate** than ViT (key_dim 16): +3.0 pp [+2.8, +3.2]"
+    )
 
 
 def test_speed_is_told_of_the_sizes_that_both_have_and_only_where_it_is_beyond_chance():
