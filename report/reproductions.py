@@ -28,6 +28,7 @@ def departures(training: Training) -> list[str]:
         for name in allowed
         if values.get(name, allowed[name][0]) not in allowed[name]
     ]
+    others += [f"{values['tuned']} tuned"] if "tuned" in values else []
     others += [
         f"{words.count(getattr(training.first, figure))} {figure.replace('_', ' ')}"
         for figure, images in published.IMAGES.items()

@@ -7,31 +7,34 @@ from report import sentences, words
 from report.findings import Findings
 from report.groups import BASE
 from report.growth import Crossover
+from report.reproductions import departures_of_both
 from report.tested import Comparison
 from report.verdicts import HOW_TO_TEST, of_the_two, steps_of_the_two
 from results.metrics import TOP1
 from results.printable import markdown
 
-WIDTH = 100
+WIDTH, MOST_LINES = 100, 20
 OWN = OwnAttention.model_fields["kind"].default
-NAME, VALUE = 32, 12
+NAME, VALUE = 34, 12
 """Widths of the columns: what is compared, and its value for one of the two."""
 
 
 def lines(findings: Findings) -> list[str]:
     """Returns at most 20 lines of at most 100 columns: the numbers, the tutorial's claims, and the ablations."""
     numbers = list(_numbers(findings))
-    head = f"{'':{NAME}}{'EANet':>{VALUE}}{'ViT':>{VALUE}}   EANet vs ViT [95 % CI]"
+    columns = f"{'':{NAME}}{'EANet':>{VALUE}}{'ViT':>{VALUE}}   EANet vs ViT [95 % CI]"
+    numbers = [columns, *numbers] if numbers else []
     claims = [f"  {claim.verdict.upper():<14}{claim.claim}" for claim in findings.claims]
     if findings.claims[0].verdict == "not tested":
         claims[:1] = [claims[0], f"{'':8}to test: {HOW_TO_TEST}"]
-    of_run = findings.run.results or findings.run.failures
-    numbers = [head, *numbers] if numbers else []
-    own = list(_own(findings))[:MOST_OWN]
-    parts = [numbers, ["The tutorial's claims", *claims] if of_run else [], [*own, *_ablations(findings)]]
+    claims = ["The tutorial's claims", *claims] if findings.run.results or findings.run.failures else []
+    incomplete, ablations = sentences.incomplete(findings.run), _ablations(findings)
+    head = [f"Not the whole run: {', '.join(incomplete)}."] if incomplete else []
+    room = MOST_LINES - len([*head, *numbers, "", *claims, "", *ablations])
+    own = list(_own(findings))[: max(0, min(room, MOST_OWN))]
+    parts = [numbers, claims, [*own, *ablations]]
     shown = [words.cut(line, WIDTH) for part in parts if part for line in ("", *part)]
-    incomplete = sentences.incomplete(findings.run)
-    return [*([f"Not the whole run: {', '.join(incomplete)}."] if incomplete else []), *shown[1:]]
+    return [*head, *shown[1:]]
 
 
 def _numbers(findings: Findings) -> Iterator[str]:
@@ -44,7 +47,10 @@ def _numbers(findings: Findings) -> Iterator[str]:
 
 def _trained(c: Comparison) -> Iterator[str]:
     values = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
-    yield _row(f"test accuracy, {words.dataset(c.ours.first.dataset)}", words.difference(TOP1, c.shown), *values)
+    of = words.dataset(c.ours.first.dataset)
+    if any(name.startswith("patch_size ") for name in departures_of_both(c)):
+        of += f", N = {c.ours.first.patches:,}"
+    yield _row(f"test accuracy, {of}", words.difference(TOP1, c.shown), *values)
     yield _row(f"  {', '.join(filter(None, (words.number_of(c.difference.n, 'seed'), c.verdict, c.power)))}")
     counts = c.ours.first.parameters, c.base.first.parameters
     yield _row("parameters", f"{counts[0] / counts[1]:.2f}×", *(f"{count:,}" for count in counts))

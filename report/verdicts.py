@@ -4,7 +4,6 @@ What stands between two `**` in a text is set in bold type.
 """
 
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +14,7 @@ from models.attentions.self import SelfAttention
 from models.config import VARIANTS, ModelConfig
 from report import growth, sentences, words
 from report.accuracy import Study
-from report.groups import BASE, OURS, Training
+from report.groups import BASE, OURS
 from report.growth import Crossover, Curve, StepTime, What
 from report.reproductions import departures_of_both
 from report.tested import Comparison, State
@@ -133,7 +132,7 @@ def _attention_adds(attention: Attention, patches: int) -> int:
 
 def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
     """Returns EANet's comparisons with ViT or another one by accuracy, each once: with the tutorial's ViT first, then
-    those of enough seeds for a test, then the nearest to the tutorial's settings.
+    those on its data, then those that say more, then the nearest to the tutorial's settings.
 
     Of the suites that ask for more than these two, only what compares EANet with another ViT, and what was trained on
     the tutorial's data.
@@ -145,8 +144,10 @@ def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
             if is_it and (not study.plan.grid or _is_cifar100(c)):
                 found.setdefault(c.hypothesis, c)
 
-    def place(c: Comparison) -> tuple[bool, bool, int, int]:
-        return c.base.variant != BASE, c.state == "few", len(departures_of_both(c)), -c.difference.n
+    def place(c: Comparison) -> tuple[bool, bool, int, int, int]:
+        says_little = ("few", "chance").index(c.state) + 1 if c.state in ("few", "chance") else 0
+        departed = len(departures_of_both(c))
+        return c.base.variant != BASE, not _is_cifar100(c), says_little, departed, -c.difference.n
 
     return sorted(found.values(), key=place)
 
@@ -167,9 +168,9 @@ def _accuracy(studies: Sequence[Study]) -> Iterator[Claim]:
     if own:
         evidence = " ".join(map(_evidence, own))
     elif compared:
-        evidence = f"{_evidence(compared[0])} {_why_not(compared[0].ours, departures_of_both(compared[0]))}"
+        evidence = f"{_evidence(compared[0])} {_why_not(compared[0])}"
     else:
-        evidence = "No EANet and ViT were trained alike in this run."
+        evidence = "This run compares no EANet with the tutorial's ViT."
     yield Claim(
         subject="accuracy", verdict=_of_all(own, _is_better), claim=MORE_ACCURATE, evidence=evidence, section="accuracy"
     )
@@ -189,26 +190,44 @@ def _accuracy(studies: Sequence[Study]) -> Iterator[Claim]:
 
 def _near_its_own(studies: Sequence[Study]) -> Iterator[Claim]:
     """What the tutorial's images and training say of its two models with other patches, and of a ViT of usual width."""
-    usual_key_dim = f"key_dim {_usual_width()}"
-    found: dict[tuple[bool, int], list[Comparison]] = defaultdict(list)
-    for c in of_the_two(studies):
-        departed = set(departures_of_both(c))
-        is_usual = usual_key_dim in departed
-        if departed and all(name.startswith("patch_size ") for name in departed - {usual_key_dim}):
-            found[is_usual, c.ours.first.patches].append(c)
-    for (is_usual, patches), comparisons in found.items():
-        at = f"at N = {patches:,}"
-        as_usual = f"EANet is at least as accurate as the usual ViT {at} (our question)"
-        yield Claim(
-            subject=f"accuracy {'against the usual ViT ' if is_usual else ''}{at}",
-            verdict=_of_all(comparisons, _is_at_least_as_good if is_usual else _is_better),
-            claim=as_usual if is_usual else f"{MORE_ACCURATE} {at}",
-            evidence=" ".join(map(_evidence, comparisons)),
-            section="accuracy",
-        )
+    both = of_the_two(studies)
+    smaller = [c for c in both if departures_of_both(c) and not _beyond_patches(c)]
+    usual = [c for c in both if _is_with_the_usual_vit(c)]
+    if smaller:
+        yield _of_comparisons("accuracy with other patches", f"{MORE_ACCURATE} {_sizes(smaller)}", smaller, _is_better)
+    if usual:
+        claim = f"EANet is at least as accurate as the usual ViT on CIFAR-100 {_sizes(usual)} (our question)"
+        yield _of_comparisons("accuracy against the usual ViT", claim, usual, _is_at_least_as_good)
 
 
-def _of_all(comparisons: Iterable[Comparison], judge: Callable[[Comparison], Word]) -> Word:
+Judge = Callable[[Comparison], Word]
+
+
+def _of_comparisons(subject: str, claim: str, comparisons: Sequence[Comparison], judge: Judge) -> Claim:
+    return Claim(
+        subject=subject,
+        verdict=_of_all(comparisons, judge),
+        claim=claim,
+        evidence=" ".join(dict.fromkeys(map(_evidence, comparisons))),
+        section=f"suite-{comparisons[0].ours.suite}",
+    )
+
+
+def _sizes(comparisons: Iterable[Comparison]) -> str:
+    return f"at N = {words.joined([f'{size:,}' for size in sorted({c.ours.first.patches for c in comparisons})])}"
+
+
+def _beyond_patches(c: Comparison) -> set[str]:
+    """Names where a comparison departs from the tutorial in more than its patches."""
+    return {name for name in departures_of_both(c) if not name.startswith("patch_size ")}
+
+
+def _is_with_the_usual_vit(c: Comparison) -> bool:
+    """Whether it is, but for the patches and the width of ViT's heads, trained as the tutorial's."""
+    return _beyond_patches(c) == {f"key_dim {_usual_width()}"}
+
+
+def _of_all(comparisons: Iterable[Comparison], judge: Judge) -> Word:
     """What all comparisons say; inconclusive where they disagree."""
     found = {judge(comparison) for comparison in comparisons}
     return found.pop() if len(found) == 1 else "inconclusive" if found else "not tested"
@@ -230,17 +249,28 @@ def _is_as_large(comparison: Comparison) -> Word:
 
 def _evidence(c: Comparison) -> str:
     ours, base = (words.value_estimate(TOP1, side.mean(TOP1, c.seeds)) for side in (c.ours, c.base))
-    settings = f" with {' and '.join(c.ours.settings)}" if c.ours.settings else ""
-    return f"**{ours} vs {base}** on {words.dataset(c.ours.first.dataset)}{settings}: {c.summary}."
+    return f"**{ours} vs {base}** on {_where(c)}{c.ours.apart}: {c.summary}."
 
 
-def _why_not(training: Training, others: list[str]) -> str:
-    """Why a training tests nothing of the tutorial's accuracy, with what the tutorial's own logs report."""
-    if training.trial.dataset != published.SETTINGS["dataset"]:
-        return "CIFAR-100 was not part of this run (the tutorial: about 43 % vs 41 %)."
+def _where(c: Comparison) -> str:
+    """What it was measured on: "digits", "CIFAR-100 at N = 64 after 12 epochs with augmentation corrected"."""
+    parts = [words.dataset(c.ours.first.dataset)]
+    if _is_cifar100(c):
+        patches, epochs = c.ours.first.patches, c.ours.trial.training.epochs
+        parts += [f"at N = {patches:,}"] if patches != published.PATCHES else []
+        parts += [f"after {words.number_of(epochs, 'epoch')}"] if epochs != published.SETTINGS["epochs"] else []
+    parts += [f"with {' and '.join(c.ours.settings)}"] if c.ours.settings else []
+    return " ".join(parts)
+
+
+def _why_not(comparison: Comparison) -> str:
+    """Why a comparison tests nothing of the tutorial's accuracy, with what the tutorial's own logs report."""
+    if not _is_cifar100(comparison):
+        return "The two were not compared on CIFAR-100 (the tutorial: about 43 % vs 41 %)."
     log = next(claim for claim in published.CLAIMS if claim.variant == OURS and claim.figure == TOP1.name)
     logs = " and ".join(f"{value:.1%}".replace("%", " %") for value in (log.log_2021, log.log_keras3) if value)
-    return f"Not the tutorial's settings ({', '.join(others)}). Its own two logs report {logs} for EANet."
+    departed = ", ".join(departures_of_both(comparison))
+    return f"Not the tutorial's settings ({departed}). Its own two logs report {logs} for EANet."
 
 
 def _parameters() -> Claim:
@@ -343,7 +373,7 @@ def facts(studies: Sequence[Study], crossovers: Sequence[Crossover]) -> list[str
     """Returns what a run has found of accuracy and of speed, a sentence each."""
     both = of_the_two(studies)
     found = [_lead_accuracy(c) for c in both if c.base.variant == BASE][:1]
-    found += [_lead_accuracy(c) for c in both if c.base.variant != BASE and _is_cifar100(c)][:1]
+    found += [_lead_accuracy(c) for c in both if _is_with_the_usual_vit(c)][:1]
     found += [f"{_scope(c)} is {_speedups(c, with_ends=False)}." for c in steps_of_the_two(crossovers)]
     return found
 
@@ -361,13 +391,11 @@ def _is_cifar100(comparison: Comparison) -> bool:
 
 
 def _lead_accuracy(c: Comparison) -> str:
-    where = f"On {words.dataset(c.ours.first.dataset)}"
-    if _is_cifar100(c) and c.ours.first.patches != published.PATCHES:
-        where += f" at N = {c.ours.first.patches:,}"
+    where = f"On {_where(c)}"
     low, high, difference = c.shown.low, c.shown.high, words.difference(TOP1, c.shown)
     both = f"{c.ours.name} and {c.base.name}"
     if c.state == "chance":
-        return f"{where}, **both models end at chance**."
+        return f"{where}, **{both} end at chance**."
     if low is None or high is None:
         return f"{where}, {both} differ by {difference}: **too few seeds for a test**."
     if c.state == "as good":

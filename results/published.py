@@ -99,12 +99,21 @@ SETTINGS: dict[str, Value] = {
     "memory_units": 16,
     "normalization": "double",
     "memory_sharing": "heads",
+    "memory_value_start": "own",
     "key_dim": 64,
     "attention_dropout": 0.2,
     "projection_dropout": 0.2,
 }
 """The page's hyperparameters, by this project's names."""
-ATTENTION = ("heads", "dim_coefficient", "memory_units", "normalization", "memory_sharing", "key_dim")
+ATTENTION = (
+    "heads",
+    "dim_coefficient",
+    "memory_units",
+    "normalization",
+    "memory_sharing",
+    "memory_value_start",
+    "key_dim",
+)
 """Settings of the page's two attentions: it claims nothing about models with others."""
 IMAGES = {"train_images": 40_000, "validation_images": 10_000, "test_images": 10_000}
 IMAGES_CONTENT_SHA256 = "0dc6d63221d5d486cb43fea34c5bf2a6786513e23b672fe85932615ec8cf0ca3"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from report.findings import find
+from report.summary import lines
 from results import published
 from results.published import CLAIMS, IMAGES, IMAGES_CONTENT_SHA256, IMAGES_SHA256, SETTINGS, keras3_log
 from results.records import PlannedVariant
@@ -152,7 +153,8 @@ def claims_of(*records, **suites):
     return {claim.subject: claim for claim in find(run_of(*records, **suites)).claims}
 
 
-def both(eanet, vit, **changes):
+def both(eanet, vit, model=None, augmentation="tutorial", **changes):
+    changes |= {"model": model, "augmentation": augmentation}
     return [*trained(eanet, **changes), *trained(vit, "vit", **changes)]
 
 
@@ -239,8 +241,8 @@ def beside_the_usual_vit(eanet, vit, model=PATCH_4, **recipe):
     return [*trained(eanet, model=model, **recipe), *usual], plan
 
 
-AT_64 = "accuracy at N = 64"
-USUAL_AT_64 = "accuracy against the usual ViT at N = 64"
+OTHER_PATCHES = "accuracy with other patches"
+AGAINST_USUAL = "accuracy against the usual ViT"
 
 
 @pytest.mark.parametrize(
@@ -259,21 +261,76 @@ def test_other_patches_and_the_usual_vit_have_a_verdict_of_their_own(eanet, agai
     records, plan = beside_the_usual_vit(eanet, alike)
     claims = claims_of(accuracy=(both(eanet, alike, model=PATCH_4), margin), budget=(records, plan | margin))
     assert claims["accuracy"].verdict == "not tested", "64 patches are not the tutorial's 256"
-    assert (claims[AT_64].verdict, claims[USUAL_AT_64].verdict) == (against_vit, against_usual)
-    assert claims[AT_64].claim == "EANet is more accurate than ViT on CIFAR-100 at N = 64"
+    assert (claims[OTHER_PATCHES].verdict, claims[AGAINST_USUAL].verdict) == (against_vit, against_usual)
+    assert claims[OTHER_PATCHES].claim == "EANet is more accurate than ViT on CIFAR-100 at N = 64"
+
+
+def test_both_vits_are_told_apart_in_the_evidence_of_two_recipes():
+    corrected, as_published = ([0.46, 0.461, 0.459], "corrected"), ([0.17, 0.171, 0.169], "tutorial")
+    records = [r for top1s, recipe in (corrected, as_published) for r in both(top1s, [0.4] * 3, PATCH_4, recipe)]
+    claim = claims_of(accuracy=records)[OTHER_PATCHES]
+    assert claim.verdict == "inconclusive", "the recipes disagree"
+    assert all(f"(augmentation={recipe})" in claim.evidence for recipe in ("corrected", "tutorial"))
 
 
 def test_a_shorter_training_has_no_verdict_near_the_tutorials():
     records, plan = beside_the_usual_vit([0.43] * 3, [0.41] * 3, epochs=12)
     claims = claims_of(accuracy=both([0.43] * 3, [0.41] * 3, model=PATCH_4, epochs=12), budget=(records, plan))
-    assert not claims.keys() & {AT_64, USUAL_AT_64}
+    assert not claims.keys() & {OTHER_PATCHES, AGAINST_USUAL}
+
+
+def test_what_each_seed_tuned_is_not_the_tutorials():
+    records, grid = both([0.43, 0.431, 0.432], [0.40] * 3), ("learning_rate",)
+    records = [samples.altered(r, grid={"learning_rate": 0.001}) for r in records]
+    claim = claims_of(tuning=(records, {"tuned": True, "grid": grid}))["accuracy"]
+    assert claim.verdict == "not tested"
+    assert "learning_rate tuned" in claim.evidence
+
+
+def test_digits_never_stand_for_what_was_compared_on_cifar_100():
+    claim = claims_of(digits=pairs([0.01, 0.012, 0.011]), accuracy=both([0.46], [0.44], epochs=12))["accuracy"]
+    assert claim.evidence.startswith("**46.0 % vs 44.0 %** on CIFAR-100 after 12 epochs: +2.0 pp, 1 seed")
+
+
+def test_trainings_at_chance_do_not_hide_those_of_too_few_seeds():
+    lead = find(run_of(accuracy=both([0.43, 0.43], [0.41] * 2), short=both([0.01], [0.01], epochs=1))).lead
+    assert lead.startswith("On CIFAR-100, EANet and ViT differ by +2.0 pp: **too few seeds for a test**.")
+
+
+def of_a_file(record, name):
+    """The step time as if it were that of a user's own attention."""
+    attention = {"kind": "own", "file": "mine.py", "source_sha256": "12" * 32, "settings": [], "grows": None}
+    trial = record.trial.model_dump(mode="json") | {"variant": name, "attention": attention | {"role": "rival"}}
+    return record.model_copy(update={"trial": type(record.trial).model_validate(trial)})
+
+
+def test_the_terminal_has_20_lines_at_most_and_what_is_a_users_own_gives_way():
+    usual = [beside_the_usual_vit([0.46, 0.461, 0.459], [0.43] * 3, model={"patch_size": size}) for size in (2, 4, 8)]
+    records = [record for size in (4, 8) for record in both([0.46, 0.461, 0.459], [0.44] * 3, {"patch_size": size})]
+    mine = [of_a_file(samples.step_time("vit", n, 1e-5 * n), name) for name in "abc" for n in (64, 256)]
+    steps = [
+        samples.step_time(variant, n, 1e-5 * n, scope=scope)
+        for variant in ("eanet", "vit")
+        for scope in ("core", "model")
+        for n in (64, 256)
+    ]
+    budget = [record for records, _ in usual for record in records], usual[0][1]
+    said = lines(find(run_of(*steps, *mine, accuracy=records, budget=budget)))
+    assert len(said) == 20
+    assert max(map(len, said)) <= 100
+    assert sum(line.startswith(("a: ", "b: ", "c: ")) for line in said) < 3
+
+
+def test_a_short_training_of_the_usual_vit_is_not_in_the_lead():
+    records, plan = beside_the_usual_vit([0.46, 0.461, 0.459], [0.43] * 3, epochs=3)
+    assert "key_dim 16" not in find(run_of(rivals=(records, plan))).lead
 
 
 def test_the_usual_vit_at_the_tutorials_patches_is_no_claim_of_the_tutorials():
     records, plan = beside_the_usual_vit([0.44, 0.441, 0.442], [0.40, 0.401, 0.402], model={})
     claims = claims_of(budget=(records, plan))
     assert claims["accuracy"].verdict == "not tested"
-    assert claims["accuracy against the usual ViT at N = 256"].verdict == "supported"
+    assert claims[AGAINST_USUAL].verdict == "supported"
 
 
 @pytest.mark.parametrize(
@@ -298,14 +355,14 @@ def test_two_recipes_that_disagree_are_inconclusive():
 def test_a_run_without_the_tutorials_settings_says_so_in_a_sentence_with_its_logs():
     claim = claims_of(*both([0.34, 0.35, 0.36], [0.29, 0.31, 0.33], epochs=12))["accuracy"]
     assert claim.verdict == "not tested"
-    assert claim.evidence.startswith("**35.0 % vs 31.0 %** on CIFAR-100: +4.0 pp [")
+    assert claim.evidence.startswith("**35.0 % vs 31.0 %** on CIFAR-100 after 12 epochs: +4.0 pp [")
     assert claim.evidence.endswith(
         ", 3 seeds, better. Not the tutorial's settings (epochs 12). Its own two logs report 43.9 % and 17.3 % "
         "for EANet."
     )
     digits = claims_of(*(samples.training(variant, seed) for variant in ("eanet", "vit") for seed in range(3)))
     assert digits["accuracy"].evidence.endswith(
-        "CIFAR-100 was not part of this run (the tutorial: about 43 % vs 41 %)."
+        "The two were not compared on CIFAR-100 (the tutorial: about 43 % vs 41 %)."
     )
 
 
