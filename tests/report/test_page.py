@@ -92,7 +92,7 @@ def test_suites_that_are_still_to_come_are_named_with_their_question(folder):
 
 def test_a_run_of_one_kind_has_a_page(tmp_path):
     store.write(tmp_path, samples.step_time())
-    assert "No EANet and ViT were trained alike in this run." in page_of(tmp_path).text
+    assert "This run compares no EANet with the tutorial's ViT." in page_of(tmp_path).text
     assert not (tmp_path / "tables" / "accuracy.csv").exists()
 
 
