@@ -1,4 +1,4 @@
-"""What a run says of the tutorial's four claims: a verdict, the claim, and the evidence in a sentence or two.
+"""What a run says of the tutorial's claims: a verdict, the claim, and the evidence in a sentence or two.
 
 What stands between two `**` in a text is set in bold type.
 """
@@ -145,7 +145,7 @@ def of_the_two(studies: Iterable[Study]) -> list[Comparison]:
                 found.setdefault(c.hypothesis, c)
 
     def place(c: Comparison) -> tuple[bool, bool, int, int, int]:
-        says_little = ("few", "chance").index(c.state) + 1 if c.state in ("few", "chance") else 0
+        says_little = {"few": 1, "chance": 2}.get(c.state, 0)
         departed = len(departures_of_both(c))
         return c.base.variant != BASE, not _is_cifar100(c), says_little, departed, -c.difference.n
 
@@ -234,12 +234,11 @@ def _of_all(comparisons: Iterable[Comparison], judge: Judge) -> Word:
 
 
 def _is_better(comparison: Comparison) -> Word:
-    judged: dict[State, Word] = {"better": "supported", "worse": "contradicted", "as good": "contradicted"}
-    return judged.get(comparison.state, "inconclusive")
+    return "contradicted" if comparison.state == "as good" else _is_at_least_as_good(comparison)
 
 
 def _is_at_least_as_good(comparison: Comparison) -> Word:
-    judged: dict[State, Word] = {"better": "supported", "worse": "contradicted", "as good": "supported"}
+    judged: dict[State, Word] = {"better": "supported", "as good": "supported", "worse": "contradicted"}
     return judged.get(comparison.state, "inconclusive")
 
 
