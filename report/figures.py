@@ -192,7 +192,7 @@ def learning(study: Study) -> Figure:
     """Draws learning curves: a thin line per seed, a thick one for their mean.
 
     With a grid each variant has its own row, and a cell of the grid its line style. EANet on CIFAR-100 has the
-    tutorial's printed log behind it.
+    tutorial's two logs behind it.
     """
     labels = labels_of(study.trainings)
     grids = sorted({training.grid for training in study.trainings})
@@ -206,7 +206,7 @@ def learning(study: Study) -> Figure:
     def paint(axes: list[Axes], on_phone: bool) -> None:
         ends = []
         for ax, (shown, figure, part, unit, scale) in zip(axes, panels, strict=True):
-            of_panel = [*_tutorial_log(ax, shown, figure, scale)]
+            of_panel = [*_tutorial_logs(ax, shown, figure, scale)]
             for training in shown:
                 color, marker = style_of(training.name, labels)
                 style: dict[str, Any] = {"color": color, "linestyle": LINES[grids.index(training.grid) % len(LINES)]}
@@ -232,7 +232,7 @@ def learning(study: Study) -> Figure:
                 ax.set_ylim(min(limits), max(limits))
         plot.name_ends(axes, ends)
 
-    names = [[LOG, *map(name, shown)] for shown, *_ in panels]
+    names = [[*published.LOGS, *map(name, shown)] for shown, *_ in panels]
     return drawn(
         f"{study.suite}-learning",
         f"Learning curves: {_ends(study)}",
@@ -278,17 +278,14 @@ def _end(training: Training, figure: str) -> str:
     return f"{words.one_place(_last(training, figure) * 100)} %"
 
 
-LOG = "EANet, tutorial's log"
-
-
-def _tutorial_log(ax: Axes, shown: Iterable[Training], figure: str, scale: float) -> Iterator[End]:
-    """The Keras 3 log as the tutorial prints it, as far as was trained here: a thin line behind the measured ones."""
+def _tutorial_logs(ax: Axes, shown: Iterable[Training], figure: str, scale: float) -> Iterator[End]:
+    """The logs that the tutorial prints, as far as was trained here: thin lines behind the measured ones."""
     alike = [t.epochs for t in shown if (t.variant, t.trial.dataset) == (OURS, published.SETTINGS["dataset"])]
-    if alike:
-        log = published.keras3_log()[: max(alike)]
+    for name in published.LOGS if alike else ():
+        log = published.log_epochs(name)[: max(alike)]
         values = [getattr(epoch, figure) * scale for epoch in log]
         ax.plot([epoch.epoch for epoch in log], values, color=INK, linewidth=0.8, alpha=0.6, zorder=1)
-        yield End(log[-1].epoch, values[-1], LOG, INK, stands_out=False)
+        yield End(log[-1].epoch, values[-1], name, INK, stands_out=False)
 
 
 PANELS = {

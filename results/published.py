@@ -1,8 +1,7 @@
 """What the tutorial claims and logs, for comparison with what is measured here.
 
 Source: https://keras.io/examples/vision/eanet/ ("Image classification with EANet", ZhiYong Chang, created 2021-10-19,
-last edited 2023-07-18). `keras3_eanet_log.csv` is the log on the page since its port to Keras 3: EANet alone, 50
-epochs. The 2021 log is that of the page's first version, on TensorFlow 2 with TensorFlow Addons.
+last edited 2023-07-18). `LOGS` are the page's two logs, EANet alone, 50 epochs each.
 """
 
 import csv
@@ -126,9 +125,15 @@ RECIPE = tuple(RECIPES)
 """Settings in which the page's two logs differ: its text may hold for one recipe and not for the other."""
 
 
+LOGS = {"EANet, 2021 log": "tensorflow2_eanet_log.csv", "EANet, Keras 3 log": "keras3_eanet_log.csv"}
+"""The files beside this one that hold what the page printed at first, on TensorFlow 2 with TensorFlow Addons
+(https://github.com/keras-team/keras-io/blob/5b301105a61bbd9081b01e679941cacd1467c1e9/examples/vision/md/eanet.md), and
+what it has printed since its port to Keras 3."""
+
+
 @dataclass(frozen=True)
 class LogEpoch:
-    """One epoch of the Keras 3 log; accuracies from 0 to 1."""
+    """One epoch of a log; accuracies from 0 to 1."""
 
     epoch: int
     top1: float
@@ -136,9 +141,9 @@ class LogEpoch:
     val_loss: float
 
 
-def keras3_log() -> tuple[LogEpoch, ...]:
-    """Returns EANet's 50 epochs, as the page prints them."""
-    with (Path(__file__).parent / "keras3_eanet_log.csv").open(encoding="utf-8", newline="") as file:
+def log_epochs(log: str) -> tuple[LogEpoch, ...]:
+    """Returns EANet's 50 epochs, as the page printed them in one of its `LOGS`."""
+    with (Path(__file__).parent / LOGS[log]).open(encoding="utf-8", newline="") as file:
         return tuple(
             LogEpoch(int(row["epoch"]), float(row["accuracy"]), float(row["val_accuracy"]), float(row["val_loss"]))
             for row in csv.DictReader(file)

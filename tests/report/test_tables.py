@@ -120,7 +120,7 @@ def test_a_suite_with_a_grid_has_a_column_for_each_setting_and_an_effect_for_eac
     ]  # fmt: skip
     effect = head.index("vs augmentation tutorial, memory_units 16 (pp)")
     assert [row[effect] for row in body] == ["+30.0 [+29.7, +30.3]p < 0.001, better", "–"] * 2
-    for said in ("What drifted?", "The clip.", "EANet, tutorial's log", "augmentation none: failed"):
+    for said in ("What drifted?", "The clip.", "EANet, 2021 log", "EANet, Keras 3 log", "augmentation none: failed"):
         assert said.replace("'", "&#39;") in text or said in text, said
     assert "was interrupted after epoch 1 (started 2026-01-02T03:04:05+00:00" in " ".join(text.split())
     table = pd.read_csv(tmp_path / "tables" / "drift.csv")
