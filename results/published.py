@@ -127,7 +127,7 @@ RECIPE = tuple(RECIPES)
 
 LOGS = {"EANet, 2021 log": "tensorflow2_eanet_log.csv", "EANet, Keras 3 log": "keras3_eanet_log.csv"}
 """The files beside this one that hold what the page printed at first, on TensorFlow 2 with TensorFlow Addons
-(https://github.com/keras-team/keras-io/blob/5b301105a61bbd9081b01e679941cacd1467c1e9/examples/vision/md/eanet.md), and
+(https://github.com/keras-team/keras-io/blob/5b301105a61b/examples/vision/md/eanet.md), and
 what it has printed since its port to Keras 3."""
 
 
