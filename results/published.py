@@ -127,8 +127,8 @@ RECIPE = tuple(RECIPES)
 
 LOGS = {"EANet, 2021 log": "tensorflow2_eanet_log.csv", "EANet, Keras 3 log": "keras3_eanet_log.csv"}
 """The files beside this one that hold what the page printed at first, on TensorFlow 2 with TensorFlow Addons
-(https://github.com/keras-team/keras-io/blob/5b301105a61b/examples/vision/md/eanet.md), and
-what it has printed since its port to Keras 3."""
+(https://github.com/keras-team/keras-io/blob/5b301105a61b/examples/vision/md/eanet.md), and what it has printed
+since its port to Keras 3."""
 
 
 @dataclass(frozen=True)
