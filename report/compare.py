@@ -24,6 +24,8 @@ WHERE = (*MACHINE, "backend", "precision")
 NO_CELL = Cell(NOTHING)
 EXACT = 5e-7
 """A share is recorded with more digits than its images have; two that differ by less are equal."""
+ROUNDING = 1e-5
+"""Two processors, or libraries, round differently: over an epoch that moves a training loss by less, as a share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +53,28 @@ class Change:
         return ", ".join([self.subject, self.figure, *([values] if self.now.value is not None else []), self.verdict])
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """How many trainings both runs have by their settings, seed and images; how many of these gave the same test
+    accuracy, and how many began the same: with the same training loss of the first epoch, but for rounding."""
+
+    count: int
+    same: int
+    began_the_same: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """All that two runs, by their names, have in common, or one of them lacks.
 
-    `repeated` counts the trainings that both runs have by their settings and seed, and those of them that gave the same
-    test accuracy. `incomplete` says what either run could not give, `refused` why step times are not compared;
-    `environments` names what differs in how they ran: what, there, here.
+    `repeated` counts the trainings that were run twice. `incomplete` says what either run could not give, `refused` why
+    step times are not compared; `environments` names what differs in how they ran: what, there, here.
     """
 
     run: str
     other: str
     changes: tuple[Change, ...]
-    repeated: tuple[int, int]
+    repeated: Repeated
     incomplete: tuple[str, ...]
     refused: tuple[str, ...]
     environments: tuple[tuple[str, str, str], ...]
@@ -181,23 +192,32 @@ def compare(run: Run, other: Run, name: str, other_name: str) -> Comparison:
     )
 
 
-def _repeated(run: Run, other: Run) -> tuple[int, int]:
-    """How many trainings both runs have, on the same images, and how many of these gave the same test accuracy."""
-    before = {(record.trial_id, record.dataset_sha256): TOP1.read(record) for record in other.trainings}
-    found = [
-        abs(TOP1.read(record) - before[key]) < EXACT
-        for record in run.trainings
-        if (key := (record.trial_id, record.dataset_sha256)) in before
+def _repeated(run: Run, other: Run) -> Repeated:
+    """Counts the trainings that both runs have, and how far they went the same way."""
+    before = {(record.trial_id, record.dataset_sha256): record for record in other.trainings}
+    pairs = [
+        (record, before[key]) for record in run.trainings if (key := (record.trial_id, record.dataset_sha256)) in before
     ]
-    return len(found), sum(found)
+    return Repeated(
+        count=len(pairs),
+        same=sum(abs(TOP1.read(now) - TOP1.read(then)) < EXACT for now, then in pairs),
+        began_the_same=sum(
+            math.isclose(now.epochs[0].loss, then.epochs[0].loss, rel_tol=ROUNDING) for now, then in pairs
+        ),
+    )
 
 
 def reproducibility(comparison: Comparison) -> str:
-    """Returns how many repeated trainings gave the same test accuracy, as a sentence; nothing where none was."""
-    count, same = comparison.repeated
-    if not count:
+    """Returns how many repeated trainings gave the same test accuracy, or at least began the same, as a sentence;
+    nothing where none was repeated."""
+    found = comparison.repeated
+    if not found.count:
         return ""
-    return f"{same:,} of {words.number_of(count, 'repeated training')} gave the same test accuracy to the image."
+    trainings = words.number_of(found.count, "repeated training")
+    said = f"{found.same:,} of {trainings} gave the same test accuracy to the image"
+    if found.same == found.count:
+        return f"{said}."
+    return f"{said}, {found.began_the_same:,} the same training loss of the first epoch to 0.001 %."
 
 
 def _adjusted(changes: list[Change]) -> list[Change]:

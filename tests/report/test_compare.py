@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from report.compare import CHANGED, FEW, NOT_SHOWN, SAME, build, compare, lead
+from report.compare import CHANGED, FEW, NOT_SHOWN, SAME, Repeated, build, compare, lead
 from results import store
 from tests import samples
 from tests.report.page_reader import run_of
@@ -68,11 +68,24 @@ def test_trainings_that_were_repeated_are_counted_with_those_that_gave_the_same_
     before = trained(0.9, seeds=3)
     again = [samples.told(r, top1=r.metrics["top1"] + (r.seed == 1) / 360) for r in before]
     found = compared([*again, *trained(0.9, seeds=4)[3:]], before)
-    assert found.repeated == (3, 2)
-    assert lead(found).endswith("2 of 3 repeated trainings gave the same test accuracy to the image.")
+    assert found.repeated == Repeated(count=3, same=2, began_the_same=3)
+    said = "repeated trainings gave the same test accuracy to the image"
+    began = "3 the same training loss of the first epoch to 0.001 %"
+    assert lead(found).endswith(f"2 of 3 {said}, {began}.")
+    assert lead(compared(before, before)).endswith(f"3 of 3 {said}.")
     other_images = [r.model_copy(update={"dataset_sha256": "ef" * 32}) for r in before]
-    assert compared(other_images, before).repeated == (0, 0)
+    assert compared(other_images, before).repeated.count == 0
     assert "repeated" not in lead(compared(other_images, before))
+
+
+def test_a_first_epoch_within_rounding_began_the_same_and_one_beyond_it_did_not():
+    def first_loss_times(factor, record):
+        first, *others = record.epochs
+        return record.model_copy(update={"epochs": (first.model_copy(update={"loss": first.loss * factor}), *others)})
+
+    before = trained(0.9, seeds=2)
+    again = [first_loss_times(factor, r) for factor, r in zip((1 + 1e-6, 1 + 1e-4), before, strict=True)]
+    assert compared(again, before).repeated == Repeated(count=2, same=2, began_the_same=1)
 
 
 def test_the_change_is_that_from_the_other_run_to_this_one():
