@@ -1,8 +1,8 @@
 """python -m tests.studies.page_script SCRIPT DIR FILE.json: the tutorial's own script, with the one layer moved.
 
 `SCRIPT` is `eanet.py` of the page (https://keras.io/examples/vision/eanet/, of 2023-07-18), `DIR` holds CIFAR-100.
-`EDITS` are all that changes: the normalization comes last, and 64 patches are what a CPU can train, in about 80 minutes
-on one core. The seed is 0. Its log, its test result and the machine are written to FILE.json.
+`EDITS` are all that changes: the normalization comes last, and 64 patches are what a CPU can train, in an estimated 80
+minutes on one core. The seed is 0. Its log, its test result and the machine are written to FILE.json.
 """
 
 import json
@@ -31,7 +31,7 @@ EDITS = (
 
 
 def edited(script: str) -> str:
-    """Applies each edit at the one place where it belongs. Raises `ValueError` where a script has it not, or twice."""
+    """Applies each edit at the one place where it belongs. Raises `ValueError` where a script lacks it, or has it twice."""
     for old, new in EDITS:
         if script.count(old) != 1:
             raise ValueError(f"the script has {old.strip()!r} {script.count(old)} times, not once")
