@@ -31,7 +31,7 @@ EDITS = (
 
 
 def edited(script: str) -> str:
-    """Applies each edit at the one place where it belongs. Raises `ValueError` where a script lacks it, or has it twice."""
+    """Applies each edit at the one place where it belongs. Raises `ValueError` where there is none, or two."""
     for old, new in EDITS:
         if script.count(old) != 1:
             raise ValueError(f"the script has {old.strip()!r} {script.count(old)} times, not once")
